@@ -1,0 +1,168 @@
+"""Pooling of regions: RoIAlign and RoIPool."""
+
+import torch
+from torch import Tensor
+
+from boxyard_ops.errors import OperatorMissing
+
+__all__ = ["roi_align_backward", "roi_align_forward", "roi_pool_backward", "roi_pool_forward"]
+
+KERNELS = torch.ops.torchvision
+AVERAGE = 1
+# Left of and above any feature map, and still finite in half precision.
+OUTSIDE = -32768.0
+
+
+def roi_align_forward(
+    features: Tensor,
+    rois: Tensor,
+    output: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    *,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Write the average of bilinear samples in each bin of each region to `output`.
+
+    Args:
+        features: (B, C, H, W).
+        rois: (N, 5) as image index, x1, y1, x2, y2 in pixels of the image. A region with a
+            coordinate that is not finite pools to zero.
+        output: (N, C, aligned_height, aligned_width).
+        argmax_y: unused.
+        argmax_x: unused.
+        aligned_height: bins down a region.
+        aligned_width: bins across a region.
+        spatial_scale: feature pixels per image pixel.
+        sampling_ratio: samples a bin on each axis; 0 takes as many as the bin has pixels.
+        pool_mode: 1 for the average.
+        aligned: shift by half a pixel, so that samples meet pixel centres.
+
+    Raises:
+        OperatorMissing: for the maximum, `pool_mode` 0.
+    """
+    refuse_maximum(pool_mode)
+    output.copy_(
+        KERNELS.roi_align(
+            features,
+            move_outside(rois),
+            spatial_scale,
+            aligned_height,
+            aligned_width,
+            sampling_ratio,
+            aligned,
+        )
+    )
+
+
+def roi_align_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    grad_features: Tensor,
+    *,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Write the gradient of the features, (B, C, H, W), to `grad_features`.
+
+    The other arguments are those of `roi_align_forward`.
+
+    Raises:
+        OperatorMissing: for the maximum, `pool_mode` 0.
+    """
+    refuse_maximum(pool_mode)
+    grad_features.copy_(
+        KERNELS._roi_align_backward(
+            grad_output,
+            move_outside(rois),
+            spatial_scale,
+            aligned_height,
+            aligned_width,
+            *grad_features.shape,
+            sampling_ratio,
+            aligned,
+        )
+    )
+
+
+def refuse_maximum(pool_mode: int) -> None:
+    """Raise unless the average is asked for; torchvision's kernel has no other mode."""
+    if pool_mode != AVERAGE:
+        raise OperatorMissing("roi_align_forward, pool_mode='max'")
+
+
+def move_outside(rois: Tensor) -> Tensor:
+    """Return the regions, those with a coordinate that is not finite as a point outside.
+
+    torchvision's kernels turn such a coordinate into an address and crash the process.
+    """
+    finite = rois.isfinite().all(dim=1, keepdim=True)
+    outside = torch.cat([rois[:, :1], torch.full_like(rois[:, 1:], OUTSIDE)], dim=1)
+    return torch.where(finite, rois, outside)
+
+
+def roi_pool_forward(
+    features: Tensor,
+    rois: Tensor,
+    output: Tensor,
+    argmax: Tensor,
+    *,
+    pooled_height: int,
+    pooled_width: int,
+    spatial_scale: float,
+) -> None:
+    """Write the largest feature in each bin of each region to `output`, and its place to `argmax`.
+
+    Args:
+        features: (B, C, H, W).
+        rois: (N, 5) as image index, x1, y1, x2, y2 in pixels of the image. A region with a
+            coordinate that is not finite pools to zero.
+        output: (N, C, pooled_height, pooled_width).
+        argmax: int32, the shape of `output`; an index into H * W, or -1 in an empty bin.
+        pooled_height: bins down a region.
+        pooled_width: bins across a region.
+        spatial_scale: feature pixels per image pixel.
+    """
+    pooled, places = KERNELS.roi_pool(
+        features, move_outside(rois), spatial_scale, pooled_height, pooled_width
+    )
+    output.copy_(pooled)
+    argmax.copy_(places)
+
+
+def roi_pool_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    argmax: Tensor,
+    grad_features: Tensor,
+    *,
+    pooled_height: int,
+    pooled_width: int,
+    spatial_scale: float,
+) -> None:
+    """Write the gradient of the features, (B, C, H, W), to `grad_features`.
+
+    The other arguments are those of `roi_pool_forward`.
+    """
+    grad_features.copy_(
+        KERNELS._roi_pool_backward(
+            grad_output,
+            move_outside(rois),
+            argmax,
+            spatial_scale,
+            pooled_height,
+            pooled_width,
+            *grad_features.shape,
+        )
+    )
