@@ -1,0 +1,78 @@
+"""Where a picture comes from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Base64Bytes, Discriminator, Field, StringConstraints, Tag, UrlConstraints
+from pydantic.networks import AnyUrl
+
+from .ids import UploadId
+from .words import Request
+
+HttpUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["https", "http"], max_length=4096)]
+S3Uri = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$")]
+"""`s3://bucket/key`."""
+
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+"""The caller's own name for a picture; it comes back with the outcome."""
+
+
+class UrlImage(Request):
+    """A picture that the worker fetches."""
+
+    url: HttpUrl
+    reference: Reference | None = None
+
+
+class Base64Image(Request):
+    """A picture inline. It is stored as an upload before the job is accepted."""
+
+    base64: Base64Bytes = Field(description="JPEG, PNG, WEBP, BMP or TIFF bytes in base64.")
+    reference: Reference | None = None
+
+
+class S3Image(Request):
+    """A picture in a bucket that the operator allows."""
+
+    s3: S3Uri
+    reference: Reference | None = None
+
+
+class UploadImage(Request):
+    """A picture sent before by `POST /v1/uploads`."""
+
+    upload: UploadId
+    reference: Reference | None = None
+
+
+_FORMS = ("url", "base64", "s3", "upload")
+
+
+def _form(source: Any) -> str | None:
+    """The one member that says which form a source has."""
+    names = source if isinstance(source, dict) else type(source).model_fields
+    found = [form for form in _FORMS if form in names]
+    return found[0] if len(found) == 1 else None
+
+
+_by_form = Discriminator(
+    _form,
+    custom_error_type="image_source",
+    custom_error_message="an image is given by exactly one of url, base64, s3 or upload",
+)
+
+ImageSource = Annotated[
+    Annotated[UrlImage, Tag("url")]
+    | Annotated[Base64Image, Tag("base64")]
+    | Annotated[S3Image, Tag("s3")]
+    | Annotated[UploadImage, Tag("upload")],
+    _by_form,
+]
+StoredImage = Annotated[
+    Annotated[UrlImage, Tag("url")]
+    | Annotated[S3Image, Tag("s3")]
+    | Annotated[UploadImage, Tag("upload")],
+    _by_form,
+]
+"""What a job's record may hold: references only, never pixels."""

@@ -1,0 +1,138 @@
+"""A job: what a caller asks for, and how it stands."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from .ids import EndpointId, JobId
+from .images import HttpUrl, ImageSource, S3Uri
+from .words import Request, Response, Timestamp
+
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$")]
+
+
+class JobState(StrEnum):
+    """`queued → running → succeeded | failed | cancelled | expired | dead`."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    DEAD = "dead"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the job has ended."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class Priority(StrEnum):
+    """Jobs of a higher priority are claimed first."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class Parameters(Request):
+    """How a picture is read and what comes back."""
+
+    score_threshold: float = Field(0.3, ge=0, le=1, description="Drop instances that score lower.")
+    max_detections: int = Field(100, ge=1, le=1000, description="At most this many, best first.")
+    masks: Literal["polygon", "rle", "none"] = Field(
+        "polygon", description="Form of instance masks, where the model segments."
+    )
+    pixel_boxes: bool = Field(False, description="Also give boxes in pixels.")
+
+
+class EventType(StrEnum):
+    """What a callback may tell: a job ended."""
+
+    SUCCEEDED = "job.succeeded"
+    FAILED = "job.failed"
+    CANCELLED = "job.cancelled"
+    EXPIRED = "job.expired"
+    DEAD = "job.dead"
+
+
+class Callback(Request):
+    """A signed POST to the caller's URL when the job ends."""
+
+    url: HttpUrl
+    events: tuple[EventType, ...] = Field(
+        tuple(EventType), min_length=1, description="Only these; all by default."
+    )
+
+
+class Delivery(Request):
+    """Where the result goes, beside staying readable at `/v1/jobs/{id}/result`."""
+
+    callback: Callback | None = None
+    endpoint: EndpointId | None = Field(None, description="A callback set up by `/v1/endpoints`.")
+    s3: S3Uri | None = Field(
+        None, description="A prefix in a bucket that the operator allows; gets `{job id}.json`."
+    )
+
+
+class JobRequest(Request):
+    """Body of `POST /v1/jobs`."""
+
+    model: ModelName = Field(description="mmdet-3 name, or one of its aliases.")
+    images: tuple[ImageSource, ...] = Field(min_length=1, description="The job's pictures.")
+    parameters: Parameters = Parameters()
+    delivery: Delivery = Delivery()
+    priority: Priority = Priority.NORMAL
+    expires_in_s: int | None = Field(
+        None, ge=1, le=30 * 86400, description="Give up when not started within so many seconds."
+    )
+    metadata: dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=64)],
+        Annotated[str, StringConstraints(max_length=512)],
+    ] = Field({}, max_length=16, description="Comes back with the job and its events.")
+
+
+class ImageCounts(Response):
+    """How many pictures of a job ended how."""
+
+    total: int
+    succeeded: int = 0
+    failed: int = 0
+
+
+class Job(Response):
+    """How a job stands. Answer of `POST /v1/jobs` and `GET /v1/jobs/{id}`."""
+
+    version: Literal[1] = 1
+    id: JobId
+    model: ModelName
+    state: JobState
+    priority: Priority = Priority.NORMAL
+    images: ImageCounts
+    attempts: int = Field(0, description="How often a worker claimed it.")
+    created_at: Timestamp
+    started_at: Timestamp | None = None
+    finished_at: Timestamp | None = None
+    expires_at: Timestamp | None = None
+    reason: str | None = Field(None, description="Why it did not succeed.")
+    warnings: tuple[str, ...] = ()
+    metadata: dict[str, str] = Field({})
+
+
+class JobPage(Response):
+    """Answer of `GET /v1/jobs`, newest first."""
+
+    jobs: tuple[Job, ...]
+    next_cursor: str | None = Field(None, description="Give it as `cursor` for the next page.")
+
+
+class Upload(Response):
+    """Answer of `POST /v1/uploads`."""
+
+    id: str
+    bytes: int
+    sha256: str

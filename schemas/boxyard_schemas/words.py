@@ -1,0 +1,29 @@
+"""What every word of the contract has in common."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+
+
+class Request(BaseModel):
+    """Comes from a caller: a member that the contract does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Response(BaseModel):
+    """Goes to a caller: a newer server may say more than an older client knows."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+Timestamp = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+"""A moment in UTC, RFC 3339 on the wire."""
+
+
+def utc_now() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(UTC)
