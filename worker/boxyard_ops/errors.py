@@ -5,7 +5,7 @@ NotImplementedError
 """
 
 
-class OperatorMissing(NotImplementedError):  # noqa: N818  # reads as what happened
+class OperatorMissing(NotImplementedError):
     """An operator of mmcv that is not written here was called.
 
     `operator` is its name in `mmcv._ext`.

@@ -4,13 +4,12 @@ import torch
 from torch import Tensor
 
 from boxyard_ops.errors import OperatorMissing
+from boxyard_ops.outside import OUTSIDE
 
 __all__ = ["roi_align_backward", "roi_align_forward", "roi_pool_backward", "roi_pool_forward"]
 
 KERNELS = torch.ops.torchvision
 AVERAGE = 1
-# Left of and above any feature map, and still finite in half precision.
-OUTSIDE = -32768.0
 
 
 def roi_align_forward(
@@ -74,7 +73,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Write the gradient of the features, (B, C, H, W), to `grad_features`.
+    """Add the gradient of the features, (B, C, H, W), to `grad_features`.
 
     The other arguments are those of `roi_align_forward`.
 
@@ -82,7 +81,7 @@ def roi_align_backward(
         OperatorMissing: for the maximum, `pool_mode` 0.
     """
     refuse_maximum(pool_mode)
-    grad_features.copy_(
+    grad_features.add_(
         KERNELS._roi_align_backward(
             grad_output,
             move_outside(rois),
@@ -103,10 +102,7 @@ def refuse_maximum(pool_mode: int) -> None:
 
 
 def move_outside(rois: Tensor) -> Tensor:
-    """Return the regions, those with a coordinate that is not finite as a point outside.
-
-    torchvision's kernels turn such a coordinate into an address and crash the process.
-    """
+    """Return the regions, those with a coordinate that is not finite as a point outside."""
     finite = rois.isfinite().all(dim=1, keepdim=True)
     outside = torch.cat([rois[:, :1], torch.full_like(rois[:, 1:], OUTSIDE)], dim=1)
     return torch.where(finite, rois, outside)
@@ -151,11 +147,11 @@ def roi_pool_backward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Write the gradient of the features, (B, C, H, W), to `grad_features`.
+    """Add the gradient of the features, (B, C, H, W), to `grad_features`.
 
     The other arguments are those of `roi_pool_forward`.
     """
-    grad_features.copy_(
+    grad_features.add_(
         KERNELS._roi_pool_backward(
             grad_output,
             move_outside(rois),
