@@ -27,7 +27,7 @@ def ms_deform_attn_forward(
 ) -> Tensor:
     """Return the weighted sum of the sampled values, (B, Q, heads * D)."""
     shapes = spatial_shapes.tolist()
-    levels = value.split([height * width for height, width in shapes], dim=1)
+    levels = torch.split(value, [height * width for height, width in shapes], dim=1)
     samples = [
         sample(pixels, height, width, sampling_locations[:, :, :, level])
         for level, (pixels, (height, width)) in enumerate(zip(levels, shapes, strict=True))
@@ -47,7 +47,7 @@ def sample(pixels: Tensor, height: int, width: int, locations: Tensor) -> Tensor
     features = pixels.permute(0, 2, 3, 1).reshape(images * heads, depth, height, width)
     grid = 2 * locations.transpose(1, 2).flatten(0, 1) - 1
     sampled = functional.grid_sample(features, grid, align_corners=False)
-    return sampled.unflatten(0, (images, heads))
+    return sampled.view(images, heads, *sampled.shape[1:])
 
 
 def ms_deform_attn_backward(
