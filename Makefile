@@ -1,0 +1,89 @@
+# Every task of the project. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first Python on the PATH that is of a tested version and can make environments.
+PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	2>/dev/null && echo $$python && break; done)
+# Everything is pinned with its hashes, and opencv-python has its headless twin: pip resolves nothing.
+# Byte code is left to the first import, which halves the set-up.
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-compile --no-deps
+
+.PHONY: help
+help: ## List the tasks
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Boxyard needs Python 3.11, 3.12 or 3.13 with venv (Debian: apt install python3-venv), or say which: make PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "Making the virtual environment $(VENV) with $(PYTHON) …"
+	@$(PYTHON) -m venv $(VENV)
+
+# Each level of the environment is a stamp, so that a second run costs nothing.
+$(VENV)/runtime-installed: requirements/runtime.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the tested versions (torch is the large one: about 3 GB to fetch, once) …"
+	@$(PIP_INSTALL) --progress-bar on --require-hashes -r requirements/runtime.txt
+	@$(PIP_INSTALL) --quiet --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev-installed: requirements/dev.txt $(VENV)/runtime-installed
+	@echo "Installing the test tools …"
+	@$(PIP_INSTALL) --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/runtime-installed ## Make the virtual environment with the tested versions
+
+.PHONY: demo
+demo: $(VENV)/runtime-installed ## Run the whole stack on this machine and detect on the sample pictures
+	@$(BIN)/python examples/demo.py $(DEMO_ARGS)
+
+.PHONY: test
+test: $(VENV)/dev-installed ## Run the tests with real parts
+	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+.PHONY: lint
+lint: $(VENV)/dev-installed ## Check format, lint and the import rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+
+.PHONY: types
+types: $(VENV)/dev-installed ## Check the types
+	@$(BIN)/mypy
+
+.PHONY: format
+format: $(VENV)/dev-installed ## Format the code and mend what lint can
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: test-client
+test-client: ## Install the base distribution alone and run the client's tests on it
+	@rm -rf $(VENV)-client
+	@$(MAKE) --no-print-directory VENV=$(VENV)-client $(VENV)-client/bin/python
+	@$(VENV)-client/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r requirements/client.txt
+	@$(VENV)-client/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation .
+	@$(VENV)-client/bin/python -m pytest tests/client
+	@rm -rf $(VENV)-client
+
+.PHONY: contract
+contract: $(VENV)/runtime-installed ## Write JSON Schema and OpenAPI again from the code
+	@$(BIN)/python schemas/generate.py
+
+COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--override requirements/overrides.txt --generate-hashes --no-emit-index-url --no-annotate --no-header
+
+.PHONY: lock
+lock: $(VENV)/dev-installed ## Pin the newest versions that fit together (then run every test)
+	$(COMPILE) --upgrade --all-extras --group build -o requirements/runtime.txt
+	$(COMPILE) --upgrade --all-extras --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) --upgrade --extra server --group build -c requirements/runtime.txt -o requirements/server.txt
+	$(COMPILE) --upgrade --group build --group client-test -c requirements/dev.txt -o requirements/client.txt
+
+.PHONY: clean
+clean: ## Remove the environment, caches and demo output
+	@rm -rf $(VENV) $(VENV)-client .mypy_cache .ruff_cache .pytest_cache .hypothesis .boxyard demo-out
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
