@@ -1,0 +1,56 @@
+"""The detector: pictures in, boxes and masks out, one model on one device.
+
+What enters is a `ModelImage` (pixels, sizes, the request's limits), what leaves is
+`RawDetections` (see `contract`). torch and mmdet are imported only by the modules behind
+`load_detector`, so that the worker's parent process, which imports this package, stays small.
+
+    catalogue      model names → configurations and published weights
+    configuration  a model's configuration, made safe to build offline
+    weights        safetensors files into a model, every key checked
+    conversion     published .pth files → safetensors, once
+    resize         the resize that the parent process runs
+    pipeline       the model's own test pipeline: what is left of it after the resize
+    regions        RTMDet-Ins masks from the region that they can cover
+    heads          the request's limits inside mmdet's heads, before masks are made
+    mmdetection    `Detector` over all of these
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from boxyard_worker.detector.contract import Detector
+from boxyard_worker.detector.errors import DetectorError, DetectorLoadError
+
+__all__ = ["Detector", "DetectorError", "DetectorLoadError", "load_detector"]
+
+
+def load_detector(
+    model: str,
+    *,
+    device: str = "cpu",
+    weights: Path | None = None,
+    random_weights: bool = False,
+    config: Path | None = None,
+) -> Detector:
+    """Loads a model and warms it up with one gray picture.
+
+    Args:
+        model: mmdet-3 name of mmdet's model index, or `rtmdet-ins_demo`.
+        device: such as `cpu` or `cuda:0`.
+        weights: a safetensors file; left out, a packaged model's own weights.
+        random_weights: seeded random weights instead, for trials of speed and plumbing.
+        config: an mmengine configuration file to use in place of the name's own. It runs as
+            code, so it is the operator's to choose, never a request's.
+
+    Raises:
+        DetectorLoadError: the model cannot serve; the error says what to do.
+    """
+    try:
+        from boxyard_worker.detector.mmdetection import load  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise DetectorLoadError(
+            f"The Python package {error.name!r} is not installed.",
+            "Install what detection needs: pip install 'boxyard[detect]'",
+        ) from error
+    return load(model, device, weights=weights, random_weights=random_weights, config=config)

@@ -1,0 +1,74 @@
+"""A model's mmengine configuration: read, made safe to build offline, described."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from mmdet.registry import DATASETS
+from mmengine.config import Config
+
+from boxyard_worker.detector.errors import DetectorLoadError
+
+
+def read_config(path: Path) -> Config:
+    """Reads a configuration file, without anything that would fetch weights while building.
+
+    Raises:
+        DetectorLoadError: the file does not run, or lacks a model or a test pipeline.
+    """
+    try:
+        config = Config.fromfile(str(path))
+        _forget_downloads(config.model)
+        test_pipeline(config)
+    except Exception as error:
+        raise DetectorLoadError(
+            f"The configuration {path.name} cannot be read: {type(error).__name__}: {error}.",
+            "It must be an mmdet 3 configuration with `model` and `test_dataloader`.",
+        ) from error
+    return config
+
+
+def test_pipeline(config: Config) -> list[dict[str, Any]]:
+    """The transforms of the model's test data, plain dicts, free to be changed."""
+    return [dict(step) for step in config.test_dataloader.dataset.pipeline]
+
+
+def hash_config(config: Config) -> str:
+    """Hex sha256 of what decides the numbers: the resolved model and its test pipeline."""
+    deciding = {"model": config.model.to_dict(), "pipeline": test_pipeline(config)}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def class_names(config: Config) -> tuple[str, ...]:
+    """Label names as the configuration or its dataset's type gives them, in label order."""
+    dataset = config.test_dataloader.dataset
+    metainfo = dataset.get("metainfo") or config.get("metainfo") or {}
+    if not isinstance(metainfo, dict) or "classes" not in metainfo:
+        kind = dataset.get("type")
+        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+        metainfo = getattr(kind, "METAINFO", {})
+    classes = metainfo.get("classes", ())
+    return (classes,) if isinstance(classes, str) else tuple(classes)
+
+
+def _forget_downloads(node: Any) -> None:
+    # Backbones ask for ImageNet weights by URL (`init_cfg`, `pretrained`), distilled models for
+    # their teacher's. The model's own weights hold or replace all of these.
+    if isinstance(node, dict):
+        for key, value in list(node.items()):
+            if key == "pretrained" or _is_download(value):
+                node[key] = None
+            else:
+                _forget_downloads(value)
+    elif isinstance(node, list | tuple):
+        for item in node:
+            _forget_downloads(item)
+
+
+def _is_download(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "Pretrained" in str(value.get("type"))
+    return isinstance(value, str) and "://" in value

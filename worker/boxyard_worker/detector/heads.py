@@ -1,0 +1,127 @@
+"""The request's limits inside mmdet's heads, so that masks nobody asked for are never made."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from types import MethodType
+from typing import Any, Final
+
+import torch
+from mmdet.models.dense_heads import RTMDetInsHead
+from mmdet.models.roi_heads import (
+    CascadeRoIHead,
+    MaskScoringRoIHead,
+    SparseRoIHead,
+    StandardRoIHead,
+)
+
+from boxyard_worker.detector.contract import CroppedMask, ModelImage
+from boxyard_worker.detector.regions import compose_axis, cut_mask, logit
+
+REQUEST: Final = "boxyard_request"
+"""The key of a data sample's meta information that holds its `ModelImage`."""
+
+PIECE_BYTES: Final = 64 << 20
+"""Bound on the full-size masks that exist at a time, where a head makes full-size masks."""
+
+_MASKS_DECIDE = (SparseRoIHead, MaskScoringRoIHead)
+"""RoI heads that must see all instances: masks go by the instance's place, or change its score."""
+
+Instances = Any
+"""mmdet's `InstanceData`: tensors of equal length, cut by slicing."""
+
+
+def limit_masks(model: Any) -> None:
+    """Makes a model's head cut to the request's limits first and give masks cropped.
+
+    Heads that are not known here go on as they are; `crop_masks` cuts what they give.
+    """
+    head, roi_head = getattr(model, "bbox_head", None), getattr(model, "roi_head", None)
+    if isinstance(head, RTMDetInsHead):
+        head._bbox_mask_post_process = MethodType(_finish_rtmdet, head)
+    if isinstance(roi_head, StandardRoIHead | CascadeRoIHead) and roi_head.with_mask:
+        if not isinstance(roi_head, _MASKS_DECIDE):
+            roi_head.predict_mask = _in_pieces(roi_head.predict_mask)
+
+
+def cut(instances: Instances, image: ModelImage) -> Instances:
+    """The instances that reach the request's threshold, best first, at most its maximum."""
+    order = torch.sort(instances.scores, descending=True, stable=True).indices
+    order = order[instances.scores[order] >= image.score_threshold]
+    return instances[order[: image.max_detections]]
+
+
+def crop_masks(masks: torch.Tensor) -> list[CroppedMask]:
+    """Packs full-size masks `(n, height, width)`, one at a time."""
+    return [CroppedMask.pack(mask.bool().cpu().numpy()) for mask in masks]
+
+
+def _finish_rtmdet(
+    head: Any,
+    *,
+    results: Instances,
+    mask_feat: torch.Tensor,
+    cfg: Any,
+    rescale: bool,
+    with_nms: bool,
+    img_meta: dict[str, Any],
+) -> Instances:
+    """Stands for mmdet's `_bbox_mask_post_process`; the masks come from `regions`."""
+    image: ModelImage = img_meta[REQUEST]
+    results = cut(head._bbox_post_process(results, cfg, rescale, with_nms, img_meta), image)
+    if image.masks:
+        logits = head._mask_predict_by_feat_single(mask_feat, results.kernels, results.priors)
+        stride = head.prior_generator.strides[0][0]
+        results.cropped = _cut_logits(logits, stride, img_meta, logit(cfg.mask_thr_binary))
+    return results
+
+
+def _cut_logits(
+    logits: torch.Tensor, stride: int, meta: dict[str, Any], threshold: float
+) -> list[CroppedMask]:
+    across, down = meta["scale_factor"]
+    height, width = meta["ori_shape"]
+    # mmdet divides the height by the width's factor and the other way round. The two differ by
+    # rounding alone, yet a thin picture's masks move by pixels; they must move here too.
+    rows = _axis(logits.shape[-2], stride, across, height)
+    columns = _axis(logits.shape[-1], stride, down, width)
+    return [cut_mask(mask, rows, columns, threshold) for mask in logits.cpu().numpy()]
+
+
+def _axis(cells: int, stride: int, factor: float, kept: int) -> Any:
+    resized = math.ceil(cells * stride * (1 / factor))
+    return compose_axis(cells, stride, resized, min(kept, resized))
+
+
+def _in_pieces(predict: Callable[..., list[Instances]]) -> Callable[..., list[Instances]]:
+    """Wraps a RoI head's `predict_mask` so that only a few full-size masks exist at a time."""
+    signature = inspect.signature(predict)
+
+    def predict_mask(*arguments: Any, **named: Any) -> list[Instances]:
+        call = signature.bind(*arguments, **named)
+        metas = call.arguments["batch_img_metas"]
+        images: list[ModelImage] = [meta[REQUEST] for meta in metas]
+        results = [
+            cut(found, image)
+            for found, image in zip(call.arguments["results_list"], images, strict=True)
+        ]
+        wanted = [r if i.masks else r[:0] for r, i in zip(results, images, strict=True)]
+        cropped: list[list[CroppedMask]] = [[] for _ in results]
+        for piece in _pieces(wanted, sum(math.prod(meta["ori_shape"]) for meta in metas)):
+            call.arguments["results_list"] = piece
+            for masks, found in zip(cropped, predict(*call.args, **call.kwargs), strict=True):
+                masks.extend(crop_masks(found.masks))
+        for found, masks, image in zip(results, cropped, images, strict=True):
+            if image.masks:
+                found.cropped = masks
+        return results
+
+    return predict_mask
+
+
+def _pieces(results: list[Instances], pixels: int) -> Iterator[list[Instances]]:
+    size = max(1, PIECE_BYTES // pixels)
+    for start in range(0, max(len(found) for found in results), size):
+        yield [found[start : start + size] for found in results]

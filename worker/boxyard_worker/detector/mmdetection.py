@@ -1,0 +1,192 @@
+"""The detector on MMDetection: one model, loaded and warm, on one device."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import warnings
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+
+import boxyard_ops
+
+boxyard_ops.install()  # mmdet imports mmcv.ops, which needs its compiled half or this one
+
+# These are older than the libraries under them; what they are warned of is nobody's news here.
+warnings.filterwarnings("ignore", module="mmcv|mmdet|mmengine")
+warnings.filterwarnings("ignore", message="torch.meshgrid")
+
+import mmcv  # noqa: E402
+import mmdet  # noqa: E402
+import mmengine  # noqa: E402
+from mmdet.registry import MODELS  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+from mmengine.model.utils import revert_sync_batchnorm  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
+
+from boxyard_worker.detector.catalogue import CatalogueEntry, find_model  # noqa: E402
+from boxyard_worker.detector.configuration import (  # noqa: E402
+    class_names,
+    hash_config,
+    read_config,
+)
+from boxyard_worker.detector.contract import (  # noqa: E402
+    ModelDescription,
+    ModelImage,
+    Pixels,
+    RawDetections,
+)
+from boxyard_worker.detector.detections import collect  # noqa: E402
+from boxyard_worker.detector.errors import DetectorLoadError  # noqa: E402
+from boxyard_worker.detector.heads import REQUEST, limit_masks  # noqa: E402
+from boxyard_worker.detector.pipeline import Pipeline  # noqa: E402
+from boxyard_worker.detector.resize import resize  # noqa: E402
+from boxyard_worker.detector.weights import (  # noqa: E402
+    Weights,
+    load_weights,
+    randomise,
+    read_weights,
+)
+
+
+def load(
+    name: str, device: str, *, weights: Path | None, random_weights: bool, config: Path | None
+) -> MMDetector:
+    """Does what `boxyard_worker.detector.load_detector` says."""
+    init_default_scope("mmdet")
+    entry = CatalogueEntry(name, config) if config else find_model(name)
+    settings = read_config(entry.config)
+    held = None if random_weights else read_weights(_choose_weights(entry, weights))
+    model = _build(name, settings, held, _check_device(device))
+    description = _describe(name, settings, held, device)
+    detector = MMDetector(model, Pipeline(settings), description)
+    detector.warm_up()
+    return detector
+
+
+class MMDetector:
+    """A `Detector`: mmdet's model behind its own test pipeline."""
+
+    def __init__(self, model: Any, pipeline: Pipeline, description: ModelDescription) -> None:
+        self._model = model
+        self._pipeline = pipeline
+        self._description = dataclasses.replace(description, plan=pipeline.plan)
+        self._padded_shape = lru_cache(maxsize=4096)(self._find_padded_shape)
+
+    def describe(self) -> ModelDescription:
+        """Says what was loaded."""
+        return self._description
+
+    def group(self, image: ModelImage) -> Hashable:
+        """The exact padded `(height, width)` in pixels that the model itself would see."""
+        return self._padded_shape(*image.pixels.shape[:2])
+
+    def detect(self, batch: Sequence[ModelImage]) -> list[RawDetections]:
+        """Runs one device batch of a single shape group; results in the batch's order."""
+        if not batch:
+            return []
+        with torch.inference_mode():
+            samples = self._model.test_step(self._pack(batch))
+            return [
+                collect(sample.pred_instances, image)
+                for sample, image in zip(samples, batch, strict=True)
+            ]
+
+    def warm_up(self) -> None:
+        """Detects in a gray picture, and learns from it whether the model makes masks.
+
+        Raises:
+            DetectorLoadError: the model fails on it.
+        """
+        try:
+            (found,) = self.detect([self._gray(480, 640)])
+        except Exception as error:
+            raise DetectorLoadError(
+                f"The model {self._description.model} fails on a gray picture on"
+                f" {self._description.device}: {type(error).__name__}: {error}",
+                "Try it on the CPU; if it fails there too, this model cannot be served.",
+            ) from error
+        self._description = dataclasses.replace(self._description, masks=found.masks is not None)
+
+    def _gray(self, height: int, width: int) -> ModelImage:
+        pixels: Pixels = np.full((height, width, 3), 114, np.uint8)
+        plan = self._pipeline.plan
+        return ModelImage(resize(pixels, plan) if plan else pixels, width, height, 0.0, 100, True)
+
+    def _pack(self, batch: Sequence[ModelImage]) -> dict[str, list[Any]]:
+        packed = [self._pipeline.pack(image) for image in batch]
+        for one, image in zip(packed, batch, strict=True):
+            one["data_samples"].set_metainfo({REQUEST: image})
+        return {key: [one[key] for one in packed] for key in ("inputs", "data_samples")}
+
+    def _find_padded_shape(self, height: int, width: int) -> tuple[int, int]:
+        # The model's own code says it, on an empty picture; its size alone decides.
+        image = ModelImage(np.zeros((height, width, 3), np.uint8), width, height, 0.0, 0, False)
+        with torch.inference_mode():
+            inputs = self._model.data_preprocessor(self._pack([image]), False)["inputs"]
+        return int(inputs.shape[-2]), int(inputs.shape[-1])
+
+
+def _choose_weights(entry: CatalogueEntry, chosen: Path | None) -> Path:
+    path = chosen or entry.weights
+    if path is None:
+        fetch = f"fetch {entry.weights_url}, " if entry.weights_url else "take its checkpoint, "
+        raise DetectorLoadError(
+            f"No weights are given for {entry.name}.",
+            f"Once, {fetch}convert it by `python -m boxyard_worker.detector.conversion FILE`, and"
+            " pass `--weights FILE.safetensors`; or try it untrained with `--weights random`.",
+        )
+    return path
+
+
+def _check_device(device: str) -> torch.device:
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise DetectorLoadError(
+            f"The device {device!r} cannot be used: {error}.",
+            "Name one that this machine has, such as `--device cpu` or `--device cuda:0`.",
+        ) from error
+    # The description says float32; by default cuDNN rounds convolutions' inputs to 10 bits.
+    torch.backends.cudnn.allow_tf32 = False
+    return found
+
+
+def _build(name: str, settings: Config, held: Weights | None, device: torch.device) -> Any:
+    try:
+        model = revert_sync_batchnorm(MODELS.build(settings.model))
+    except Exception as error:
+        raise DetectorLoadError(
+            f"The model {name} cannot be built: {type(error).__name__}: {error}",
+            "It may need a package that `boxyard[detect]` leaves out.",
+        ) from error
+    if held:
+        load_weights(model, held)
+    else:
+        randomise(model)
+    limit_masks(model)
+    return model.to(device).eval()
+
+
+def _describe(name: str, settings: Config, held: Weights | None, device: str) -> ModelDescription:
+    libraries = (torch, torchvision, mmdet, mmcv, mmengine)
+    return ModelDescription(
+        model=name,
+        classes=(held.classes if held else ()) or class_names(settings),
+        masks=False,
+        plan=None,
+        weights_sha256=held.sha256 if held else "",
+        config_sha256=hash_config(settings),
+        device=device,
+        versions={
+            "python": platform.python_version(),
+            **{library.__name__: str(library.__version__) for library in libraries},
+        },
+    )
