@@ -1,0 +1,50 @@
+"""Where the server is and who calls."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+import httpx
+
+from boxyard_schemas.errors import SetupError
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True)
+class Address:
+    """A server's URL and the key that opens it."""
+
+    url: str
+    api_key: str = field(repr=False)
+
+    @classmethod
+    def find(cls, url: str | None, api_key: str | None) -> Address:
+        """Arguments first, then `BOXYARD_URL` and `BOXYARD_API_KEY`.
+
+        Raises:
+            SetupError: the URL is not http(s), or no key is given.
+        """
+        found = url or os.environ.get("BOXYARD_URL") or DEFAULT_URL
+        key = api_key or os.environ.get("BOXYARD_API_KEY")
+        if not _is_http(found):
+            raise SetupError(f"{found!r} is no http or https URL: mend url= or BOXYARD_URL.")
+        if not key:
+            raise SetupError(
+                "No API key: give api_key= or set BOXYARD_API_KEY. `boxyard up` prints one."
+            )
+        return cls(found.rstrip("/"), key)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request carries."""
+        return {"Authorization": f"Bearer {self.api_key}"}
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parsed.scheme in ("http", "https") and bool(parsed.host)

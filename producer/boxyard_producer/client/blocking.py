@@ -1,0 +1,102 @@
+"""The client for ordinary, blocking code. Each call is `calls.Calls`' of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self, Unpack
+
+import httpx
+
+from boxyard_schemas import Job, JobPage, JobResult, JobState, Model, Upload
+
+from .address import Address
+from .calls import Calls
+from .exchange import BlockingExchange, run
+from .images import Image
+from .requests import JobOptions
+from .retries import Retries
+
+
+class Client:
+    """Calls a Boxyard server; one client may be shared by threads.
+
+    Args:
+        url: of the server; `BOXYARD_URL`, else this machine's port 8000.
+        api_key: `BOXYARD_API_KEY` by default.
+        timeout_s: for each answer, beyond the time that the server is asked to wait.
+        retries: what is sent again, and when.
+        transport: of httpx, in place of the network.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout_s: float = 60.0,
+        retries: Retries | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.address = Address.find(url, api_key)
+        exchange = BlockingExchange(self.address, timeout_s, transport)
+        self._calls = Calls(exchange, retries or Retries())
+        self._http = exchange.http
+
+    def submit(
+        self, model: str, images: Image | Iterable[Image], **options: Unpack[JobOptions]
+    ) -> Job:
+        """Enqueue one job; local pictures are uploaded first. See `Calls.submit`."""
+        return run(self._calls.submit(model, images, **options))
+
+    def upload(self, image: Image) -> Upload:
+        """Send one local picture; jobs name it by the upload's id."""
+        return run(self._calls.upload(image))
+
+    def job(self, job_id: str) -> Job:
+        """How a job stands."""
+        return run(self._calls.job(job_id))
+
+    def wait(self, job_id: str, timeout_s: float | None = None) -> Job:
+        """The job once it has ended; `DeadlineExceeded` when it has not in time."""
+        return run(self._calls.wait(job_id, timeout_s))
+
+    def result(self, job_id: str) -> JobResult:
+        """What the model found; `NotFinished` when there is no result, or none yet."""
+        return run(self._calls.result(job_id))
+
+    def page(self, state: JobState | None = None, cursor: str | None = None) -> JobPage:
+        """One page of this tenant's jobs, newest first."""
+        return run(self._calls.page(state, cursor))
+
+    def jobs(self, state: JobState | None = None) -> Iterator[Job]:
+        """This tenant's jobs, newest first, read page by page."""
+        cursor: str | None = None
+        while True:
+            page = self.page(state, cursor)
+            yield from page.jobs
+            if (cursor := page.next_cursor) is None:
+                return
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a job; one that has ended stays as it is."""
+        return run(self._calls.cancel(job_id))
+
+    def models(self) -> tuple[Model, ...]:
+        """Models that jobs may name, and who serves them."""
+        return run(self._calls.models())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,131 @@
+"""What a client can do, written once for both clients."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections.abc import Iterable
+from typing import Unpack
+
+import httpx
+from pydantic import ValidationError
+
+from boxyard_schemas import (
+    ImageSource,
+    Job,
+    JobPage,
+    JobResult,
+    JobState,
+    Model,
+    ModelList,
+    Upload,
+    UploadImage,
+)
+from boxyard_schemas.errors import DeadlineExceeded
+
+from . import requests
+from .answers import accept, read
+from .exchange import Exchange
+from .images import Image, LocalImage, place, several
+from .requests import JobOptions, Request
+from .retries import Retries
+
+_HELD_S = 20
+_BETWEEN_POLLS_S = 0.2
+_PAGE = 100
+
+
+class Calls:
+    """The calls, over any exchange. Each raises errors of `boxyard_schemas.errors`."""
+
+    def __init__(self, exchange: Exchange, retries: Retries) -> None:
+        self._exchange, self._retries = exchange, retries
+
+    async def submit(
+        self, model: str, images: Image | Iterable[Image], **options: Unpack[JobOptions]
+    ) -> Job:
+        """Enqueue one job; local pictures are uploaded first.
+
+        Args:
+            model: any name that the model answers to.
+            images: one picture or several: paths, bytes, URLs, `s3://` URIs, image sources.
+            options: see `JobOptions`.
+
+        Raises:
+            InvalidRequest: something does not fit the contract.
+            UnknownModel: with near names.
+            OSError: a local picture cannot be read.
+        """
+        sources = [await self._source(image) for image in several(images)]
+        key = options.get("idempotency_key") or uuid.uuid4().hex
+        return read(await self._ask(requests.submit(model, sources, options, key)), Job)
+
+    async def upload(self, image: Image) -> Upload:
+        """Send one local picture; jobs name it by the upload's id."""
+        found = place(image)
+        if not isinstance(found, LocalImage):
+            raise TypeError("only a path or bytes can be uploaded")
+        content = found.content
+        data = content if isinstance(content, bytes) else await self._exchange.read(content)
+        return read(await self._ask(requests.upload(data)), Upload)
+
+    async def job(self, job_id: str) -> Job:
+        """How a job stands."""
+        return read(await self._ask(requests.job(job_id)), Job)
+
+    async def wait(self, job_id: str, timeout_s: float | None = None) -> Job:
+        """The job once it has ended, however it ended.
+
+        Raises:
+            DeadlineExceeded: it has not after `timeout_s` seconds; it goes on.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left_s = _HELD_S if deadline is None else deadline - time.monotonic()
+            held_s = max(0, min(_HELD_S, int(left_s)))
+            job = read(await self._ask(requests.job(job_id, wait_s=held_s)), Job)
+            if job.state.terminal:
+                return job
+            if left_s <= 0:
+                raise DeadlineExceeded(f"{job_id} is {job.state} after {timeout_s} s.", job=job_id)
+            await self._exchange.pause(min(_BETWEEN_POLLS_S, left_s))
+
+    async def result(self, job_id: str) -> JobResult:
+        """What the model found.
+
+        Raises:
+            NotFinished: the job has no result, or none yet.
+        """
+        return read(await self._ask(requests.result(job_id)), JobResult)
+
+    async def page(self, state: JobState | None = None, cursor: str | None = None) -> JobPage:
+        """One page of this tenant's jobs, newest first."""
+        return read(await self._ask(requests.jobs(state, _PAGE, cursor)), JobPage)
+
+    async def cancel(self, job_id: str) -> Job:
+        """Cancel a job; one that has ended stays as it is."""
+        return read(await self._ask(requests.cancel(job_id)), Job)
+
+    async def models(self) -> tuple[Model, ...]:
+        """Models that jobs may name, and who serves them."""
+        return read(await self._ask(requests.models()), ModelList).models
+
+    async def _source(self, image: Image) -> ImageSource:
+        try:
+            found = place(image)
+        except ValidationError as error:
+            raise requests.invalid(error) from error
+        if not isinstance(found, LocalImage):
+            return found
+        upload = await self.upload(found.content)
+        return UploadImage(upload=upload.id, reference=found.reference)
+
+    async def _ask(self, request: Request) -> httpx.Response:
+        for attempt in itertools.count(1):
+            outcome = await self._exchange.send(request)
+            delay_s = self._retries.delay_s(outcome, attempt)
+            if delay_s is None:
+                break
+            await self._exchange.pause(delay_s)
+        return accept(outcome)

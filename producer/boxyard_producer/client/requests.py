@@ -1,0 +1,106 @@
+"""Every request that the client sends, built without sending it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypedDict
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from boxyard_schemas import Delivery, ImageSource, JobRequest, JobState, Parameters, Priority
+from boxyard_schemas.errors import InvalidRequest
+
+
+class JobOptions(TypedDict, total=False):
+    """What a job may say beside its model and its pictures."""
+
+    parameters: Parameters
+    delivery: Delivery
+    priority: Priority
+    expires_in_s: int | None
+    metadata: dict[str, str]
+    idempotency_key: str
+    """Twice the same key is one job. A fresh one by default, so that retries are safe."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request, ready to send; sending it twice does no harm."""
+
+    method: str
+    path: str
+    params: Mapping[str, str | int] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+    held_s: float = 0
+    """How long the server may hold the answer back, beyond the ordinary time limit."""
+
+
+def submit(
+    model: str, images: Sequence[ImageSource], options: JobOptions, idempotency_key: str
+) -> Request:
+    """`POST /v1/jobs`.
+
+    Raises:
+        InvalidRequest: a member does not fit the contract.
+    """
+    members = {name: value for name, value in options.items() if name != "idempotency_key"}
+    try:
+        job = JobRequest.model_validate({"model": model, "images": tuple(images), **members})
+    except ValidationError as error:
+        raise invalid(error) from error
+    return Request(
+        "POST",
+        "/v1/jobs",
+        headers={"Content-Type": "application/json", "Idempotency-Key": idempotency_key},
+        content=job.model_dump_json(exclude_none=True).encode(),
+    )
+
+
+def upload(content: bytes) -> Request:
+    """`POST /v1/uploads`."""
+    headers = {"Content-Type": "application/octet-stream"}
+    return Request("POST", "/v1/uploads", headers=headers, content=content)
+
+
+def job(job_id: str, *, wait_s: int = 0) -> Request:
+    """`GET /v1/jobs/{id}`, held by the server for up to `wait_s` seconds until the job ends."""
+    params = {"wait": wait_s} if wait_s else {}
+    return Request("GET", _job(job_id), params=params, held_s=wait_s)
+
+
+def jobs(state: JobState | None, limit: int, cursor: str | None) -> Request:
+    """`GET /v1/jobs`."""
+    filters: dict[str, str | int | None] = {"state": state, "limit": limit, "cursor": cursor}
+    given = {name: value for name, value in filters.items() if value is not None}
+    return Request("GET", "/v1/jobs", params=given)
+
+
+def result(job_id: str) -> Request:
+    """`GET /v1/jobs/{id}/result`."""
+    return Request("GET", _job(job_id) + "/result")
+
+
+def cancel(job_id: str) -> Request:
+    """`POST /v1/jobs/{id}/cancel`."""
+    return Request("POST", _job(job_id) + "/cancel")
+
+
+def models() -> Request:
+    """`GET /v1/models`."""
+    return Request("GET", "/v1/models")
+
+
+def _job(job_id: str) -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}"
+
+
+def invalid(error: ValidationError) -> InvalidRequest:
+    """What pydantic found, in one sentence a member."""
+    found = [
+        f"{'.'.join(str(part) for part in each['loc']) or 'value'}: {each['msg']}"
+        for each in error.errors(include_url=False, include_input=False)
+    ]
+    return InvalidRequest("; ".join(found))
