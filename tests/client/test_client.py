@@ -1,0 +1,332 @@
+"""Both clients tell the same stories, against real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from boxyard_producer import AsyncClient, Client
+from boxyard_producer.client import Retries
+from boxyard_schemas import Callback, Delivery, JobState, Parameters, Priority, UploadImage, new_id
+from boxyard_schemas.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    NotFinished,
+    RequestError,
+    ServiceError,
+    SetupError,
+    Unauthorized,
+    Unavailable,
+    UnknownModel,
+)
+
+from .conftest import Reply, ScriptedServer
+
+Call = Callable[..., Any]
+QUICK = Retries(first_s=0.001)
+
+
+def job(state: str = "queued", job_id: str | None = None) -> dict[str, Any]:
+    return {
+        "id": job_id or new_id("job"),
+        "model": "rtmdet-ins_demo",
+        "state": state,
+        "images": {"total": 1},
+        "created_at": "2026-11-21T06:00:00Z",
+    }
+
+
+def problem(status: int, code: str, **more: Any) -> Reply:
+    return Reply(status, {"title": "T", "status": status, "code": code, "detail": "Why.", **more})
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def call(request: pytest.FixtureRequest, server: ScriptedServer) -> Call:
+    """`call("submit", …)` on either client."""
+
+    def blocking(name: str, *args: Any, **options: Any) -> Any:
+        with Client(server.url, "k", retries=QUICK) as client:
+            answer = getattr(client, name)(*args, **options)
+            return list(answer) if name == "jobs" else answer
+
+    async def awaited(name: str, *args: Any, **options: Any) -> Any:
+        async with AsyncClient(server.url, "k", retries=QUICK) as client:
+            if name == "jobs":
+                return [job async for job in client.jobs(*args, **options)]
+            return await getattr(client, name)(*args, **options)
+
+    if request.param == "blocking":
+        return blocking
+    return lambda *args, **options: asyncio.run(awaited(*args, **options))
+
+
+def test_a_job_says_everything_that_its_caller_asked_for(call: Call, server: ScriptedServer):
+    server.will_answer(Reply(202, job()))
+    call(
+        "submit",
+        "rtmdet-ins_demo",
+        ["https://pictures.example/a.jpg", "s3://bucket/b.jpg"],
+        parameters=Parameters(score_threshold=0.5, masks="none"),
+        delivery=Delivery(callback=Callback(url="https://me.example/hook")),
+        priority=Priority.HIGH,
+        expires_in_s=60,
+        metadata={"batch": "7"},
+        idempotency_key="once",
+    )
+    (asked,) = server.asked
+    body = json.loads(asked.body)
+    assert (asked.method, asked.path) == ("POST", "/v1/jobs")
+    assert asked.headers["authorization"] == "Bearer k"
+    assert asked.headers["idempotency-key"] == "once"
+    assert body["images"] == [
+        {"url": "https://pictures.example/a.jpg"},
+        {"s3": "s3://bucket/b.jpg"},
+    ]
+    assert body["parameters"]["score_threshold"] == 0.5
+    assert body["delivery"]["callback"]["url"] == "https://me.example/hook"
+    assert (body["priority"], body["expires_in_s"]) == ("high", 60)
+    assert body["metadata"] == {"batch": "7"}
+
+
+def test_local_pictures_are_uploaded_and_named_by_their_file(
+    call: Call, server: ScriptedServer, tmp_path: Path
+):
+    picture = tmp_path / "yard.jpg"
+    picture.write_bytes(b"jpeg")
+    uploads = [new_id("upl"), new_id("upl")]
+    server.will_answer(
+        *[Reply(201, {"id": each, "bytes": 4, "sha256": "0" * 64}) for each in uploads],
+        Reply(202, job()),
+    )
+    call("submit", "rtmdet-ins_demo", [picture, b"bytes"])
+    assert [asked.body for asked in server.asked[:2]] == [b"jpeg", b"bytes"]
+    assert json.loads(server.asked[2].body)["images"] == [
+        {"upload": uploads[0], "reference": "yard.jpg"},
+        {"upload": uploads[1]},
+    ]
+
+
+@pytest.mark.parametrize("one", ["https://p.example/a.jpg", UploadImage(upload=new_id("upl"))])
+def test_one_picture_needs_no_list(call: Call, server: ScriptedServer, one: Any):
+    server.will_answer(Reply(202, job()))
+    call("submit", "rtmdet-ins_demo", one)
+    assert len(json.loads(server.asked[0].body)["images"]) == 1
+
+
+def test_what_cannot_be_a_job_is_refused_before_anything_is_sent(
+    call: Call, server: ScriptedServer
+):
+    with pytest.raises(InvalidRequest, match="expires_in_s"):
+        call("submit", "rtmdet-ins_demo", "https://p.example/a.jpg", expires_in_s=0)
+    with pytest.raises(InvalidRequest, match="images"):
+        call("submit", "rtmdet-ins_demo", [])
+    with pytest.raises(InvalidRequest, match="url"):
+        call("submit", "rtmdet-ins_demo", "https://")
+    with pytest.raises(TypeError, match="an image is"):
+        call("submit", "rtmdet-ins_demo", [7])
+    assert server.asked == []
+
+
+def test_a_busy_server_and_a_dropped_connection_are_tried_again_under_the_same_key(
+    call: Call, server: ScriptedServer
+):
+    server.will_answer(
+        problem(503, "unavailable"),
+        None,
+        Reply(502, b"<html>bad gateway</html>"),
+        problem(429, "too-many-requests"),
+        Reply(202, job()),
+    )
+    call("submit", "rtmdet-ins_demo", "https://p.example/a.jpg")
+    assert len({asked.headers["idempotency-key"] for asked in server.asked}) == 1
+    assert len(server.asked) == 5
+
+
+def test_two_submissions_have_different_keys(call: Call, server: ScriptedServer):
+    server.will_answer(Reply(202, job()), Reply(202, job()))
+    for _ in range(2):
+        call("submit", "rtmdet-ins_demo", "https://p.example/a.jpg")
+    assert len({asked.headers["idempotency-key"] for asked in server.asked}) == 2
+
+
+def test_retries_end_and_say_what_the_server_said(call: Call, server: ScriptedServer):
+    server.will_answer(*[problem(503, "unavailable", retry_after_s=0)] * 5)
+    with pytest.raises(Unavailable, match="Why") as caught:
+        call("models")
+    assert caught.value.data == {"retry_after_s": 0}
+    assert len(server.asked) == 5
+
+
+def test_the_server_says_when_to_come_back_in_seconds_or_by_date():
+    now = datetime.now(UTC)
+    retries = Retries(longest_s=30)
+    soon = _answer(503, {"Retry-After": "7"})
+    at = _answer(503, {"Retry-After": format_datetime(now + timedelta(seconds=9), usegmt=True)})
+    tomorrow = _answer(503, {"Retry-After": "86400"})
+    assert retries.delay_s(soon, 1) == 7
+    assert 5 < (retries.delay_s(at, 1) or 0) <= 9
+    assert retries.delay_s(tomorrow, 1) is None
+
+
+def test_pauses_grow_and_are_spread_by_chance():
+    always, never = Retries(chance=lambda: 1.0), Retries(chance=lambda: 0.0)
+    answer = _answer(503, {})
+    assert [always.delay_s(answer, attempt) for attempt in (1, 2, 3, 4, 5)] == [0.5, 1, 2, 4, None]
+    assert never.delay_s(answer, 3) == 0
+
+
+def _answer(status: int, headers: dict[str, str]) -> Any:
+    return httpx.Response(status, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (401, "unauthorized", Unauthorized),
+        (404, "unknown-model", UnknownModel),
+        (409, "not-finished", NotFinished),
+        (418, "said-by-a-newer-server", RequestError),
+        (500, "said-by-a-newer-server", ServiceError),
+    ],
+)
+def test_a_problem_becomes_the_error_that_its_code_names(
+    call: Call, server: ScriptedServer, status: int, code: str, kind: type[Exception]
+):
+    server.will_answer(problem(status, code, suggestions=["x"]))
+    with pytest.raises(kind) as caught:
+        call("result", new_id("job"))
+    assert type(caught.value) is kind
+    assert caught.value.data["suggestions"] == ["x"]  # type: ignore[attr-defined]  # by kind
+    assert len(server.asked) == 1
+
+
+def test_an_answer_that_is_not_boxyards_is_named_as_such(call: Call, server: ScriptedServer):
+    server.will_answer(Reply(200, b"<html>hello</html>"), Reply(403, b"<html>go away</html>"))
+    with pytest.raises(ServiceError, match="is it a Boxyard server"):
+        call("models")
+    with pytest.raises(RequestError, match=r"GET http://127\.0\.0\.1:\d+/v1/models answered 403"):
+        call("models")
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_nobody_at_the_address_is_a_clear_error(kind: type[Client | AsyncClient]):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    client = kind(url, "k", retries=Retries(attempts=2, first_s=0.001))
+    with pytest.raises(Unavailable, match=f"{url} cannot be reached.*boxyard up"):
+        _models(client)
+
+
+def _models(client: Client | AsyncClient) -> Any:
+    async def awaited(client: AsyncClient) -> Any:
+        async with client:
+            return await client.models()
+
+    if isinstance(client, AsyncClient):
+        return asyncio.run(awaited(client))
+    with client:
+        return client.models()
+
+
+def test_waiting_asks_until_the_job_has_ended(call: Call, server: ScriptedServer):
+    job_id = new_id("job")
+    states = ("queued", "running", "succeeded")
+    server.will_answer(*[Reply(200, job(state, job_id)) for state in states])
+    assert call("wait", job_id).state is JobState.SUCCEEDED
+    assert server.asked[0].path == f"/v1/jobs/{job_id}?wait=20"
+
+
+def test_waiting_ends_at_the_deadline_and_names_the_job(call: Call, server: ScriptedServer):
+    job_id = new_id("job")
+    server.will_answer(*[Reply(200, job("running", job_id))] * 9)
+    with pytest.raises(DeadlineExceeded, match=r"running after 0\.3 s") as caught:
+        call("wait", job_id, timeout_s=0.3)
+    assert caught.value.data == {"job": job_id}
+
+
+def test_jobs_are_read_page_by_page(call: Call, server: ScriptedServer):
+    first, second = new_id("job"), new_id("job")
+    server.will_answer(
+        Reply(200, {"jobs": [job(job_id=first)], "next_cursor": "c 1"}),
+        Reply(200, {"jobs": [job(job_id=second)], "next_cursor": None}),
+    )
+    assert [each.id for each in call("jobs", JobState.QUEUED)] == [first, second]
+    assert [asked.path for asked in server.asked] == [
+        "/v1/jobs?state=queued&limit=100",
+        "/v1/jobs?state=queued&limit=100&cursor=c+1",
+    ]
+
+
+def test_cancel_and_result_are_typed(call: Call, server: ScriptedServer):
+    job_id = new_id("job")
+    result = {
+        "job": job_id,
+        "images": [{"status": "failed", "code": "undecodable-image", "detail": "Cut short."}],
+        "provenance": {
+            "model": "rtmdet-ins_demo",
+            "weights_sha256": "0",
+            "config_sha256": "0",
+            "device": "cpu",
+            "precision": "fp32",
+            "versions": {},
+        },
+    }
+    server.will_answer(Reply(200, job("cancelled", job_id)), Reply(200, result))
+    assert call("cancel", job_id).state is JobState.CANCELLED
+    assert call("result", job_id).images[0].code == "undecodable-image"
+    assert [asked.path.removeprefix(f"/v1/jobs/{job_id}") for asked in server.asked] == [
+        "/cancel",
+        "/result",
+    ]
+
+
+def test_a_job_id_cannot_lead_elsewhere(call: Call, server: ScriptedServer):
+    server.will_answer(problem(404, "unknown-job"))
+    with pytest.raises(RequestError):
+        call("job", "../uploads?x")
+    assert server.asked[0].path == "/v1/jobs/..%2Fuploads%3Fx"
+
+
+def test_address_and_key_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, server: ScriptedServer
+):
+    monkeypatch.setenv("BOXYARD_URL", server.url + "/")
+    monkeypatch.setenv("BOXYARD_API_KEY", "from-outside")
+    server.will_answer(Reply(200, {"models": []}))
+    with Client() as client:
+        assert client.models() == ()
+    assert server.asked[0].path == "/v1/models"
+    assert server.asked[0].headers["authorization"] == "Bearer from-outside"
+
+
+def test_a_missing_key_and_a_wrong_address_say_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("BOXYARD_API_KEY", raising=False)
+    with pytest.raises(SetupError, match="BOXYARD_API_KEY"):
+        Client("http://localhost")
+    for wrong in ("ftp://x", "localhost:8000", "http://"):
+        with pytest.raises(SetupError, match="BOXYARD_URL"):
+            Client(wrong, "k")
+
+
+def test_the_client_needs_the_base_install_alone():
+    code = (
+        "import sys, boxyard_producer; "
+        "print([m for m in ('redis', 'celery', 'boto3', 'fastapi', 'numpy', 'PIL', 'typer')"
+        " if m in sys.modules])"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.strip() == "[]"
