@@ -1,0 +1,188 @@
+"""GET without surprises and POST without redirects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import httpcore
+import httpx
+
+from boxyard_schemas.errors import Permanent, Retryable
+
+from .body import check_size, read_body
+from .deadline import deadline
+from .network import CheckedNetwork, Resolver, resolve
+from .settings import EgressSettings
+
+MAX_REDIRECTS = 3
+_AGAIN = frozenset({408, 425, 429, *range(500, 600)})
+_DRAIN_BYTES, _DRAIN_S = 16_384, 1.0
+_OWN_HEADERS = {"User-Agent": "Boxyard", "Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a receiver answered; its body is nobody's business."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+class Egress:
+    """Requests to addresses that callers named. Thread-safe; keeps connections.
+
+    Proxies and netrc of the environment are not read. Certificates are checked against the
+    system's store, certifi's, and `SSL_CERT_FILE`.
+
+    Args:
+        settings: what may be reached.
+        resolver: looks names up.
+    """
+
+    def __init__(self, settings: EgressSettings, resolver: Resolver = resolve) -> None:
+        self._ports = settings.allowed_ports
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=httpcore.default_ssl_context(),
+            network_backend=CheckedNetwork(settings.policy(), resolver),
+            max_connections=None,
+            max_keepalive_connections=32,
+            keepalive_expiry=15,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the idle connections."""
+        self._pool.close()
+
+    def fetch(self, url: str, *, max_bytes: int, deadline_s: float) -> bytes:
+        """Gets the bytes behind a URL, following up to three redirects, each one checked.
+
+        Args:
+            url: http or https.
+            max_bytes: cap on the body, before and after decompression.
+            deadline_s: seconds for everything together.
+
+        Raises:
+            Permanent: `address-denied`, `status-404` and other refusals, `too-large`,
+                `too-many-redirects`, `fetch-encoding`.
+            Retryable: `fetch-failed` on the network's failures, `status-503` and its like.
+        """
+        with _translated("fetch-failed"), deadline(deadline_s):
+            target = self._checked(url)
+            for _ in range(MAX_REDIRECTS + 1):
+                with self._stream("GET", target, {}) as answer:
+                    if not _redirects(answer):
+                        return _body(answer, max_bytes)
+                    target = self._checked(_location(answer, target))
+        raise Permanent("too-many-redirects", f"more than {MAX_REDIRECTS} redirects")
+
+    def post(
+        self, url: str, content: bytes, headers: Mapping[str, str], deadline_s: float
+    ) -> Response:
+        """Posts bytes; a redirect is an answer like any other.
+
+        Raises:
+            Permanent: `address-denied`.
+            Retryable: `post-failed`: no answer came.
+        """
+        with (
+            _translated("post-failed"),
+            deadline(deadline_s),
+            self._stream("POST", self._checked(url), headers, content) as answer,
+        ):
+            _drain(answer)
+        return Response(answer.status, _headers(answer))
+
+    def _checked(self, url: str | httpx.URL) -> httpx.URL:
+        try:
+            target = httpx.URL(url)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise Permanent("address-denied", f"not a URL: {error}") from error
+        if target.scheme not in ("http", "https") or not target.host:
+            raise Permanent("address-denied", "only http and https URLs with a host are reached")
+        if target.userinfo:
+            raise Permanent("address-denied", "a URL with a user name or a password is not reached")
+        port = target.port or (443 if target.scheme == "https" else 80)
+        if not 0 < port < 65_536:
+            raise Permanent("address-denied", f"{port} is not a port")
+        if self._ports and port not in self._ports:
+            raise Permanent(
+                "address-denied", f"port {port} is not in the setting BOXYARD_ALLOWED_PORTS"
+            )
+        return target
+
+    @contextmanager
+    def _stream(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None = None
+    ) -> Iterator[httpcore.Response]:
+        target = httpcore.URL(
+            scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+        )
+        sent = [*_OWN_HEADERS.items(), *headers.items()]
+        with self._pool.stream(method, target, headers=sent, content=content) as answer:
+            yield answer
+
+
+@contextmanager
+def _translated(reason: str) -> Iterator[None]:
+    try:
+        yield
+    except httpcore.TimeoutException as error:
+        raise Retryable(reason, str(error) or "no answer in time") from error
+    except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+        raise Retryable(reason, str(error) or type(error).__name__) from error
+
+
+def _headers(answer: httpcore.Response) -> dict[str, str]:
+    return {name.lower().decode("ascii"): value.decode("latin-1") for name, value in answer.headers}
+
+
+def _header(answer: httpcore.Response, name: str) -> str:
+    return _headers(answer).get(name, "").strip()
+
+
+def _redirects(answer: httpcore.Response) -> bool:
+    return answer.status in (301, 302, 303, 307, 308) and _header(answer, "location") != ""
+
+
+def _location(answer: httpcore.Response, url: httpx.URL) -> httpx.URL:
+    try:
+        return url.join(_header(answer, "location"))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise Permanent("address-denied", f"redirected to no URL: {error}") from error
+
+
+def _body(answer: httpcore.Response, max_bytes: int) -> bytes:
+    reason = f"status-{answer.status}"
+    if answer.status in _AGAIN:
+        raise Retryable(reason, f"the server answered {answer.status}")
+    if not 200 <= answer.status < 300:
+        raise Permanent(reason, f"the server answered {answer.status}")
+    declared = _header(answer, "content-length")
+    check_size(int(declared) if declared.isdecimal() else 0, max_bytes)
+    return read_body(answer.iter_stream(), _header(answer, "content-encoding").lower(), max_bytes)
+
+
+def _drain(answer: httpcore.Response) -> None:
+    # A short body read to its end keeps the connection; a long or slow one is not worth it.
+    read = 0
+    broken = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
+    with suppress(*broken), deadline(_DRAIN_S):
+        for chunk in answer.iter_stream():
+            read += len(chunk)
+            if read > _DRAIN_BYTES:
+                return
