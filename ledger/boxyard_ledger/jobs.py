@@ -1,0 +1,191 @@
+"""Jobs: accepted, claimed, finished, looked up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from boxyard_schemas import JobState, Priority
+from boxyard_schemas.errors import IdempotencyConflict, InvalidRequest, UnknownJob
+
+from . import keys
+from .bells import Bells
+from .connection import Connection
+from .finished import FinishedFeed
+from .records import Claim, JobRecord, JobStatus, ResultReference
+from .settings import LedgerSettings
+from .status import read_status
+from .transitions import Transitions
+
+_CURSOR = re.compile(r"job_[0-9a-f]{32}")
+_ROUNDS = 4
+"""How often a claim looks again when others took all that it saw."""
+
+
+class Idempotency(NamedTuple):
+    """A caller's key for one submission, and the hash of what it submitted."""
+
+    key: str
+    fingerprint: str
+
+
+class Jobs:
+    """The jobs of all tenants. Every method raises `Unavailable` when Redis is."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: LedgerSettings,
+        transitions: Transitions,
+        bells: Bells,
+    ) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._transitions = transitions
+        self._bells = bells
+
+    def accept(
+        self, job: JobRecord, *, idempotency: Idempotency | None = None
+    ) -> tuple[JobStatus, bool]:
+        """Writes a job down, durably, and rings for its model.
+
+        Returns:
+            The job that stands, and whether it is this one: an idempotency key that was used
+            with the same fingerprint stands for the job of then.
+
+        Raises:
+            IdempotencyConflict: the key was used with another fingerprint.
+        """
+        verdict, job_id = self._transitions.accept(job, idempotency, self._settings.retention_s)
+        if verdict == "conflict":
+            raise IdempotencyConflict(
+                f"This Idempotency-Key was used for job {job_id}, with another body."
+            )
+        if job_id != job.id:
+            return self.get(job.tenant, job_id), False
+        self._bells.ring(job.model)
+        return JobStatus(job=job, state=JobState.QUEUED, strikes=(0,) * len(job.images)), True
+
+    def get(self, tenant: str, job_id: str) -> JobStatus:
+        """How a job stands.
+
+        Raises:
+            UnknownJob: this tenant has no such job.
+        """
+        fields = self._connection.command("HGETALL", keys.job(tenant, job_id))
+        if not fields:
+            raise UnknownJob(f"No job has the id {job_id}; its retention may be over.")
+        return read_status(fields)
+
+    def list(
+        self,
+        tenant: str,
+        *,
+        state: JobState | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[list[JobStatus], str | None]:
+        """A page of a tenant's jobs, newest first, and the cursor of the next one.
+
+        Raises:
+            InvalidRequest: the cursor is not one that a page gave.
+        """
+        if cursor is not None and not _CURSOR.fullmatch(cursor):
+            raise InvalidRequest("The cursor is not one that a page gave.")
+        start = f"({cursor}" if cursor else "+"
+        ids = self._connection.command(
+            *("ZRANGE", keys.listed(tenant, state), start, "-", "BYLEX", "REV"),
+            *("LIMIT", 0, limit + 1),
+        )
+        page = ids[:limit]
+        found = self._connection.commands(*(("HGETALL", keys.job(tenant, name)) for name in page))
+        statuses = [read_status(fields) for fields in found if fields]
+        return statuses, page[-1] if len(ids) > limit else None
+
+    def cancel(self, tenant: str, job_id: str) -> JobStatus:
+        """Ends a job that has not ended and fences its claim out; else leaves it as it is.
+
+        Raises:
+            UnknownJob: this tenant has no such job.
+        """
+        self._transitions.cancel(self.get(tenant, job_id).job)
+        return self.get(tenant, job_id)
+
+    def claim(self, model: str, *, worker: str, max_images: int) -> list[Claim]:
+        """Takes ready jobs, by priority and then by age, up to `max_images`; one at least.
+
+        Jobs that were not started in time are ended on the way.
+        """
+        for _ in range(_ROUNDS):
+            candidates = self._candidates(model, max_images)
+            if not candidates:
+                break
+            claims, expired = self._transitions.claim(
+                candidates, lease_s=self._settings.lease_s, max_images=max_images, worker=worker
+            )
+            for entry in expired:
+                self._transitions.expire(self.get(*keys.split(entry)).job)
+            if claims:
+                return claims
+        return []
+
+    def _candidates(self, model: str, limit: int) -> list[tuple[str, str]]:
+        names = [keys.ready(model, priority) for priority in Priority]
+        found = self._connection.commands(*(("ZRANGE", name, 0, limit - 1) for name in names))
+        return [
+            (entry, name) for name, entries in zip(names, found, strict=True) for entry in entries
+        ]
+
+    def renew(self, claims: Sequence[Claim]) -> set[str]:
+        """Prolongs leases; returns the ids of jobs whose claim no longer holds.
+
+        Those were cancelled, or their lease ended and the job was given back.
+        """
+        return self._transitions.renew(claims, self._settings.lease_s) if claims else set()
+
+    def finish(self, claim: Claim, result: ResultReference, *, succeeded: int, failed: int) -> bool:
+        """Records a stored result and with it the deliveries, and tells who waits.
+
+        Returns:
+            False when the claim no longer holds: nothing was recorded.
+        """
+        state = JobState.SUCCEEDED if succeeded else JobState.FAILED
+        return self._transitions.finish(claim, state, result, succeeded, failed)
+
+    def requeue(
+        self,
+        claim: Claim,
+        *,
+        reason: str,
+        strikes: Sequence[int] | None = None,
+        count_attempt: bool = True,
+    ) -> bool:
+        """Gives a job back, to be claimed again at its old age; a job out of attempts is dead.
+
+        Args:
+            claim: the hold to give up.
+            reason: why.
+            strikes: the images' strikes from now on; None leaves them.
+            count_attempt: False for a clean hand-back, which is nobody's failure.
+
+        Returns:
+            False when the claim no longer holds.
+        """
+        if count_attempt and claim.attempt >= self._settings.max_attempts:
+            return self._transitions.bury(claim, reason=reason)
+        held = self._transitions.requeue(
+            claim, reason=reason, strikes=strikes, count_attempt=count_attempt
+        )
+        if held:
+            self._bells.ring(claim.job.model)
+        return held
+
+    def ready(self, model: str) -> int:
+        """How many jobs wait for a model."""
+        names = [keys.ready(model, priority) for priority in Priority]
+        return sum(self._connection.commands(*(("ZCARD", name) for name in names)))
+
+    def subscribe(self) -> FinishedFeed:
+        """News of the jobs that end from now on."""
+        return FinishedFeed(self._connection)

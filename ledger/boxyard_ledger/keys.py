@@ -1,0 +1,130 @@
+"""Names of what the ledger keeps in Redis and in the blob store.
+
+A key that holds a tenant's data carries the tenant; indexes are global and hold `tenant/id`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from boxyard_schemas import JobState, Priority
+
+from .records import JobRecord
+
+_ROOT = "boxyard"
+
+FINISHED = f"{_ROOT}:finished"
+"""Channel: `tenant/job` of each job that ends."""
+
+LEASES = f"{_ROOT}:leases"
+EXPIRIES = f"{_ROOT}:expiries"
+ENDED = f"{_ROOT}:ended"
+MODELS = f"{_ROOT}:models"
+RECEIVERS = f"{_ROOT}:receivers"
+RECEIVER_LEASES = f"{_ROOT}:receiver-leases"
+TENANTS = f"{_ROOT}:tenants"
+API_KEYS = f"{_ROOT}:api-keys"
+WORKERS = f"{_ROOT}:workers"
+
+
+def member(tenant: str, name: str) -> str:
+    """How an index names a tenant's job or delivery."""
+    return f"{tenant}/{name}"
+
+
+def split(text: str) -> tuple[str, str]:
+    """The tenant and the id behind an index's entry."""
+    tenant, _, name = text.partition("/")
+    return tenant, name
+
+
+def ready(model: str, priority: Priority) -> str:
+    """Jobs that wait for a model, by age."""
+    return f"{_ROOT}:ready:{model}:{priority}"
+
+
+def job(tenant: str, job_id: str) -> str:
+    """A job's record and how it stands."""
+    return f"{_ROOT}:{tenant}:job:{job_id}"
+
+
+def listed(tenant: str, state: JobState | None = None) -> str:
+    """A tenant's jobs, all or those of one state, by id and so by age."""
+    return f"{_ROOT}:{tenant}:jobs" + (f":{state}" if state else "")
+
+
+def idempotency(tenant: str, key: str) -> str:
+    """What a caller's idempotency key stands for; hashed, as a caller's text has no bounds."""
+    return f"{_ROOT}:{tenant}:idempotency:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def referents(tenant: str, upload_id: str) -> str:
+    """The jobs that name an upload."""
+    return f"{_ROOT}:{tenant}:upload:{upload_id}:jobs"
+
+
+def deliveries(tenant: str, job_id: str) -> str:
+    """A job's deliveries, in order."""
+    return f"{_ROOT}:{tenant}:job:{job_id}:deliveries"
+
+
+def delivery(tenant: str, delivery_id: str) -> str:
+    """A delivery's record and how it stands."""
+    return f"{_ROOT}:{tenant}:delivery:{delivery_id}"
+
+
+def attempts(tenant: str, delivery_id: str) -> str:
+    """A delivery's log."""
+    return f"{_ROOT}:{tenant}:delivery:{delivery_id}:attempts"
+
+
+def pending(receiver: str) -> str:
+    """A receiver's deliveries, by when they are due."""
+    return f"{_ROOT}:receiver:{receiver}:pending"
+
+
+def sending(receiver: str) -> str:
+    """A receiver's deliveries that are under way."""
+    return f"{_ROOT}:receiver:{receiver}:sending"
+
+
+def tenant_facts(tenant: str) -> str:
+    """A tenant's key and secret."""
+    return f"{_ROOT}:{tenant}:tenant"
+
+
+def endpoints(tenant: str) -> str:
+    """A tenant's callback endpoints, by id."""
+    return f"{_ROOT}:{tenant}:endpoints"
+
+
+def worker(worker_id: str) -> str:
+    """A worker's last heartbeat."""
+    return f"{_ROOT}:worker:{worker_id}"
+
+
+def upload_key(tenant: str, upload_id: str) -> str:
+    """Blob of an upload."""
+    return f"{tenant}/uploads/{upload_id}"
+
+
+def result_prefix(tenant: str, job_id: str) -> str:
+    """What the blobs of a job's results, recorded or not, begin with."""
+    return f"{tenant}/results/{job_id}/"
+
+
+def result_key(tenant: str, job_id: str, token: int) -> str:
+    """Blob of the result of one claim."""
+    return f"{result_prefix(tenant, job_id)}{token}.json"
+
+
+def live(record: JobRecord) -> list[str]:
+    """The keys that every transition of a job touches, in the scripts' order."""
+    return [
+        job(record.tenant, record.id),
+        ready(record.model, record.priority),
+        LEASES,
+        EXPIRIES,
+        listed(record.tenant, JobState.QUEUED),
+        listed(record.tenant, JobState.RUNNING),
+    ]

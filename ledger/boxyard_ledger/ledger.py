@@ -1,0 +1,60 @@
+"""The whole memory behind one object."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from .bells import Bells
+from .blobs import BlobStore, open_blobs
+from .connection import Connection
+from .jobs import Jobs
+from .settings import LedgerSettings
+from .tenants import Tenants
+from .transitions import Transitions
+
+
+class Ledger:
+    """Jobs, bells, tenants, deliveries, workers and blobs of one stack; thread-safe."""
+
+    def __init__(self, settings: LedgerSettings) -> None:
+        connection = Connection(settings)
+        self._connection = connection
+        self.settings = settings
+        self.blobs: BlobStore = open_blobs(settings)
+        self.tenants = Tenants(connection)
+        self.bells = Bells(connection, settings)
+        transitions = Transitions(connection, self.tenants)
+        self.jobs = Jobs(connection, settings, transitions, self.bells)
+
+    @classmethod
+    def open(cls, settings: LedgerSettings) -> Ledger:
+        """A ledger that connects when it is first used."""
+        return cls(settings)
+
+    def check_server(self) -> list[str]:
+        """Looks whether Redis may forget what it was told.
+
+        Returns:
+            Warnings: what a crash would lose.
+
+        Raises:
+            SetupError: it evicts keys when its memory is full.
+            Unavailable: it is away.
+        """
+        return self._connection.check_server()
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.bells.close()
+        self._connection.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

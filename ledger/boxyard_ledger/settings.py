@@ -1,0 +1,44 @@
+"""The ledger's settings, read from the environment once a process."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class LedgerSettings(BaseSettings):
+    """Where the memory is and how long it keeps things. Environment names begin with BOXYARD_."""
+
+    model_config = SettingsConfigDict(env_prefix="BOXYARD_", frozen=True, extra="ignore")
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_timeout_s: float = Field(5.0, gt=0, description="For an answer, or a connection.")
+    blob_url: str = Field(
+        "file:///var/lib/boxyard/blobs", description="`file:///directory` or `s3://bucket/prefix`."
+    )
+    s3_endpoint_url: str | None = Field(None, description="None: Amazon's.")
+    s3_access_key_id: str | None = None
+    s3_secret_access_key: SecretStr | None = None
+    s3_region: str = "us-east-1"
+    allowed_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Callers' buckets, comma-separated; none by default."
+    )
+
+    lease_s: float = Field(30.0, gt=0, description="A claim holds so long unless renewed.")
+    delivery_lease_s: float = Field(
+        120.0, gt=0, description="A receiver is held so long after its last recorded outcome."
+    )
+    max_attempts: int = Field(20, ge=1, description="Claims of a job before it is dead.")
+    max_strikes: int = Field(3, ge=1, description="Model children that one image may end.")
+    chunk_images: int = Field(32, ge=1, description="Images that one bell stands for.")
+    max_bells: int = Field(64, ge=1, description="Bells that wait on one queue at most.")
+    retention_s: float = Field(7 * 86400, gt=0, description="What ended is kept so long.")
+
+    @field_validator("allowed_buckets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value

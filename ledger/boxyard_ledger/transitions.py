@@ -1,0 +1,150 @@
+"""The job state machine: one method a Lua script, which says what the step means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from boxyard_schemas import JobState, UploadImage
+from boxyard_schemas.words import utc_now
+
+from . import keys
+from .connection import Connection, Word
+from .outbox import outbox_args, outbox_keys, plan_deliveries
+from .records import Claim, JobRecord, ResultReference
+from .status import read_strikes, to_ms
+from .tenants import Tenants
+
+
+class Transitions:
+    """Steps from state to state; each happens whole or not at all."""
+
+    def __init__(self, connection: Connection, tenants: Tenants) -> None:
+        self._connection = connection
+        self._tenants = tenants
+
+    def accept(
+        self, job: JobRecord, idempotency: tuple[str, str] | None, retention_s: float
+    ) -> tuple[str, str]:
+        """Writes a job down.
+
+        Args:
+            job: the job.
+            idempotency: key and fingerprint.
+            retention_s: how long the key is kept.
+
+        Returns:
+            `accepted`, `twin` or `conflict`; and the id of the job that stands.
+        """
+        key, fingerprint = idempotency or ("", "")
+        record_key, ready_key, _, expiries, queued, _ = keys.live(job)
+        verdict, job_id = self._connection.run(
+            "accept",
+            [
+                *(record_key, ready_key, expiries, keys.listed(job.tenant), queued),
+                *(keys.MODELS, keys.idempotency(job.tenant, key)),
+                *(keys.referents(job.tenant, upload) for upload in uploads_of(job)),
+            ],
+            [
+                *(keys.member(job.tenant, job.id), job.id, job.model_dump_json()),
+                *(len(job.images), to_ms(job.created_at)),
+                to_ms(job.expires_at) if job.expires_at else "",
+                *(job.model, fingerprint, int(retention_s * 1000)),
+            ],
+        )
+        return verdict, job_id
+
+    def claim(
+        self, jobs: Sequence[tuple[str, str]], *, lease_s: float, max_images: int, worker: str
+    ) -> tuple[list[Claim], list[str]]:
+        """Takes what is still ready of `jobs`, pairs of `tenant/job` and ready key.
+
+        Returns:
+            Claims, and the `tenant/job` of jobs that must expire instead.
+        """
+        names, words = [keys.LEASES, keys.EXPIRIES], [int(lease_s * 1000), max_images, worker]
+        for entry, ready_key in jobs:
+            tenant, job_id = keys.split(entry)
+            names += [keys.job(tenant, job_id), ready_key]
+            names += [keys.listed(tenant, state) for state in (JobState.QUEUED, JobState.RUNNING)]
+            words += [entry, job_id]
+        taken, expired = self._connection.run("claim", names, words)
+        return [_read_claim(*fields) for fields in taken], expired
+
+    def renew(self, claims: Sequence[Claim], lease_s: float) -> set[str]:
+        """Prolongs leases; the ids of jobs whose claim no longer holds."""
+        names, words = [keys.LEASES], [str(int(lease_s * 1000))]
+        for claim in claims:
+            names.append(keys.job(claim.job.tenant, claim.job.id))
+            words += [keys.member(claim.job.tenant, claim.job.id), str(claim.token)]
+        return {claims[index].job.id for index in self._connection.run("renew", names, words)}
+
+    def requeue(
+        self,
+        claim: Claim,
+        *,
+        reason: str,
+        strikes: Sequence[int] | None = None,
+        count_attempt: bool = True,
+        only_lost: bool = False,
+    ) -> bool:
+        """Makes a running job ready again; `only_lost`: when its lease is over."""
+        job = claim.job
+        words: list[Word] = [
+            *(keys.member(job.tenant, job.id), job.id, claim.token, to_ms(job.created_at), reason),
+            json.dumps(list(strikes)) if strikes else "",
+            *(0 if count_attempt else 1, "1" if only_lost else ""),
+        ]
+        return bool(self._connection.run("requeue", keys.live(job), words))
+
+    def finish(
+        self, claim: Claim, state: JobState, result: ResultReference, succeeded: int, failed: int
+    ) -> bool:
+        """Ends a running job with a result."""
+        reason = "" if succeeded else "No image succeeded; the result says why."
+        words = (claim.token, result.model_dump_json(), succeeded, failed)
+        return self._end("finish", claim.job, state, reason, words)
+
+    def cancel(self, job: JobRecord) -> bool:
+        """Ends a job at its caller's wish; False when it had ended."""
+        return self._end("cancel", job, JobState.CANCELLED, "Cancelled.")
+
+    def expire(self, job: JobRecord) -> bool:
+        """Ends a job that was not started in time."""
+        return self._end("expire", job, JobState.EXPIRED, "It was not started in time.")
+
+    def bury(self, claim: Claim, *, reason: str, only_lost: bool = False) -> bool:
+        """Ends a running job whose attempts ran out; `only_lost`: when its lease is over."""
+        why = f"Gave up after {claim.attempt} attempts; the last: {reason}"
+        words = (claim.token, "1" if only_lost else "")
+        return self._end("bury", claim.job, JobState.DEAD, why, words)
+
+    def _end(
+        self, script: str, job: JobRecord, state: JobState, reason: str, words: Sequence[Word] = ()
+    ) -> bool:
+        endpoints = self._tenants.callbacks(job.tenant) if job.delivery.endpoint else {}
+        outbox = plan_deliveries(job, state, endpoints, utc_now())
+        ended = self._connection.run(
+            script,
+            [
+                *keys.live(job),
+                *(keys.listed(job.tenant, state), keys.ENDED, keys.deliveries(job.tenant, job.id)),
+                *(keys.RECEIVERS, keys.RECEIVER_LEASES, *outbox_keys(outbox)),
+            ],
+            [
+                *(keys.member(job.tenant, job.id), job.id, state, reason, keys.FINISHED),
+                *(*words, *outbox_args(outbox)),
+            ],
+        )
+        return bool(ended)
+
+
+def uploads_of(job: JobRecord) -> list[str]:
+    """The uploads that a job names, each once."""
+    return sorted({image.upload for image in job.images if isinstance(image, UploadImage)})
+
+
+def _read_claim(token: int, attempt: int, strikes: str, record: str) -> Claim:
+    job = JobRecord.model_validate_json(record)
+    counted = read_strikes(strikes, len(job.images))
+    return Claim(job=job, token=token, attempt=attempt, strikes=counted)

@@ -1,0 +1,36 @@
+"""What all tests share: a Redis of their own and a ledger on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
+
+
+@pytest.fixture(scope="session")
+def embedded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(embedded_redis: EmbeddedRedis) -> str:
+    """An empty server; it belongs to this test session alone."""
+    with redis.Redis.from_url(embedded_redis.url) as client:
+        client.flushall()
+    return embedded_redis.url
+
+
+@pytest.fixture
+def ledger_settings(redis_url: str, tmp_path: Path) -> LedgerSettings:
+    return LedgerSettings(redis_url=redis_url, blob_url=(tmp_path / "blobs").as_uri())
+
+
+@pytest.fixture
+def ledger(ledger_settings: LedgerSettings) -> Iterator[Ledger]:
+    with Ledger.open(ledger_settings) as opened:
+        yield opened
