@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from boxyard_schemas.addresses import AddressPolicy
 
 
-class EgressSettings(BaseSettings):
-    """Read from `BOXYARD_…`; lists are JSON, such as `["10.1.0.0/16"]`.
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
 
-    Attributes:
-        allowed_networks: CIDRs that may be reached though they are not global.
-        allowed_hosts: names that may be reached though their addresses are not global.
-        allowed_ports: ports that may be reached; empty allows every port.
-    """
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Ports = Annotated[frozenset[int], NoDecode, BeforeValidator(_split)]
+
+
+class EgressSettings(BaseSettings):
+    """Read from `BOXYARD_…`; several values are separated by commas."""
 
     model_config = SettingsConfigDict(env_prefix="BOXYARD_", frozen=True, extra="ignore")
 
-    allowed_networks: tuple[str, ...] = ()
-    allowed_hosts: tuple[str, ...] = ()
-    allowed_ports: frozenset[int] = frozenset({80, 443})
+    allowed_networks: Words = Field(
+        (), description="CIDRs that may be reached though they are not global."
+    )
+    allowed_hosts: Words = Field(
+        (), description="Names that may be reached whatever their addresses are."
+    )
+    allowed_ports: Ports = Field(
+        frozenset({80, 443}), description="Ports that may be reached; an empty value allows all."
+    )
 
     def policy(self) -> AddressPolicy:
         """The addresses that may be reached."""
-        return AddressPolicy(
-            allowed_networks=self.allowed_networks, allowed_hosts=self.allowed_hosts
-        )
+        return AddressPolicy(self.allowed_networks, self.allowed_hosts)
