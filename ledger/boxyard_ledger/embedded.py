@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,12 @@ from boxyard_schemas.errors import SetupError
 
 _START_S = 30.0
 _PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
+_DIE_WITH_PARENT = (
+    *(sys.executable, "-I", "-S", "-c"),
+    f"import ctypes, os, sys; ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {signal.SIGTERM:d}); "
+    "os.execv(sys.argv[1], sys.argv[1:])",
+)
+"""A process that becomes the server it is given, once it has asked to end with its parent."""
 
 
 class EmbeddedRedis:
@@ -41,6 +46,11 @@ class EmbeddedRedis:
         """The server's process, while it runs."""
         return self._process.pid if self._process else None
 
+    @property
+    def alive(self) -> bool:
+        """Whether the server's process runs."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Starts the server and waits until it answers.
 
@@ -49,14 +59,15 @@ class EmbeddedRedis:
         """
         self._data_dir.mkdir(parents=True, exist_ok=True)
         self._port = self._port or _free_port()
-        command = [find_server(), *self._options()]
+        command = [*_DIE_WITH_PARENT, find_server(), *self._options()]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                preexec_fn=_die_with_parent,
+                # A Ctrl-C at the terminal is the parent's to handle: the server goes last.
+                start_new_session=True,
             )
         self._wait()
 
@@ -134,7 +145,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
