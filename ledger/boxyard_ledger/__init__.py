@@ -6,6 +6,7 @@ out. Here alone does code talk to Redis and S3, and here alone does it ring the 
 
 from .bells import make_app
 from .blobs import BlobMissing, BlobStore
+from .deliveries import DeliveryStatus
 from .embedded import EmbeddedRedis
 from .finished import FinishedFeed
 from .jobs import Idempotency
@@ -34,6 +35,7 @@ __all__ = [
     "DeliveryKind",
     "DeliveryRecord",
     "DeliveryState",
+    "DeliveryStatus",
     "EmbeddedRedis",
     "FinishedFeed",
     "Idempotency",

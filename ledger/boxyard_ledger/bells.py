@@ -19,7 +19,7 @@ from .settings import LedgerSettings
 _log = structlog.get_logger(__name__)
 
 
-class NoAck(AMQP):
+class NoAck(AMQP):  # type: ignore[misc]  # Celery has no types
     """Consumers that acknowledge nothing.
 
     The ledger is the truth and a bell may be lost, so Redis' unacknowledged set, in which
@@ -31,7 +31,7 @@ class NoAck(AMQP):
         return super().TaskConsumer(*args, **{**options, "no_ack": True})
 
 
-class BellApp(Celery):
+class BellApp(Celery):  # type: ignore[misc]  # Celery has no types
     """A Celery application whose messages are bells."""
 
     amqp_cls = NoAck

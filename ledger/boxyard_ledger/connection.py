@@ -42,6 +42,7 @@ def _unavailable(error: Exception) -> Unavailable:
     return Unavailable(f"Redis cannot take work now: {error}", retry_after_s=_RETRY_AFTER_S)
 
 
+# redis-py leaves some of its methods untyped: hence the ignores.
 class Connection:
     """A thread-safe pool of connections; it connects with the first command."""
 
@@ -59,13 +60,13 @@ class Connection:
     def command(self, *words: Word) -> Any:
         """One command, its answer decoded."""
         with translated():
-            return self._redis.execute_command(*words)
+            return self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
 
     def commands(self, *commands: Sequence[Word], atomic: bool = False) -> list[Any]:
         """Several commands in one exchange, their answers in order."""
         with translated(), self._redis.pipeline(transaction=atomic) as pipeline:
             for words in commands:
-                pipeline.execute_command(*words)
+                pipeline.execute_command(*words)  # type: ignore[no-untyped-call]
             return pipeline.execute()
 
     def run(self, script: str, keys: Sequence[str], args: Sequence[Word]) -> Any:
@@ -85,7 +86,9 @@ class Connection:
     def subscribe(self, channel: str) -> redis.client.PubSub:
         """A subscription of its own connection."""
         with translated():
-            feed = self._redis.pubsub(ignore_subscribe_messages=True)
+            feed: redis.client.PubSub = self._redis.pubsub(  # type: ignore[no-untyped-call]
+                ignore_subscribe_messages=True
+            )
             feed.subscribe(channel)
             return feed
 

@@ -78,31 +78,6 @@ class Jobs:
             raise UnknownJob(f"No job has the id {job_id}; its retention may be over.")
         return read_status(fields)
 
-    def list(
-        self,
-        tenant: str,
-        *,
-        state: JobState | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> tuple[list[JobStatus], str | None]:
-        """A page of a tenant's jobs, newest first, and the cursor of the next one.
-
-        Raises:
-            InvalidRequest: the cursor is not one that a page gave.
-        """
-        if cursor is not None and not _CURSOR.fullmatch(cursor):
-            raise InvalidRequest("The cursor is not one that a page gave.")
-        start = f"({cursor}" if cursor else "+"
-        ids = self._connection.command(
-            *("ZRANGE", keys.listed(tenant, state), start, "-", "BYLEX", "REV"),
-            *("LIMIT", 0, limit + 1),
-        )
-        page = ids[:limit]
-        found = self._connection.commands(*(("HGETALL", keys.job(tenant, name)) for name in page))
-        statuses = [read_status(fields) for fields in found if fields]
-        return statuses, page[-1] if len(ids) > limit else None
-
     def cancel(self, tenant: str, job_id: str) -> JobStatus:
         """Ends a job that has not ended and fences its claim out; else leaves it as it is.
 
@@ -189,3 +164,28 @@ class Jobs:
     def subscribe(self) -> FinishedFeed:
         """News of the jobs that end from now on."""
         return FinishedFeed(self._connection)
+
+    def list(
+        self,
+        tenant: str,
+        *,
+        state: JobState | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[list[JobStatus], str | None]:
+        """A page of a tenant's jobs, newest first, and the cursor of the next one.
+
+        Raises:
+            InvalidRequest: the cursor is not one that a page gave.
+        """
+        if cursor is not None and not _CURSOR.fullmatch(cursor):
+            raise InvalidRequest("The cursor is not one that a page gave.")
+        start = f"({cursor}" if cursor else "+"
+        ids = self._connection.command(
+            *("ZRANGE", keys.listed(tenant, state), start, "-", "BYLEX", "REV"),
+            *("LIMIT", 0, limit + 1),
+        )
+        page = ids[:limit]
+        found = self._connection.commands(*(("HGETALL", keys.job(tenant, name)) for name in page))
+        statuses = [read_status(fields) for fields in found if fields]
+        return statuses, page[-1] if len(ids) > limit else None

@@ -6,11 +6,17 @@ from types import TracebackType
 
 from .bells import Bells
 from .blobs import BlobStore, open_blobs
+from .buckets import Buckets
 from .connection import Connection
+from .deliveries import Deliveries
 from .jobs import Jobs
+from .retention import Retention
+from .s3 import S3
 from .settings import LedgerSettings
+from .sweeps import Sweeps
 from .tenants import Tenants
 from .transitions import Transitions
+from .workers import Workers
 
 
 class Ledger:
@@ -20,11 +26,24 @@ class Ledger:
         connection = Connection(settings)
         self._connection = connection
         self.settings = settings
-        self.blobs: BlobStore = open_blobs(settings)
+        s3 = S3(settings)
+        self.blobs: BlobStore = open_blobs(settings, s3)
+        self.buckets = Buckets(s3, settings)
         self.tenants = Tenants(connection)
         self.bells = Bells(connection, settings)
         transitions = Transitions(connection, self.tenants)
         self.jobs = Jobs(connection, settings, transitions, self.bells)
+        self.deliveries = Deliveries(connection, settings)
+        self.workers = Workers(connection)
+        retention = Retention(connection, transitions, self.deliveries, self.blobs)
+        self.sweeps = Sweeps(
+            connection,
+            settings=settings,
+            transitions=transitions,
+            deliveries=self.deliveries,
+            bells=self.bells,
+            retention=retention,
+        )
 
     @classmethod
     def open(cls, settings: LedgerSettings) -> Ledger:

@@ -23,7 +23,7 @@ def plan_deliveries(
         endpoints: the tenant's endpoints, by id; one that was removed gets nothing.
         at: when the job ends.
     """
-    planned = []
+    planned: list[tuple[DeliveryKind, str, str | None]] = []
     wanted, event = job.delivery, EventType(f"job.{state}")
     if wanted.callback and event in wanted.callback.events:
         planned.append((DeliveryKind.CALLBACK, str(wanted.callback.url), None))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from boxyard_schemas import JobState
 
-from .records import JobRecord, JobStatus, ResultReference
+from .records import Claim, JobRecord, JobStatus, ResultReference
 
 
 def to_ms(moment: datetime) -> int:
@@ -24,6 +24,17 @@ def from_ms(milliseconds: str | float) -> datetime:
 def read_strikes(text: str | None, images: int) -> tuple[int, ...]:
     """Strikes per image; none were counted when nothing was written."""
     return tuple(json.loads(text)) if text else (0,) * images
+
+
+def read_claim(fields: Mapping[str, str]) -> Claim:
+    """The latest claim of a job from the fields of its hash."""
+    job = JobRecord.model_validate_json(fields["record"])
+    return Claim(
+        job=job,
+        token=int(fields["token"]),
+        attempt=int(fields["attempts"]),
+        strikes=read_strikes(fields.get("strikes"), len(job.images)),
+    )
 
 
 def read_status(fields: Mapping[str, str]) -> JobStatus:

@@ -10,9 +10,9 @@ from boxyard_schemas.words import utc_now
 
 from . import keys
 from .connection import Connection, Word
-from .outbox import outbox_args, outbox_keys, plan_deliveries
-from .records import Claim, JobRecord, ResultReference
-from .status import read_strikes, to_ms
+from .outbox import outbox_args, outbox_keys, plan_deliveries, receiver_of
+from .records import Claim, DeliveryRecord, JobRecord, JobStatus, ResultReference
+from .status import read_claim, to_ms
 from .tenants import Tenants
 
 
@@ -38,20 +38,14 @@ class Transitions:
         """
         key, fingerprint = idempotency or ("", "")
         record_key, ready_key, _, expiries, queued, _ = keys.live(job)
-        verdict, job_id = self._connection.run(
-            "accept",
-            [
-                *(record_key, ready_key, expiries, keys.listed(job.tenant), queued),
-                *(keys.MODELS, keys.idempotency(job.tenant, key)),
-                *(keys.referents(job.tenant, upload) for upload in uploads_of(job)),
-            ],
-            [
-                *(keys.member(job.tenant, job.id), job.id, job.model_dump_json()),
-                *(len(job.images), to_ms(job.created_at)),
-                to_ms(job.expires_at) if job.expires_at else "",
-                *(job.model, fingerprint, int(retention_s * 1000)),
-            ],
-        )
+        names = [record_key, ready_key, expiries, keys.listed(job.tenant), queued, keys.MODELS]
+        names.append(keys.idempotency(job.tenant, key))
+        names += [keys.referents(job.tenant, upload) for upload in uploads_of(job)]
+        words: list[Word] = [keys.member(job.tenant, job.id), job.id, job.model_dump_json()]
+        words += [len(job.images), to_ms(job.created_at)]
+        words += [to_ms(job.expires_at) if job.expires_at else "", job.model]
+        words += [fingerprint, int(retention_s * 1000)]
+        verdict, job_id = self._connection.run("accept", names, words)
         return verdict, job_id
 
     def claim(
@@ -62,14 +56,16 @@ class Transitions:
         Returns:
             Claims, and the `tenant/job` of jobs that must expire instead.
         """
-        names, words = [keys.LEASES, keys.EXPIRIES], [int(lease_s * 1000), max_images, worker]
+        names = [keys.LEASES, keys.EXPIRIES]
+        words: list[Word] = [int(lease_s * 1000), max_images, worker]
         for entry, ready_key in jobs:
             tenant, job_id = keys.split(entry)
             names += [keys.job(tenant, job_id), ready_key]
             names += [keys.listed(tenant, state) for state in (JobState.QUEUED, JobState.RUNNING)]
             words += [entry, job_id]
         taken, expired = self._connection.run("claim", names, words)
-        return [_read_claim(*fields) for fields in taken], expired
+        names_of = ("token", "attempts", "strikes", "record")
+        return [read_claim(dict(zip(names_of, fields, strict=True))) for fields in taken], expired
 
     def renew(self, claims: Sequence[Claim], lease_s: float) -> set[str]:
         """Prolongs leases; the ids of jobs whose claim no longer holds."""
@@ -90,11 +86,9 @@ class Transitions:
     ) -> bool:
         """Makes a running job ready again; `only_lost`: when its lease is over."""
         job = claim.job
-        words: list[Word] = [
-            *(keys.member(job.tenant, job.id), job.id, claim.token, to_ms(job.created_at), reason),
-            json.dumps(list(strikes)) if strikes else "",
-            *(0 if count_attempt else 1, "1" if only_lost else ""),
-        ]
+        words: list[Word] = [keys.member(job.tenant, job.id), job.id, claim.token]
+        words += [to_ms(job.created_at), reason, json.dumps(list(strikes)) if strikes else ""]
+        words += [0 if count_attempt else 1, "1" if only_lost else ""]
         return bool(self._connection.run("requeue", keys.live(job), words))
 
     def finish(
@@ -119,32 +113,37 @@ class Transitions:
         words = (claim.token, "1" if only_lost else "")
         return self._end("bury", claim.job, JobState.DEAD, why, words)
 
+    def forget(self, status: JobStatus, deliveries: Sequence[DeliveryRecord]) -> bool:
+        """Removes every trace of a job that has ended; its blobs go before."""
+        job = status.job
+        names = [keys.job(job.tenant, job.id), keys.listed(job.tenant)]
+        names += [keys.listed(job.tenant, status.state), keys.ENDED]
+        names += [keys.deliveries(job.tenant, job.id)]
+        names += [keys.referents(job.tenant, upload) for upload in uploads_of(job)]
+        words: list[Word] = [keys.member(job.tenant, job.id), job.id, status.state]
+        words.append(len(uploads_of(job)))
+        for delivery in deliveries:
+            names += [
+                keys.delivery(delivery.tenant, delivery.id),
+                keys.attempts(delivery.tenant, delivery.id),
+                keys.pending(receiver_of(delivery)),
+            ]
+            words.append(keys.member(delivery.tenant, delivery.id))
+        return bool(self._connection.run("forget", names, words))
+
     def _end(
         self, script: str, job: JobRecord, state: JobState, reason: str, words: Sequence[Word] = ()
     ) -> bool:
         endpoints = self._tenants.callbacks(job.tenant) if job.delivery.endpoint else {}
         outbox = plan_deliveries(job, state, endpoints, utc_now())
-        ended = self._connection.run(
-            script,
-            [
-                *keys.live(job),
-                *(keys.listed(job.tenant, state), keys.ENDED, keys.deliveries(job.tenant, job.id)),
-                *(keys.RECEIVERS, keys.RECEIVER_LEASES, *outbox_keys(outbox)),
-            ],
-            [
-                *(keys.member(job.tenant, job.id), job.id, state, reason, keys.FINISHED),
-                *(*words, *outbox_args(outbox)),
-            ],
-        )
+        names = [*keys.live(job), keys.listed(job.tenant, state), keys.ENDED]
+        names += [keys.deliveries(job.tenant, job.id), keys.RECEIVERS, keys.RECEIVER_LEASES]
+        names += outbox_keys(outbox)
+        known = [keys.member(job.tenant, job.id), job.id, state, reason, keys.FINISHED]
+        ended = self._connection.run(script, names, [*known, *words, *outbox_args(outbox)])
         return bool(ended)
 
 
 def uploads_of(job: JobRecord) -> list[str]:
     """The uploads that a job names, each once."""
     return sorted({image.upload for image in job.images if isinstance(image, UploadImage)})
-
-
-def _read_claim(token: int, attempt: int, strikes: str, record: str) -> Claim:
-    job = JobRecord.model_validate_json(record)
-    counted = read_strikes(strikes, len(job.images))
-    return Claim(job=job, token=token, attempt=attempt, strikes=counted)

@@ -7,14 +7,16 @@ from urllib.parse import unquote, urlsplit
 
 from boxyard_schemas.errors import SetupError
 
+from ..s3 import S3
 from ..settings import LedgerSettings
+from .bucket import BucketBlobs
 from .directory import DirectoryBlobs
 from .store import BlobMissing, BlobStore
 
-__all__ = ["BlobMissing", "BlobStore", "DirectoryBlobs", "open_blobs"]
+__all__ = ["BlobMissing", "BlobStore", "BucketBlobs", "DirectoryBlobs", "open_blobs"]
 
 
-def open_blobs(settings: LedgerSettings) -> BlobStore:
+def open_blobs(settings: LedgerSettings, s3: S3) -> BlobStore:
     """The store behind `settings.blob_url`.
 
     Raises:
@@ -23,6 +25,8 @@ def open_blobs(settings: LedgerSettings) -> BlobStore:
     parts = urlsplit(settings.blob_url)
     if parts.scheme == "file" and parts.path and not parts.netloc:
         return DirectoryBlobs(Path(unquote(parts.path)))
+    if parts.scheme == "s3" and parts.netloc:
+        return BucketBlobs(s3, parts.netloc, parts.path)
     raise SetupError(
         f"BOXYARD_BLOB_URL is {settings.blob_url!r}; "
         "it must be file:///directory or s3://bucket/prefix."

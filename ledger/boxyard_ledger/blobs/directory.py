@@ -30,7 +30,7 @@ class DirectoryBlobs:
             draft = path.with_name(f"{_UNFINISHED}{token_hex(8)}")
             try:
                 _write(draft, data)
-                _publish(draft, path, once=once)
+                _publish(draft, path, data if once else None)
             finally:
                 draft.unlink(missing_ok=True)
             _sync(path.parent)
@@ -86,14 +86,15 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _publish(draft: Path, path: Path, *, once: bool) -> None:
-    if not once:
+def _publish(draft: Path, path: Path, once: bytes | None) -> None:
+    if once is None:
         draft.replace(path)
         return
     try:
         path.hardlink_to(draft)
     except FileExistsError as error:
-        raise Conflict(f"{path.name} was stored before.") from error
+        if path.read_bytes() != once:
+            raise Conflict(f"{path.name} was stored before, with other bytes.") from error
 
 
 def _sync(folder: Path) -> None:

@@ -27,7 +27,7 @@ class BlobStore(Protocol):
         """Stores bytes, durably and whole.
 
         Raises:
-            Conflict: `once`, and the key exists.
+            Conflict: `once`, and the key exists with other bytes.
         """
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:

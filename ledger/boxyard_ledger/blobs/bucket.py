@@ -1,0 +1,63 @@
+"""Blobs as objects in a bucket of the stack's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from boxyard_schemas.errors import Conflict, Unavailable
+
+from ..records import ResultReference
+from ..s3 import S3, AccessDenied, ObjectExists, ObjectMissing
+from .store import BlobMissing, reference_to
+
+
+class BucketBlobs:
+    """A blob store in a bucket, below a prefix."""
+
+    def __init__(self, s3: S3, bucket: str, prefix: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/".removeprefix("/")
+
+    def put(self, key: str, data: bytes, *, once: bool = False) -> ResultReference:
+        """Stores bytes."""
+        with _translated(key):
+            try:
+                self._s3.put(self._bucket, self._prefix + key, data, once=once)
+            except ObjectExists as error:
+                # A put that was sent again after a lost answer finds its own bytes.
+                if self._s3.get(self._bucket, self._prefix + key, None) != data:
+                    raise Conflict(f"{key} was stored before, with other bytes.") from error
+        return reference_to(key, data)
+
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        """Reads bytes."""
+        with _translated(key):
+            return self._s3.get(self._bucket, self._prefix + key, max_bytes)
+
+    def delete(self, key: str) -> None:
+        """Removes an object."""
+        with _translated(key):
+            self._s3.delete(self._bucket, self._prefix + key)
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there."""
+        with _translated(key):
+            return self._s3.exists(self._bucket, self._prefix + key)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys that begin with `prefix`."""
+        with _translated(prefix):
+            for key in self._s3.keys(self._bucket, self._prefix + prefix):
+                yield key.removeprefix(self._prefix)
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except ObjectMissing as error:
+        raise BlobMissing(key) from error
+    except AccessDenied as error:
+        raise Unavailable(f"The blob store refuses: {error}", retry_after_s=60) from error

@@ -1,0 +1,86 @@
+"""Sweeps: what must happen though nobody asks; any number of sweepers may run."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from . import keys
+from .bells import Bells
+from .connection import Connection
+from .deliveries import Deliveries
+from .indexes import read_due
+from .records import Claim
+from .retention import Retention
+from .settings import LedgerSettings
+from .status import read_claim, read_status
+from .transitions import Transitions
+
+_LOST = "The worker's lease ended."
+
+
+class Swept(NamedTuple):
+    """What one sweep did, in numbers."""
+
+    leases: int
+    receivers: int
+    expired: int
+    bells: int
+    forgotten: int
+
+
+class Sweeps:
+    """One bounded step after the other. Every method raises `Unavailable` when Redis is."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        settings: LedgerSettings,
+        transitions: Transitions,
+        deliveries: Deliveries,
+        bells: Bells,
+        retention: Retention,
+    ) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._transitions = transitions
+        self._deliveries = deliveries
+        self._bells = bells
+        self._retention = retention
+
+    def sweep(self, limit: int = 500) -> Swept:
+        """One tick: at most `limit` entries of each kind."""
+        return Swept(
+            leases=self.release_expired_leases(limit),
+            receivers=self._deliveries.release_expired_leases(limit),
+            expired=self.expire_jobs(limit),
+            bells=self.ring_missing_bells(),
+            forgotten=self.apply_retention(limit),
+        )
+
+    def release_expired_leases(self, limit: int) -> int:
+        """Makes jobs of lost workers ready again, or dead when their attempts ran out.
+
+        A lost lease adds no strike: the worker may have died of anything.
+        """
+        due = read_due(self._connection, keys.LEASES, limit)
+        return sum(self._release(read_claim(fields)) for fields in due)
+
+    def _release(self, claim: Claim) -> bool:
+        if claim.attempt >= self._settings.max_attempts:
+            return self._transitions.bury(claim, reason=_LOST, only_lost=True)
+        return self._transitions.requeue(claim, reason=_LOST, only_lost=True)
+
+    def expire_jobs(self, limit: int) -> int:
+        """Ends jobs that were not started in time."""
+        due = read_due(self._connection, keys.EXPIRIES, limit)
+        return sum(self._transitions.expire(read_status(fields).job) for fields in due)
+
+    def ring_missing_bells(self) -> int:
+        """Rings for every model with ready jobs and too few bells."""
+        models = self._connection.command("SMEMBERS", keys.MODELS)
+        return sum(self._bells.ring_missing(model) for model in sorted(models))
+
+    def apply_retention(self, limit: int) -> int:
+        """Forgets jobs that ended longer than `retention_s` ago, with all that was theirs."""
+        return self._retention.apply(self._settings.retention_s, limit)
