@@ -1,0 +1,122 @@
+"""The two ways to deliver, and how each fails."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
+
+from boxyard_ledger import DeliveryRecord, Ledger
+from boxyard_schemas.errors import Permanent, Retryable
+from boxyard_schemas.words import utc_now
+
+from ..egress import Egress, Response
+from .event import write_event
+from .results import read_result
+
+
+class Channel(Protocol):
+    """Makes one attempt at a delivery."""
+
+    def send(self, delivery: DeliveryRecord) -> None:
+        """Returns when the receiver has it.
+
+        Raises:
+            Permanent: it never will.
+            Retryable: not now; `retry_after_s` in its data is the receiver's wish.
+            Unavailable: the ledger or the blob store is away.
+            NotFound: the job or the endpoint is gone.
+        """
+
+
+class CallbackChannel:
+    """Posts the event, signed as Standard Webhooks say."""
+
+    def __init__(
+        self, ledger: Ledger, egress: Egress, *, public_url: str, deadline_s: float
+    ) -> None:
+        self._ledger = ledger
+        self._egress = egress
+        self._public_url = public_url
+        self._deadline_s = deadline_s
+
+    def send(self, delivery: DeliveryRecord) -> None:
+        """Posts; anything but 2xx is a failure, a redirect too."""
+        status = self._ledger.jobs.get(delivery.tenant, delivery.job)
+        body = write_event(status, self._ledger.blobs, self._public_url)
+        headers = sign(delivery.id, body, self._secret(delivery), utc_now())
+        check(self._egress.post(delivery.target, body, headers, self._deadline_s))
+
+    def _secret(self, delivery: DeliveryRecord) -> str:
+        if delivery.endpoint:
+            return self._ledger.tenants.endpoint(delivery.tenant, delivery.endpoint).secret
+        return self._ledger.tenants.webhook_secret(delivery.tenant)
+
+
+class BucketChannel:
+    """Copies the recorded result to `{prefix}/{job}.json` of the caller's bucket."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def send(self, delivery: DeliveryRecord) -> None:
+        """Copies."""
+        status = self._ledger.jobs.get(delivery.tenant, delivery.job)
+        if status.result is None:
+            raise Permanent("no-result", f"{delivery.job} ended without a result")
+        result = read_result(self._ledger.blobs, status.result)
+        uri = f"{delivery.target.rstrip('/')}/{delivery.job}.json"
+        self._ledger.buckets.put(uri, result, "application/json")
+
+
+def sign(delivery_id: str, body: bytes, secret: str, now: datetime) -> dict[str, str]:
+    """The headers of a callback.
+
+    Args:
+        delivery_id: stable over attempts.
+        body: UTF-8, exactly as it is posted.
+        secret: `whsec_…`.
+        now: in UTC; the library signs another instant otherwise.
+
+    Raises:
+        Permanent: `secret-unusable`.
+    """
+    try:
+        signature = Webhook(secret).sign(delivery_id, now, body.decode())
+    except (binascii.Error, EmptyWebhookSecretError) as error:
+        raise Permanent("secret-unusable", f"the webhook secret is not base64: {error}") from error
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": delivery_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": signature,
+    }
+
+
+def check(answer: Response) -> None:
+    """Tells a receiver's answers apart.
+
+    Raises:
+        Permanent: 410, the receiver wants no more.
+        Retryable: any other answer but 2xx.
+    """
+    reason, detail = f"status-{answer.status}", f"the receiver answered {answer.status}"
+    if answer.status == 410:
+        raise Permanent(reason, detail)
+    if not 200 <= answer.status < 300:
+        raise Retryable(reason, detail, retry_after_s=read_retry_after(answer.headers, utc_now()))
+
+
+def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that `Retry-After` asks for, as a number or as a date; None when it does not."""
+    value = headers.get("retry-after", "")
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,95 @@
+"""One delivery's way: an attempt, and its outcome in the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from boxyard_ledger import (
+    DeliveryAttempt,
+    DeliveryClaim,
+    DeliveryKind,
+    DeliveryState,
+    Ledger,
+)
+from boxyard_schemas.errors import NotFound, Permanent, Retryable, ServiceError
+from boxyard_schemas.words import utc_now
+
+from .channels import Channel
+from .schedule import Schedule
+
+_log = structlog.get_logger()
+_RECORD_PAUSES_S = (0.5, 2.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt failed; a final one is not repeated."""
+
+    reason: str
+    detail: str
+    final: bool = False
+    retry_after_s: float | None = None
+
+
+class Courier:
+    """Carries claimed deliveries; thread-safe."""
+
+    def __init__(
+        self, ledger: Ledger, channels: Mapping[DeliveryKind, Channel], schedule: Schedule
+    ) -> None:
+        self._deliveries = ledger.deliveries
+        self._channels = channels
+        self._schedule = schedule
+
+    def carry(self, claim: DeliveryClaim) -> None:
+        """Makes one attempt and records it. Raises nothing that a delivery may cause."""
+        failure = self._attempt(claim)
+        delivery = claim.delivery
+        _log.info(
+            "delivery attempted",
+            delivery=delivery.id,
+            tenant=delivery.tenant,
+            job=delivery.job,
+            attempt=claim.attempt,
+            outcome=failure.reason if failure else "delivered",
+        )
+        self._record(claim, failure)
+
+    def _attempt(self, claim: DeliveryClaim) -> Failure | None:
+        try:
+            self._channels[claim.delivery.kind].send(claim.delivery)
+        except Permanent as error:
+            return Failure(error.reason, error.detail, final=True)
+        except NotFound as error:
+            return Failure(error.code, error.detail, final=True)
+        except Retryable as error:
+            wish = error.data.get("retry_after_s")
+            return Failure(error.reason, error.detail, retry_after_s=wish)
+        except ServiceError as error:
+            return Failure(error.code, error.detail)
+        except Exception as error:
+            # A fault of ours counts as an attempt too, or one delivery would go round for ever.
+            _log.exception("delivery failed", delivery=claim.delivery.id)
+            return Failure("internal-error", type(error).__name__)
+        return None
+
+    def _record(self, claim: DeliveryClaim, failure: Failure | None) -> None:
+        now, state, next_at = utc_now(), DeliveryState.DELIVERED, None
+        line = DeliveryAttempt(at=now, outcome="delivered")
+        if failure:
+            line = DeliveryAttempt(at=now, outcome=failure.reason, detail=failure.detail)
+            if not failure.final:
+                next_at = self._schedule.next_at(claim.attempt, now, failure.retry_after_s)
+            state = DeliveryState.PENDING if next_at else DeliveryState.EXHAUSTED
+        # An outcome that is not recorded means that the receiver is told again.
+        for pause_s in (*_RECORD_PAUSES_S, None):
+            try:
+                self._deliveries.record(claim, line, state=state, next_at=next_at)
+                return
+            except ServiceError as error:
+                _log.warning("outcome not recorded", delivery=claim.delivery.id, why=error.detail)
+                time.sleep(pause_s or 0)

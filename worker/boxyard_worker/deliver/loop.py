@@ -1,0 +1,87 @@
+"""The deliver loop: claim what is due, and carry it on many threads."""
+
+from __future__ import annotations
+
+import os
+import socket
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+
+import structlog
+
+from boxyard_ledger import DeliveryClaim, DeliveryKind, Ledger
+from boxyard_schemas.errors import ServiceError
+
+from ..egress import Egress
+from ..signals import stop_on_signals
+from .channels import BucketChannel, CallbackChannel
+from .courier import Courier
+from .schedule import Schedule
+from .settings import DeliverSettings
+
+_log = structlog.get_logger()
+_AWAY_S = 1.0
+
+
+def run(settings: DeliverSettings) -> None:
+    """Delivers until SIGTERM or SIGINT; what is under way is finished and recorded."""
+    stop = stop_on_signals()
+    with Ledger.open(settings) as ledger, Egress(settings) as egress:
+        _log.info("deliver started")
+        Deliverer(ledger, make_courier(settings, ledger, egress), settings).run(stop)
+    _log.info("deliver stopped")
+
+
+def make_courier(settings: DeliverSettings, ledger: Ledger, egress: Egress) -> Courier:
+    """A courier with both channels."""
+    callback = CallbackChannel(
+        ledger, egress, public_url=settings.public_url, deadline_s=settings.delivery_deadline_s
+    )
+    schedule = Schedule(
+        settings.delivery_schedule_s, settings.delivery_jitter, settings.max_retry_after_s
+    )
+    bucket = BucketChannel(ledger)
+    return Courier(ledger, {DeliveryKind.CALLBACK: callback, DeliveryKind.BUCKET: bucket}, schedule)
+
+
+class Deliverer:
+    """Serves several receivers at once, each by one claim at a time.
+
+    It claims no more than it has free threads, so nothing waits inside this process while its
+    lease runs.
+    """
+
+    def __init__(self, ledger: Ledger, courier: Courier, settings: DeliverSettings) -> None:
+        self._ledger = ledger
+        self._courier = courier
+        self._settings = settings
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._landed = Event()
+
+    def run(self, stop: Event) -> None:
+        """Delivers until `stop` is set and what was begun is recorded."""
+        flying: set[Future[None]] = set()
+        with ThreadPoolExecutor(self._settings.deliveries_in_flight, "deliver") as threads:
+            while not stop.is_set():
+                self._landed.clear()
+                flying = {future for future in flying if not future.done()}
+                claims = self._claim(self._settings.deliveries_in_flight - len(flying))
+                flying.update(self._start(threads, claim) for claim in claims)
+                if not claims:
+                    self._landed.wait(self._settings.delivery_poll_s)
+
+    def _claim(self, room: int) -> list[DeliveryClaim]:
+        if room == 0:
+            return []
+        limit = min(room, self._settings.deliveries_per_receiver)
+        try:
+            return self._ledger.deliveries.claim(worker=self._worker, limit=limit)
+        except ServiceError as error:
+            _log.warning("the ledger is away", why=error.detail)
+            self._landed.wait(_AWAY_S)
+            return []
+
+    def _start(self, threads: ThreadPoolExecutor, claim: DeliveryClaim) -> Future[None]:
+        future = threads.submit(self._courier.carry, claim)
+        future.add_done_callback(lambda _: self._landed.set())
+        return future

@@ -1,0 +1,44 @@
+"""What an operator may set of the deliver loop."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from boxyard_ledger import LedgerSettings
+
+from ..egress import EgressSettings
+
+Seconds = Annotated[float, Field(gt=0)]
+_MINUTE, _HOUR = 60.0, 3600.0
+
+
+class DeliverSettings(EgressSettings, LedgerSettings):
+    """One deliver process; environment names begin with BOXYARD_."""
+
+    public_url: str = Field(
+        "http://127.0.0.1:8000", description="Where callers reach the server; for `result_url`."
+    )
+    delivery_schedule_s: tuple[Seconds, ...] = Field(
+        (
+            5,
+            5 * _MINUTE,
+            30 * _MINUTE,
+            2 * _HOUR,
+            5 * _HOUR,
+            10 * _HOUR,
+            14 * _HOUR,
+            20 * _HOUR,
+            24 * _HOUR,
+        ),
+        description="Pauses between attempts, JSON; one attempt more than pauses: ten in 3 days.",
+    )
+    delivery_jitter: float = Field(0.1, ge=0, lt=1, description="Pauses vary by this share.")
+    delivery_deadline_s: float = Field(20, gt=0, description="Of one callback, all together.")
+    max_retry_after_s: float = Field(
+        _HOUR, gt=0, description="A receiver's Retry-After is honoured up to this."
+    )
+    deliveries_in_flight: int = Field(128, ge=1, description="Of all receivers.")
+    deliveries_per_receiver: int = Field(8, ge=1, description="Of one receiver.")
+    delivery_poll_s: float = Field(0.2, gt=0, description="Pause while nothing is due.")
