@@ -1,0 +1,64 @@
+"""The commands, and how their errors end."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from boxyard_schemas.errors import BoxyardError
+
+from .doctor import doctor
+from .jobs import jobs
+from .models import models
+from .submit import submit
+from .terminal import complain
+from .up import up
+
+app = typer.Typer(
+    name="boxyard",
+    help="Asynchronous object detection: submit pictures, read predictions, run a stack.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(submit)
+app.add_typer(jobs, name="jobs")
+app.command()(models)
+app.command()(up)
+app.command()(doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"boxyard {version('boxyard')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Say the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Detect objects in pictures, asynchronously.
+
+    The server is found by BOXYARD_URL and BOXYARD_API_KEY, else by what `boxyard up` left in
+    .boxyard here.
+    """
+
+
+def main() -> None:
+    """Run the command line; an error is one line and exit code 1."""
+    try:
+        app()
+    except BoxyardError as error:
+        complain(error.detail)
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    sys.exit(1)

@@ -1,0 +1,26 @@
+"""`boxyard models`: what jobs may name, and who serves it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .connection import connect
+from .tables import tabulate_models
+from .terminal import out
+
+
+def models(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document a line and model.")
+    ] = False,
+) -> None:
+    """List the models and the workers that serve them."""
+    with connect() as client:
+        found = client.models()
+    if as_json:
+        for model in found:
+            out.out(model.model_dump_json(exclude_none=True), highlight=False)
+    else:
+        out.print(tabulate_models(found))

@@ -1,0 +1,24 @@
+"""Where the command line writes: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+
+out = Console()
+err = Console(stderr=True)
+
+
+def complain(message: str) -> None:
+    """One red line that says what was wrong and what to do."""
+    err.print(f"[bold red]Error:[/] [red]{escape(message)}[/]", highlight=False, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """One yellow line."""
+    err.print(f"[yellow]{escape(message)}[/]", highlight=False, soft_wrap=True)
+
+
+def say(message: str) -> None:
+    """A line of markup to stdout, never broken, so that programs may read it too."""
+    out.print(message, highlight=False, soft_wrap=True)

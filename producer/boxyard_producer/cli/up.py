@@ -1,0 +1,79 @@
+"""`boxyard up`: the whole stack in the foreground."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from boxyard_schemas import DEMO_MODEL
+
+from ..stack import Credentials, Stack, StackSettings
+from ..stack.credentials import DEFAULT_DATA
+from .terminal import say
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def up(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    model: Annotated[str, typer.Option(help="What the detect worker serves.")] = DEMO_MODEL,
+    device: Annotated[str, typer.Option(help="`cpu` or `cuda:N`.")] = "cpu",
+    data: Annotated[Path, typer.Option(help="Everything that is kept.")] = DEFAULT_DATA,
+    allow_network: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CIDR", help="Pictures and callbacks may be there though it is not global."
+        ),
+    ] = None,
+    detector: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Run Redis, the server and the workers here until Ctrl-C; restart what dies."""
+    settings = StackSettings(
+        host=host,
+        port=port,
+        model=model,
+        device=device,
+        data=data,
+        allow_networks=tuple(_network(each) for each in allow_network or ()),
+        detector=detector,
+        redis_url=os.environ.get("BOXYARD_REDIS_URL"),
+    )
+    began = time.monotonic()
+    with Stack(settings, _tell) as stack:
+        for number in _STOPPING:
+            signal.signal(number, lambda *_: stack.stopping.set())
+        credentials = stack.start()
+        if not stack.stopping.is_set():
+            _welcome(credentials, model, time.monotonic() - began)
+        stack.watch()
+        _tell("stopping")
+    _tell("stopped")
+
+
+def _network(cidr: str) -> str:
+    try:
+        return str(ip_network(cidr))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--allow-network") from error
+
+
+def _tell(line: str) -> None:
+    say(f"[dim]{escape(line)}[/]")
+
+
+def _welcome(credentials: Credentials, model: str, seconds: float) -> None:
+    say(f"\n[bold green]Boxyard is up[/] after {seconds:.0f} s, and {escape(model)} is warm.\n")
+    say(f"Address:        {credentials.url}  (the API's documentation: {credentials.url}/docs)")
+    say(f"API key: {credentials.api_key}")
+    say(f"webhook secret: {credentials.webhook_secret}")
+    say(f"\nNext, from another terminal here:  boxyard submit PICTURE --model {model} --wait")
+    say("Ctrl-C stops everything; what is accepted goes on at the next start.\n")

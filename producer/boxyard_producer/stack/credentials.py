@@ -1,0 +1,62 @@
+"""The API key and the webhook secret of a stack: made once, kept for its owner alone."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from boxyard_schemas.errors import SetupError
+
+DEFAULT_DATA = Path(".boxyard")
+_NAME = "credentials.json"
+
+
+class Credentials(BaseModel):
+    """What a caller of a stack on this machine needs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str
+    api_key: str
+    webhook_secret: str
+
+    @classmethod
+    def find(cls, data: Path) -> Credentials | None:
+        """Those of the stack in a data directory, if there is one.
+
+        Raises:
+            SetupError: the file is not readable as such.
+        """
+        path = data / _NAME
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise SetupError(f"{path} is damaged: remove it, and new keys are made.") from error
+
+    @classmethod
+    def keep(cls, data: Path, url: str) -> Credentials:
+        """The same keys as at the last start, or new ones; kept with the stack's address."""
+        known = cls.find(data)
+        kept = known.model_copy(update={"url": url}) if known else cls.create(url)
+        fresh = data / f"{_NAME}.new"
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w") as file:
+            file.write(kept.model_dump_json(indent=1) + "\n")
+        fresh.replace(data / _NAME)
+        return kept
+
+    @classmethod
+    def create(cls, url: str) -> Credentials:
+        """New, random keys."""
+        return cls(
+            url=url,
+            api_key=f"boxyard_{secrets.token_urlsafe(32)}",
+            webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+        )

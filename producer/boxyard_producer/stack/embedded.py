@@ -1,0 +1,44 @@
+"""The Redis under a stack: the operator's, or one of its own."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from boxyard_schemas.errors import SetupError
+
+if TYPE_CHECKING:
+    from boxyard_ledger.embedded import EmbeddedRedis
+
+    from .settings import StackSettings
+
+_PARTS = ("redis", "celery", "boto3", "fastapi", "uvicorn", "cv2", "standardwebhooks")
+
+
+def check_parts() -> None:
+    """See that what a stack runs is installed.
+
+    Raises:
+        SetupError: with the command that installs it.
+    """
+    missing = [name for name in _PARTS if find_spec(name) is None]
+    if missing:
+        raise SetupError(
+            f"`boxyard up` needs more than the client (no {', '.join(missing)}): "
+            "pip install 'boxyard[all]'"
+        )
+
+
+def open_redis(settings: StackSettings) -> EmbeddedRedis | None:
+    """A server of the stack's own that runs, or none where the operator named one.
+
+    Raises:
+        SetupError: there is no server to start, or it did not come up.
+    """
+    if settings.redis_url:
+        return None
+    from boxyard_ledger.embedded import EmbeddedRedis  # noqa: PLC0415 - needs the extras
+
+    redis = EmbeddedRedis(settings.data.resolve() / "redis")
+    redis.start()
+    return redis

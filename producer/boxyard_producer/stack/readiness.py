@@ -1,0 +1,41 @@
+"""Whether a stack can take jobs."""
+
+from __future__ import annotations
+
+import httpx
+
+from boxyard_schemas import resolve_model
+from boxyard_schemas.errors import ServiceError, UnknownModel
+
+from ..client import Client, Retries
+from .credentials import Credentials
+
+
+class Readiness:
+    """Asks the server as a caller would."""
+
+    def __init__(self, credentials: Credentials, model: str) -> None:
+        self._credentials, self._model = credentials, model
+
+    def server(self) -> bool:
+        """Whether the server reaches Redis and the blob store."""
+        try:
+            return httpx.get(f"{self._credentials.url}/readyz", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+    def model(self) -> bool:
+        """Whether a worker has loaded the model and tried it."""
+        try:
+            with self._client() as client:
+                models = client.models()
+            name = resolve_model(self._model, served=[model.name for model in models])
+        except (ServiceError, UnknownModel):
+            return False
+        return any(
+            worker.warm for model in models if model.name == name for worker in model.workers
+        )
+
+    def _client(self) -> Client:
+        known = self._credentials
+        return Client(known.url, known.api_key, timeout_s=5, retries=Retries(attempts=1))

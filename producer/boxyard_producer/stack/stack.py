@@ -1,0 +1,121 @@
+"""The stack: started in order, watched, stopped together."""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from boxyard_schemas.errors import SetupError
+
+from .commands import plan_services
+from .credentials import Credentials
+from .embedded import check_parts, open_redis
+from .readiness import Readiness
+from .settings import StackSettings, claim_port
+from .supervisor import Supervisor
+
+_SERVER_S, _MODEL_S = 60.0, 600.0
+_LOOK_S = 0.1
+
+
+class Stack:
+    """Redis, the server, one detect worker, deliver and sweep, as children of this process.
+
+    Start it from the main thread: children end with the thread that started them.
+
+    Args:
+        settings: how it was called.
+        tell: takes one line for people about what happens.
+    """
+
+    def __init__(self, settings: StackSettings, tell: Callable[[str], None]) -> None:
+        self.settings, self._tell = settings, tell
+        self.stopping = threading.Event()
+        self._lock: IO[str] | None = None
+        self._supervisor: Supervisor | None = None
+
+    def start(self) -> Credentials:
+        """Start everything; return when the model is warm or `stopping` is set.
+
+        Raises:
+            SetupError: a part is missing, the port or the data directory is taken, or a process
+                ended while it started.
+        """
+        check_parts()
+        self._prepare()
+        credentials = Credentials.keep(self.settings.data, self.settings.url)
+        redis = open_redis(self.settings)
+        self._supervisor = Supervisor([], redis, self._tell)
+        url = redis.url if redis else str(self.settings.redis_url)
+        self._tell(f"redis at {url}" if redis else "redis as BOXYARD_REDIS_URL says")
+        self._supervisor.services = plan_services(self.settings, url, credentials)
+        self._supervisor.start()
+        self._await(self._supervisor, Readiness(credentials, self.settings.model))
+        return credentials
+
+    def watch(self) -> None:
+        """Start again what dies, until `stopping` is set."""
+        while self._supervisor and not self.stopping.wait(_LOOK_S):
+            self._supervisor.tend()
+
+    def stop(self) -> None:
+        """Stop every process; nothing is left running."""
+        if self._supervisor:
+            self._supervisor.stop()
+        if self._lock:
+            self._lock.close()
+
+    def _prepare(self) -> None:
+        data = self.settings.data
+        (data / "logs").mkdir(parents=True, exist_ok=True)
+        data.chmod(0o700)
+        self._lock = _hold(data)
+        port = claim_port(self.settings.host, self.settings.port)
+        self.settings = replace(self.settings, port=port)
+
+    def _await(self, supervisor: Supervisor, readiness: Readiness) -> None:
+        model, device = self.settings.model, self.settings.device
+        self._wait(supervisor, readiness.server, "server", _SERVER_S)
+        self._tell(f"server at {self.settings.url}")
+        self._tell(f"detect is loading {model} on {device}")
+        self._wait(supervisor, readiness.model, "detect", _MODEL_S)
+
+    def _wait(
+        self, supervisor: Supervisor, ready: Callable[[], bool], name: str, limit_s: float
+    ) -> None:
+        deadline = time.monotonic() + limit_s
+        while not ready() and not self.stopping.wait(_LOOK_S):
+            supervisor.check()
+            if time.monotonic() > deadline:
+                log = self.settings.data / "logs" / f"{name}.log"
+                raise SetupError(f"{name} was not ready after {limit_s:.0f} s: see {log}.")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _hold(data: Path) -> IO[str]:
+    """A lock on the data directory, held until the file is closed or the process ends."""
+    file = (data / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise SetupError(f"Another `boxyard up` uses {data}: give this one its own --data.") from (
+            error
+        )
+    return file

@@ -1,0 +1,87 @@
+"""Processes kept alive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from boxyard_schemas.errors import SetupError
+
+from .service import Service, describe_exit
+
+if TYPE_CHECKING:
+    from boxyard_ledger.embedded import EmbeddedRedis
+
+_STOP_S = 20.0
+
+
+class Supervisor:
+    """Starts services, starts again what dies, and stops them together.
+
+    Args:
+        services: not yet started.
+        redis: the embedded server under them, running; none where it is the operator's.
+        tell: takes one line for people about what happens.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        redis: EmbeddedRedis | None,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.services, self.redis, self._tell = services, redis, tell
+        self._due: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Start every service."""
+        for service in self.services:
+            service.start()
+
+    def check(self) -> None:
+        """While the stack starts, a death is a mistake in its set-up and not an accident.
+
+        Raises:
+            SetupError: with the end of the log of the service that ended.
+        """
+        for service in self.services:
+            status = service.ended()
+            if status is not None:
+                raise SetupError(
+                    f"{service.name} ended with {describe_exit(status)} while it started. "
+                    f"{service.log} ends:\n{service.last_words()}"
+                )
+
+    def tend(self) -> None:
+        """Start again what has died and whose pause is over."""
+        if self.redis and not self.redis.alive:
+            self._tell("redis ended; starting it again")
+            self.redis.start()
+        for service in self.services:
+            self._tend(service)
+
+    def stop(self) -> None:
+        """Ask all to stop, kill after 20 seconds what has not; Redis last."""
+        for service in self.services:
+            service.ask_to_stop()
+        deadline = time.monotonic() + _STOP_S
+        for service in self.services:
+            if not service.wait(deadline):
+                self._tell(f"{service.name} did not stop in time: killed")
+            service.kill()
+        if self.redis:
+            self.redis.close()
+
+    def _tend(self, service: Service) -> None:
+        now = time.monotonic()
+        status = service.ended()
+        if status is not None:
+            pause_s = service.bury()
+            self._due[service.name] = now + pause_s
+            self._tell(
+                f"{service.name} ended with {describe_exit(status)}; "
+                f"starting it again in {pause_s:.1f} s"
+            )
+        elif service.pid is None and now >= self._due.get(service.name, now):
+            service.start()
