@@ -5,6 +5,7 @@ models. Only pydantic may enter; JSON Schema and OpenAPI leave (`schemas/generat
 """
 
 from .azureml import InputData, ScoredBox, ScoredImage, ScoreRequest, ScoreResponse
+from .deliveries import JobDelivery, JobDeliveryAttempt, JobDeliveryList
 from .endpoints import Endpoint, EndpointCreated, EndpointList, EndpointRequest
 from .events import MAX_EVENT_BYTES, Event, EventData
 from .ids import DeliveryId, EndpointId, JobId, Tenant, UploadId, new_id
@@ -73,6 +74,9 @@ __all__ = [
     "ImageSuccess",
     "InputData",
     "Job",
+    "JobDelivery",
+    "JobDeliveryAttempt",
+    "JobDeliveryList",
     "JobId",
     "JobPage",
     "JobRequest",

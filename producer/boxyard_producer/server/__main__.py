@@ -1,0 +1,78 @@
+"""`python -m boxyard_producer.server`."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+
+import structlog
+import uvicorn
+
+from boxyard_ledger import Ledger, LedgerSettings
+from boxyard_schemas.errors import BoxyardError, SetupError
+
+from . import ServerSettings, create_app
+from .logs import configure_logs
+
+_LINGER_S = 10
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Long polls would hold the server up: they are answered with how things stand.
+        self.config.app.state.endings.release()  # type: ignore[union-attr]  # it is our app
+        await super().shutdown(sockets)
+
+
+def main() -> int:
+    arguments = _read_arguments()
+    configure_logs()
+    log = structlog.get_logger("boxyard_producer.server")
+    settings = ServerSettings()
+    with Ledger.open(LedgerSettings()) as ledger:
+        try:
+            for warning in _prepare(settings, ledger):
+                log.warning("server.setup", detail=warning)
+        except BoxyardError as error:
+            log.error("server.refused", detail=error.detail)
+            return 1
+        _serve(settings, ledger, arguments)
+    return 0
+
+
+def _read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m boxyard_producer.server")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free")
+    return parser.parse_args()
+
+
+def _prepare(settings: ServerSettings, ledger: Ledger) -> list[str]:
+    warnings = ledger.check_server()
+    if settings.api_key is None:
+        return warnings
+    if settings.webhook_secret is None:
+        raise SetupError("BOXYARD_API_KEY needs BOXYARD_WEBHOOK_SECRET beside it.")
+    ledger.tenants.register(
+        "default",
+        api_key=settings.api_key.get_secret_value(),
+        webhook_secret=settings.webhook_secret.get_secret_value(),
+    )
+    return warnings
+
+
+def _serve(settings: ServerSettings, ledger: Ledger, arguments: argparse.Namespace) -> None:
+    config = uvicorn.Config(
+        create_app(settings, ledger),
+        host=arguments.host,
+        port=arguments.port,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_LINGER_S,
+    )
+    _Server(config).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""The application, put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from boxyard_ledger import Ledger
+
+from . import endpoints, health, jobs, models, score, uploads
+from .acceptance import Acceptance
+from .endings import Endings
+from .limits import BodyLimit
+from .openapi import install_openapi
+from .problems import install_problems
+from .settings import ServerSettings
+
+VERSION = "1"
+"""Of the HTTP contract: it is in every path."""
+
+
+def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
+    """The front door over an open ledger, which stays the caller's to close."""
+    app = FastAPI(
+        title="Boxyard",
+        version=VERSION,
+        description="Asynchronous object detection: jobs in, predictions out.",
+        lifespan=_listen,
+    )
+    app.state.settings, app.state.ledger = settings, ledger
+    app.state.acceptance, app.state.endings = Acceptance(settings, ledger), Endings(ledger)
+    for room in (jobs, uploads, models, endpoints, score, health):
+        app.include_router(room.router)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    install_problems(app)
+    install_openapi(app)
+    return app
+
+
+@asynccontextmanager
+async def _listen(app: FastAPI) -> AsyncIterator[None]:
+    async with app.state.endings:
+        yield

@@ -1,0 +1,58 @@
+"""What pydantic found, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic_core import ErrorDetails
+
+_FORMS = frozenset({"url", "base64", "s3", "upload"})
+_PLACES = frozenset({"body", "query", "path", "header"})
+
+
+def explain(errors: Sequence[ErrorDetails]) -> list[dict[str, str]]:
+    """Each of pydantic's errors as `where` (a dotted path) and `what`."""
+    return [
+        {"where": _where(found["loc"]), "what": _what(found)}
+        for found in errors
+        if not _follows(found, errors)
+    ]
+
+
+def _follows(found: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """A list is also too short when its items failed: that is no second mistake."""
+    place = found["loc"]
+    return found["type"] == "too_short" and any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in errors
+    )
+
+
+def _where(place: Sequence[str | int]) -> str:
+    """The path as the caller wrote it, without the union tags that pydantic puts in."""
+    parts = list(place)
+    if len(parts) > 1 and parts[0] in _PLACES:
+        parts = parts[1:]
+    # images.0.url.url: the first `url` is the tag of the form, the second the member.
+    if len(parts) > 3 and parts[0] == "images" and parts[2] in _FORMS:
+        del parts[2]
+    return ".".join(str(part) for part in parts)
+
+
+def _what(found: ErrorDetails) -> str:
+    kind, context = found["type"], found.get("ctx", {})
+    if kind in ("model_attributes_type", "dict_type") and found["loc"] == ("body",):
+        return "send a JSON object, with Content-Type: application/json"
+    if kind in _PLAIN:
+        return _PLAIN[kind].format_map(context)
+    return found["msg"].removeprefix("Value error, ").removeprefix("Input ")
+
+
+_PLAIN: Mapping[str, str] = {
+    "json_invalid": "this is not JSON: {error}",
+    "missing": "this member is missing",
+    "extra_forbidden": "the contract has no such member; mind the spelling",
+    "bytes_type": "base64 text is expected",
+    "base64_decode": "this is not base64",
+    "string_pattern_mismatch": "this does not have the form {pattern}",
+    "too_short": "at least {min_length} is needed",
+}

@@ -1,0 +1,159 @@
+"""`/v1/jobs`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import TypeAdapter, ValidationError
+
+from boxyard_ledger import BlobMissing, JobStatus
+from boxyard_schemas import (
+    Job,
+    JobDeliveryList,
+    JobId,
+    JobPage,
+    JobRequest,
+    JobResult,
+    JobState,
+)
+from boxyard_schemas.errors import (
+    IdempotencyConflict,
+    InvalidRequest,
+    NotFinished,
+    NotFound,
+    TooLarge,
+    UnknownJob,
+    UnknownModel,
+    UnknownUpload,
+)
+
+from .access import Caller, guarded_router
+from .outbox import list_deliveries
+from .parts import TheAcceptance, TheEndings, TheLedger, TheSettings
+from .problems import responses
+
+router = guarded_router(prefix="/v1/jobs", tag="jobs")
+
+_job_id = TypeAdapter[str](JobId)
+
+
+async def _named_job(job_id: str) -> str:
+    # What cannot be an id is no job's: 404 like any other, and never part of a key.
+    try:
+        return _job_id.validate_python(job_id)
+    except ValidationError:
+        raise UnknownJob(f"No job has the id {job_id[:64]!r}.") from None
+
+
+NamedJob = Annotated[str, Depends(_named_job)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="The same key with the same body is one job, however often it is sent.",
+    ),
+]
+
+
+@router.post(
+    "",
+    status_code=202,
+    responses={
+        202: {
+            "description": "The job is recorded.",
+            "headers": {"Location": {"description": "The job.", "schema": {"type": "string"}}},
+        },
+        **responses(UnknownModel, UnknownUpload, IdempotencyConflict, TooLarge, InvalidRequest),
+    },
+)
+def submit_job(
+    *,
+    request: JobRequest,
+    response: Response,
+    tenant: Caller,
+    acceptance: TheAcceptance,
+    idempotency_key: IdempotencyKey = None,
+    traceparent: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Job:
+    """Enqueue one job. After 202 it survives any crash."""
+    status = acceptance.accept(tenant, request, key=idempotency_key, traceparent=traceparent)
+    response.headers["Location"] = f"/v1/jobs/{status.job.id}"
+    return status.view()
+
+
+@router.get("", responses=responses(InvalidRequest))
+def list_jobs(
+    *,
+    tenant: Caller,
+    ledger: TheLedger,
+    settings: TheSettings,
+    state: JobState | None = None,
+    limit: Annotated[
+        int, Query(ge=1, description="Jobs on the page, up to the server's cap.")
+    ] = 50,
+    cursor: Annotated[str | None, Query(max_length=256)] = None,
+) -> JobPage:
+    """This tenant's jobs, newest first."""
+    page, following = ledger.jobs.list(
+        tenant, state=state, limit=min(limit, settings.max_page), cursor=cursor
+    )
+    return JobPage(jobs=tuple(status.view() for status in page), next_cursor=following)
+
+
+@router.get("/{job_id}", responses=responses(UnknownJob, InvalidRequest))
+async def read_job(
+    job_id: NamedJob,
+    tenant: Caller,
+    settings: TheSettings,
+    endings: TheEndings,
+    wait: Annotated[
+        float, Query(ge=0, description="Hold the answer until the job ends, for seconds.")
+    ] = 0,
+) -> Job:
+    """How a job stands, at once or when it has ended."""
+    status = await endings.wait(tenant, job_id, min(wait, settings.max_wait_s))
+    return status.view()
+
+
+@router.get(
+    "/{job_id}/result",
+    responses={200: {"model": JobResult}, **responses(UnknownJob, NotFinished)},
+    response_class=JSONResponse,
+)
+def read_result(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> Response:
+    """What the model found, byte for byte as it was stored."""
+    status = ledger.jobs.get(tenant, job_id)
+    if status.result is None:
+        raise _no_result(status)
+    try:
+        stored = ledger.blobs.get(status.result.key)
+    except BlobMissing as error:
+        raise NotFound(f"The result of {job_id} is no longer kept.") from error
+    headers = {"ETag": f'"{status.result.sha256}"'}
+    return Response(stored, media_type="application/json", headers=headers)
+
+
+@router.post("/{job_id}/cancel", responses=responses(UnknownJob))
+def cancel_job(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> Job:
+    """Cancel a job that has not ended; one that has stays as it is."""
+    return ledger.jobs.cancel(tenant, job_id).view()
+
+
+@router.get("/{job_id}/deliveries", responses=responses(UnknownJob))
+def list_job_deliveries(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> JobDeliveryList:
+    """Where the end of a job is told, and how that went."""
+    ledger.jobs.get(tenant, job_id)
+    return list_deliveries(ledger, tenant, job_id)
+
+
+def _no_result(status: JobStatus) -> NotFinished:
+    job = status.job.id
+    if status.state.terminal:
+        detail = f"Job {job} ended as {status.state} and has no result: {status.reason}."
+    else:
+        detail = f"Job {job} is {status.state}. Wait with GET /v1/jobs/{job}?wait=30."
+    return NotFinished(detail, job=job, state=status.state)

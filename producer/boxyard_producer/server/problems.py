@@ -1,0 +1,115 @@
+"""How errors are answered: RFC 9457 problem documents, whatever raised them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from boxyard_schemas.errors import (
+    BoxyardError,
+    InvalidRequest,
+    NotFound,
+    Problem,
+    ServiceError,
+    TooLarge,
+    Unauthorized,
+)
+
+from .explanations import explain
+
+PROBLEM_JSON = "application/problem+json"
+
+_log = structlog.get_logger(__name__)
+
+
+def install_problems(app: FastAPI) -> None:
+    """Makes every error of the application a problem document."""
+    app.add_exception_handler(BoxyardError, _answer_boxyard_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(Exception, _answer_surprise)
+
+
+def answer(error: BoxyardError, path: str) -> Response:
+    """The error as a response."""
+    return _respond(error.problem(path), _headers(error))
+
+
+def refuse(where: str, what: str) -> InvalidRequest:
+    """One member of the body that does not fit, named."""
+    return InvalidRequest(f"{where}: {what}", errors=[{"where": where, "what": what}])
+
+
+def _respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        problem.model_dump_json(exclude_none=True),
+        status_code=problem.status,
+        media_type=PROBLEM_JSON,
+        headers=headers,
+    )
+
+
+def _headers(error: BoxyardError) -> dict[str, str]:
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": "Bearer"}
+    if (retry_after_s := error.data.get("retry_after_s")) is not None:
+        return {"Retry-After": str(max(1, math.ceil(retry_after_s)))}
+    return {}
+
+
+async def _answer_boxyard_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BoxyardError)
+    if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return await _answer_surprise(request, error)
+    if error.status > HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.warning("request.unserved", path=request.url.path, code=error.code, why=error.detail)
+    return answer(error, request.url.path)
+
+
+async def _answer_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = explain(error.errors())
+    detail = "; ".join(f"{each['where']}: {each['what']}" for each in errors)
+    return answer(InvalidRequest(detail, errors=errors), request.url.path)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    known: dict[int, type[BoxyardError]] = {404: NotFound, 413: TooLarge}
+    if kind := known.get(error.status_code):
+        detail = f"There is nothing at {path}." if kind is NotFound else error.detail
+        return answer(kind(detail), path)
+    title = HTTPStatus(error.status_code).phrase
+    problem = Problem(
+        title=title.capitalize(),
+        status=error.status_code,
+        code=title.lower().replace(" ", "-"),
+        detail=f"{request.method} {path}: {error.detail}",
+        instance=path,
+    )
+    return _respond(problem, error.headers)
+
+
+async def _answer_surprise(request: Request, error: Exception) -> Response:
+    _log.error("request.failed", method=request.method, path=request.url.path, exc_info=error)
+    hidden = ServiceError("Something went wrong inside; the server's log says what.")
+    return answer(hidden, request.url.path)
+
+
+def responses(*kinds: type[BoxyardError]) -> dict[int | str, dict[str, Any]]:
+    """The problems that an operation may answer with, for OpenAPI."""
+    return {
+        status: {
+            "model": Problem,
+            "description": " or ".join(kind.title for kind in kinds if kind.status == status),
+        }
+        for status in sorted({kind.status for kind in kinds})
+    }

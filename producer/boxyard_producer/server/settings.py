@@ -1,0 +1,43 @@
+"""The server's settings, read from the environment once a process."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from boxyard_schemas.addresses import AddressPolicy
+
+
+def _split(value: object) -> object:
+    """Environment variables hold lists with commas."""
+    if not isinstance(value, str):
+        return value
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class ServerSettings(BaseSettings):
+    """What the front door lets in. Environment names begin with BOXYARD_."""
+
+    model_config = SettingsConfigDict(env_prefix="BOXYARD_", frozen=True, extra="ignore")
+
+    max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Of any request.")
+    max_upload_bytes: int = Field(32 * 2**20, ge=1, description="Of one picture.")
+    max_images_per_job: int = Field(64, ge=1)
+    max_wait_s: float = Field(60, ge=0, description="The longest that `?wait=` holds an answer.")
+    max_page: int = Field(200, ge=1, description="Jobs on one page of a listing.")
+    score_model: str | None = Field(None, description="For `/score` without `?model=`.")
+    score_deadline_s: float = Field(60, gt=0)
+    allowed_networks: Names = Field((), description="CIDRs that callers may name though private.")
+    allowed_hosts: Names = Field((), description="Hosts that callers may name though private.")
+    allowed_buckets: Names = Field((), description="Callers' buckets; none by default.")
+    api_key: SecretStr | None = Field(None, description="Registers the tenant `default` at start.")
+    webhook_secret: SecretStr | None = Field(None, description="Signs that tenant's callbacks.")
+
+    def address_policy(self) -> AddressPolicy:
+        """The addresses that a caller may name."""
+        return AddressPolicy(self.allowed_networks, self.allowed_hosts)

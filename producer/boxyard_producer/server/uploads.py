@@ -1,0 +1,54 @@
+"""`/v1/uploads`: pictures sent ahead of their jobs."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from boxyard_schemas import Upload
+from boxyard_schemas.errors import InvalidRequest, TooLarge
+
+from .access import Caller, guarded_router
+from .parts import TheAcceptance, TheSettings
+from .problems import refuse, responses
+
+router = guarded_router(prefix="/v1/uploads", tag="uploads")
+
+_RAW_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "The picture's bytes, in any image format that the worker reads.",
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}}
+            for kind in ("application/octet-stream", "image/*")
+        },
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses=responses(TooLarge, InvalidRequest),
+    openapi_extra=_RAW_BODY,
+)
+async def upload_picture(
+    request: Request, tenant: Caller, acceptance: TheAcceptance, settings: TheSettings
+) -> Upload:
+    """Send one picture; jobs name it by the id. Its content is looked at by the worker alone."""
+    data = await _read(request, settings.max_upload_bytes)
+    upload_id, sha256 = await run_in_threadpool(acceptance.store, tenant, data)
+    return Upload(id=upload_id, bytes=len(data), sha256=sha256)
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise TooLarge(
+                f"The picture is larger than {max_bytes} bytes (BOXYARD_MAX_UPLOAD_BYTES)."
+            )
+    if not body:
+        raise refuse("body", "it is empty; send the picture's bytes as they are")
+    return bytes(body)
