@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from demo_model.objects import Draw, finish, paint
+from demo_model.objects import Draw
 from demo_model.shapes import Sprite, fill, pale, scaled, turn, vivid, within
+from demo_model.turned import finish, paint
 
 
 def draw_ball(rng: np.random.Generator, height: int, light: float) -> Sprite:

@@ -61,18 +61,24 @@ def score(truth: COCO, results: list[Result], kind: str) -> dict[str, float]:
     return {"AP": float(judge.stats[0]), "AP50": float(judge.stats[1]), **by_class}
 
 
-def evaluate(weights: Path, folder: Path) -> dict[str, dict[str, float]]:
-    """Run the exported weights over a folder of pictures with its `truth.json`."""
+def find(weights: Path, folder: Path, truth: COCO) -> list[Result]:
+    """Run exported weights over all pictures of a truth, which lie in a folder."""
     network = build_network()
     network.load_state_dict(load_file(weights))
     network.eval()
     pipeline = build_pipeline()
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(folder / "truth.json"))
     results: list[Result] = []
     with torch.inference_mode():
         for image in truth.loadImgs(truth.getImgIds()):
             results += detect(network, pipeline, folder / image["file_name"], image["id"])
+    return results
+
+
+def evaluate(weights: Path, folder: Path) -> dict[str, dict[str, float]]:
+    """Scores of exported weights on a folder of pictures with its `truth.json`, by kind."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(folder / "truth.json"))
+    results = find(weights, folder, truth)
     return {kind: score(truth, results, kind) for kind in ("bbox", "segm")}
 
 
