@@ -22,7 +22,7 @@ from boxyard_schemas import (
     UrlImage,
     new_id,
 )
-from boxyard_schemas.errors import NotFound, Permanent, UnknownUpload
+from boxyard_schemas.errors import IdempotencyConflict, NotFound, Permanent, UnknownUpload
 from boxyard_schemas.words import utc_now
 
 from .catalogue import resolve
@@ -71,7 +71,11 @@ class Acceptance:
             update={"warnings": warnings, "traceparent": _trace_context(traceparent)}
         )
         idempotency = Idempotency(key, fingerprint(request)) if key else None
-        status, created = self._ledger.jobs.accept(record, idempotency=idempotency)
+        try:
+            status, created = self._ledger.jobs.accept(record, idempotency=idempotency)
+        except IdempotencyConflict:
+            self._discard(tenant, request, images)
+            raise
         if not created:
             self._discard(tenant, request, images)
         _log.info("job.accepted", tenant=tenant, job=status.job.id, model=model, created=created)
@@ -141,7 +145,7 @@ class Acceptance:
         return UploadImage(upload=upload_id, reference=image.reference)
 
     def _discard(self, tenant: str, request: JobRequest, images: tuple[StoredImage, ...]) -> None:
-        """A repeated submission stored its inline pictures once more: nobody needs those."""
+        """Inline pictures that were stored for a job that is not made: nobody needs those."""
         for asked, stored in zip(request.images, images, strict=True):
             if isinstance(asked, Base64Image) and isinstance(stored, UploadImage):
                 self._ledger.blobs.delete(upload_key(tenant, stored.upload))

@@ -28,6 +28,7 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
         version=VERSION,
         description="Asynchronous object detection: jobs in, predictions out.",
         lifespan=_listen,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings, app.state.ledger = settings, ledger
     app.state.acceptance, app.state.endings = Acceptance(settings, ledger), Endings(ledger)

@@ -10,6 +10,8 @@ from fastapi.openapi.utils import get_openapi
 
 from .problems import PROBLEM_JSON
 
+_FASTAPI_OWN = ("HTTPValidationError", "ValidationError")
+
 
 def install_openapi(app: FastAPI) -> None:
     """Makes the application describe its problem documents as such."""
@@ -30,15 +32,23 @@ def _describe(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         separate_input_output_schemas=False,
     )
-    for response in _error_responses(schema):
-        if content := response.get("content"):
-            response["content"] = {PROBLEM_JSON: content["application/json"]}
+    for responses in _responses(schema):
+        _describe_problems(responses)
+    for name in _FASTAPI_OWN:
+        schema["components"]["schemas"].pop(name, None)
     return schema
 
 
-def _error_responses(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _responses(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for path in schema["paths"].values():
         for operation in path.values():
-            for status, response in operation["responses"].items():
-                if status >= "400":
-                    yield response
+            yield operation["responses"]
+
+
+def _describe_problems(responses: dict[str, Any]) -> None:
+    for status in [status for status in responses if status >= "400"]:
+        body = responses[status]["content"]["application/json"]
+        if body["schema"]["$ref"].endswith("/HTTPValidationError"):
+            del responses[status]  # FastAPI assumes it for any parameter, even a plain text
+        else:
+            responses[status]["content"] = {PROBLEM_JSON: body}
