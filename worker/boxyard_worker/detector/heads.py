@@ -18,7 +18,7 @@ from mmdet.models.roi_heads import (
 )
 
 from boxyard_worker.detector.contract import CroppedMask, ModelImage
-from boxyard_worker.detector.regions import compose_axis, cut_mask, logit
+from boxyard_worker.detector.regions import Frame, cut_masks
 
 REQUEST: Final = "boxyard_request"
 """The key of a data sample's meta information that holds its `ModelImage`."""
@@ -38,12 +38,17 @@ def limit_masks(model: Any) -> None:
 
     Heads that are not known here go on as they are; `crop_masks` cuts what they give.
     """
-    head, roi_head = getattr(model, "bbox_head", None), getattr(model, "roi_head", None)
+    head: Any = getattr(model, "bbox_head", None)
+    roi_head: Any = getattr(model, "roi_head", None)
     if isinstance(head, RTMDetInsHead):
         head._bbox_mask_post_process = MethodType(_finish_rtmdet, head)
-    if isinstance(roi_head, StandardRoIHead | CascadeRoIHead) and roi_head.with_mask:
-        if not isinstance(roi_head, _MASKS_DECIDE):
-            roi_head.predict_mask = _in_pieces(roi_head.predict_mask)
+    if _cuts_safely(roi_head):
+        roi_head.predict_mask = _in_pieces(roi_head.predict_mask)
+
+
+def _cuts_safely(roi_head: Any) -> bool:
+    known = isinstance(roi_head, StandardRoIHead | CascadeRoIHead)
+    return known and roi_head.with_mask and not isinstance(roi_head, _MASKS_DECIDE)
 
 
 def cut(instances: Instances, image: ModelImage) -> Instances:
@@ -74,25 +79,21 @@ def _finish_rtmdet(
     if image.masks:
         logits = head._mask_predict_by_feat_single(mask_feat, results.kernels, results.priors)
         stride = head.prior_generator.strides[0][0]
-        results.cropped = _cut_logits(logits, stride, img_meta, logit(cfg.mask_thr_binary))
+        frame = _frame(logits.shape, stride, img_meta, cfg.mask_thr_binary)
+        results.cropped = cut_masks(logits, frame)
     return results
 
 
-def _cut_logits(
-    logits: torch.Tensor, stride: int, meta: dict[str, Any], threshold: float
-) -> list[CroppedMask]:
+def _frame(cells: torch.Size, stride: int, meta: dict[str, Any], probability: float) -> Frame:
     across, down = meta["scale_factor"]
     height, width = meta["ori_shape"]
     # mmdet divides the height by the width's factor and the other way round. The two differ by
     # rounding alone, yet a thin picture's masks move by pixels; they must move here too.
-    rows = _axis(logits.shape[-2], stride, across, height)
-    columns = _axis(logits.shape[-1], stride, down, width)
-    return [cut_mask(mask, rows, columns, threshold) for mask in logits.cpu().numpy()]
-
-
-def _axis(cells: int, stride: int, factor: float, kept: int) -> Any:
-    resized = math.ceil(cells * stride * (1 / factor))
-    return compose_axis(cells, stride, resized, min(kept, resized))
+    resized = (
+        math.ceil(cells[-2] * stride * (1 / across)),
+        math.ceil(cells[-1] * stride * (1 / down)),
+    )
+    return Frame(stride, resized, (min(height, resized[0]), min(width, resized[1])), probability)
 
 
 def _in_pieces(predict: Callable[..., list[Instances]]) -> Callable[..., list[Instances]]:

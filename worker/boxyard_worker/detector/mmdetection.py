@@ -19,7 +19,7 @@ import boxyard_ops
 boxyard_ops.install()  # mmdet imports mmcv.ops, which needs its compiled half or this one
 
 # These are older than the libraries under them; what they are warned of is nobody's news here.
-warnings.filterwarnings("ignore", module="mmcv|mmdet|mmengine")
+warnings.filterwarnings("ignore", module="(.*/)?(mmcv|mmdet|mmengine)")
 warnings.filterwarnings("ignore", message="torch.meshgrid")
 
 import mmcv  # noqa: E402
