@@ -1,0 +1,74 @@
+"""The jobs that this worker holds, and keeping hold of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import structlog
+
+from boxyard_ledger import Claim, JobRecord, Ledger
+
+log = structlog.get_logger(__name__)
+
+
+class HeldJob:
+    """A claimed job on its way through the worker.
+
+    Attributes:
+        claim: the hold.
+        strikes: per picture, this claim's included.
+        started: whether work on any of its pictures has begun.
+        lost: set when the ledger no longer honours the claim: cancelled or fenced out.
+    """
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.strikes = list(claim.strikes) or [0] * len(claim.job.images)
+        self.started = False
+        self.lost = threading.Event()
+        self.log = log.bind(
+            job=claim.job.id, tenant=claim.job.tenant, model=claim.job.model, token=claim.token
+        )
+
+    @property
+    def record(self) -> JobRecord:
+        """What was asked for."""
+        return self.claim.job
+
+
+class Leases:
+    """Renews every claim in flight; `renew` is to be called well within the lease."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._lock = threading.Lock()
+        self._held: dict[str, HeldJob] = {}
+
+    def hold(self, claims: Sequence[Claim]) -> list[HeldJob]:
+        """Keeps the claims from now on. A newer claim of a job means the older one is lost."""
+        jobs = [HeldJob(claim) for claim in claims]
+        with self._lock:
+            for job in jobs:
+                older = self._held.get(job.record.id)
+                if older:
+                    older.lost.set()
+                self._held[job.record.id] = job
+        return jobs
+
+    def release(self, job: HeldJob) -> None:
+        """Stops renewing."""
+        with self._lock:
+            if self._held.get(job.record.id) is job:
+                del self._held[job.record.id]
+
+    def renew(self) -> None:
+        """Renews all; jobs that are lost are marked so and no longer renewed."""
+        with self._lock:
+            jobs = dict(self._held)
+        if not jobs:
+            return
+        for name in self._ledger.jobs.renew([job.claim for job in jobs.values()]):
+            jobs[name].log.info("job.lost")
+            jobs[name].lost.set()
+            self.release(jobs[name])

@@ -1,0 +1,78 @@
+"""One model child: a process and the socket to it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from multiprocessing.connection import Connection
+from typing import cast
+
+from boxyard_worker.detector.messages import FromChild, Infer, Load
+
+_FAREWELL_S = 5.0
+
+
+class ChildProcess:
+    """Starts a child, which waits for a `Load`. All but `send` is for the owning thread.
+
+    Args:
+        slots: file descriptors that it inherits.
+        visible_device: its CUDA_VISIBLE_DEVICES, or None to leave the variable alone. It must be
+            set before torch is imported, hence here.
+    """
+
+    def __init__(self, slots: tuple[int, ...], visible_device: str | None) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "boxyard_worker.detector", *self._arguments(theirs)],
+                pass_fds=(theirs.fileno(), *slots),
+                stdin=subprocess.DEVNULL,
+                env=_environment(visible_device),
+            )
+        self._connection = Connection(ours.detach())
+        self.pid = self._process.pid
+
+    def send(self, message: Load | Infer) -> None:
+        """Sends; callers take turns. To a dead child it goes nowhere: the owner will notice."""
+        try:
+            self._connection.send(message)
+        except OSError:
+            return
+
+    def poll(self, timeout_s: float) -> bool:
+        """Whether there is something to receive, the end included."""
+        return self._connection.poll(timeout_s)
+
+    def receive(self) -> FromChild | None:
+        """The next message, or None when the child has closed its end."""
+        try:
+            return cast("FromChild", self._connection.recv())
+        except (EOFError, OSError):
+            return None
+
+    def end(self) -> None:
+        """Closes the socket, on which the child ends itself, and kills it if it does not."""
+        self._connection.close()
+        try:
+            self._process.wait(_FAREWELL_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def status(self) -> int | None:
+        """Exit status; negative for a signal."""
+        return self._process.returncode
+
+    @staticmethod
+    def _arguments(theirs: socket.socket) -> tuple[str, str]:
+        return str(theirs.fileno()), str(os.getpid())
+
+
+def _environment(visible_device: str | None) -> dict[str, str]:
+    if visible_device is None:
+        return dict(os.environ)
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": visible_device}

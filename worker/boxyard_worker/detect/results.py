@@ -1,0 +1,68 @@
+"""Results: stored once under the claim's token, then recorded in the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from boxyard_ledger import Ledger, ResultReference, result_key
+from boxyard_schemas import JobResult
+from boxyard_schemas.errors import Conflict
+from boxyard_worker.detect.fetch import with_patience
+from boxyard_worker.detect.lease import HeldJob
+
+T = TypeVar("T")
+
+
+class Results:
+    """Where finished jobs go.
+
+    Args:
+        ledger: blobs and jobs.
+        patience_s: how long an outage is waited out before the job is given back, seconds.
+        hurry: set when the worker must end at once.
+    """
+
+    def __init__(self, ledger: Ledger, *, patience_s: float, hurry: threading.Event) -> None:
+        self._ledger = ledger
+        self._patience_s = patience_s
+        self._hurry = hurry
+
+    def record(self, job: HeldJob, result: JobResult) -> bool:
+        """Stores the result and ends the job with it.
+
+        Returns:
+            Whether the claim still held; if not, another worker's result stands.
+
+        Raises:
+            Unavailable: the blob store or Redis stayed away.
+        """
+        key = result_key(job.record.tenant, job.record.id, job.claim.token)
+        data = result.model_dump_json(exclude_none=True).encode()
+        job.log.debug("job.store", bytes=len(data))
+        reference = self._wait(job, lambda: self._put(key, data))
+        succeeded = sum(image.status == "succeeded" for image in result.images)
+        failed = len(result.images) - succeeded
+        job.log.debug("job.finish")
+        return self._wait(
+            job,
+            lambda: self._ledger.jobs.finish(
+                job.claim, reference, succeeded=succeeded, failed=failed
+            ),
+        )
+
+    def _put(self, key: str, data: bytes) -> ResultReference:
+        try:
+            return self._ledger.blobs.put(key, data, once=True)
+        except Conflict:
+            # The key is this claim's own: an earlier try got through though its answer did not.
+            return ResultReference(key=key, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+
+    def _wait(self, job: HeldJob, step: Callable[[], T]) -> T:
+        return with_patience(
+            step,
+            self._patience_s,
+            give_up=lambda: job.lost.is_set() or self._hurry.is_set(),
+        )

@@ -1,0 +1,77 @@
+"""Ends a worker that sits idle beside ready jobs; the process manager starts a fresh one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import structlog
+
+from boxyard_ledger import Ledger
+from boxyard_worker.detect.progress import Progress
+
+log = structlog.get_logger(__name__)
+
+EXIT_STALLED = 70
+
+
+class Watchdog:
+    """Looks, at every `check`, whether the worker should be working and is not.
+
+    Halfway to its verdict it rings the bell itself, so that it is never a lost bell that it
+    takes for a deaf worker.
+
+    Args:
+        ledger: tells whether jobs are ready, and rings.
+        model: whose jobs.
+        progress: what the chunks tell.
+        capacity: chunks at once; fewer under way means that there is room.
+        stall_s: idle beside ready jobs for so long is a stall, seconds.
+        end: called on a stall.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        model: str,
+        progress: Progress,
+        *,
+        capacity: int,
+        stall_s: float,
+        end: Callable[[int], None] = os._exit,
+    ) -> None:
+        self._ledger = ledger
+        self._model = model
+        self._progress = progress
+        self._capacity = capacity
+        self._stall_s = stall_s
+        self._end = end
+        self._idle_since: float | None = None
+
+    def check(self) -> None:
+        """One look.
+
+        Raises:
+            Unavailable: Redis is away; idling is right then.
+        """
+        now = time.monotonic()
+        if not self._idle_beside_work():
+            self._idle_since = None
+            return
+        self._idle_since = max(self._idle_since or now, self._progress.moved_at)
+        idle_s = now - self._idle_since
+        if idle_s > self._stall_s:
+            log.critical("worker.stalled", idle_s=round(idle_s))
+            self._end(EXIT_STALLED)
+        elif idle_s > self._stall_s / 2:
+            self._ledger.bells.ring(self._model)
+
+    def _idle_beside_work(self) -> bool:
+        try:
+            return (
+                self._progress.chunks < self._capacity and self._ledger.jobs.ready(self._model) > 0
+            )
+        except Exception:
+            self._idle_since = None
+            raise

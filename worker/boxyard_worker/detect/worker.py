@@ -1,0 +1,199 @@
+"""A detect worker: its parts, put together, started and stopped."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import structlog
+
+from boxyard_ledger import Ledger, WorkerRecord
+from boxyard_schemas import Provenance
+from boxyard_schemas.errors import SetupError, Unavailable
+from boxyard_schemas.words import utc_now
+from boxyard_worker.detect.application import Consumer
+from boxyard_worker.detect.chunk import Chunks
+from boxyard_worker.detect.departure import Departure
+from boxyard_worker.detect.device import pin
+from boxyard_worker.detect.fetch import Fetcher, with_patience
+from boxyard_worker.detect.lease import Leases
+from boxyard_worker.detect.model import Model
+from boxyard_worker.detect.picture import Pictures
+from boxyard_worker.detect.progress import Progress
+from boxyard_worker.detect.results import Results
+from boxyard_worker.detect.slots import Slots
+from boxyard_worker.detect.ticker import Ticker
+from boxyard_worker.detect.watchdog import Watchdog
+from boxyard_worker.detector.contract import ModelDescription
+from boxyard_worker.detector.messages import Load
+from boxyard_worker.egress import Egress
+from boxyard_worker.settings import DetectSettings
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """One model on one device, from start to stop.
+
+    Args:
+        settings: the operator's, the model's name resolved.
+    """
+
+    def __init__(self, settings: DetectSettings) -> None:
+        self._settings = settings
+        self._ledger = Ledger.open(settings)
+        self._egress = Egress(settings)
+        self._progress = Progress()
+        self._leases = Leases(self._ledger)
+        self._model = _make_model(settings, self._break)
+        self._departure = Departure(self._model, self._progress)
+        host = socket.gethostname()
+        self._record = WorkerRecord(
+            id=f"{host}-{os.getpid()}-{secrets.token_hex(3)}",
+            model=settings.model,
+            host=host,
+            device=settings.device,
+            warm=False,
+            started_at=utc_now(),
+        )
+        self._heartbeat = Ticker("heartbeat", settings.heartbeat_s, self._beat)
+        self._keepers = self._make_keepers()
+
+    def run(self) -> int:
+        """Serves until it is told to stop; returns the exit code.
+
+        Raises:
+            SetupError: Redis evicts, or the model cannot be loaded.
+        """
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # nothing is held while it loads
+        self._check_server()
+        self._heartbeat.start()
+        description = self._model.start()
+        self._record = self._record.model_copy(
+            update={"warm": True, "classes": description.classes}
+        )
+        for keeper in self._keepers:
+            keeper.start()
+        code = self._serve(description)
+        self._close()
+        return code
+
+    def _serve(self, description: ModelDescription) -> int:
+        chunks = self._settings.chunks_in_flight
+        with (
+            ThreadPoolExecutor(self._settings.hands, "hands") as hands,
+            # A claim may hold one job for each image of a chunk.
+            ThreadPoolExecutor(chunks * self._settings.chunk_images, "clerks") as clerks,
+        ):
+            run = self._make_chunks(description, hands, clerks).run
+            consumer = Consumer(self._settings, self._record.id, run)
+            self._departure.of(consumer)
+            log.info("worker.ready", worker=self._record.id, model=self._settings.model)
+            code = consumer.run()
+        # A bell that was taken on the way out and not answered is rung for the others.
+        self._ledger.bells.ring(self._settings.model)
+        return code
+
+    def _close(self) -> None:
+        for keeper in (*self._keepers, self._heartbeat):
+            keeper.stop()
+        self._model.stop()
+        try:
+            self._ledger.workers.leave(self._record.id)
+        except Unavailable:
+            log.info("worker.left-silently", worker=self._record.id)
+        self._egress.close()
+        self._ledger.close()
+        log.info("worker.stopped", worker=self._record.id)
+
+    def _check_server(self) -> None:
+        warnings = with_patience(self._ledger.check_server, float("inf"), give_up=lambda: False)
+        for warning in warnings:
+            log.warning("redis.unsafe", detail=warning)
+
+    def _beat(self) -> None:
+        self._ledger.workers.beat(self._record, 3 * self._settings.heartbeat_s)
+
+    def _break(self, error: SetupError) -> None:
+        log.critical("model.broken", detail=error.detail)
+        self._departure.begin(exit_code=1)
+
+    def _make_keepers(self) -> tuple[Ticker, ...]:
+        watchdog = Watchdog(
+            self._ledger,
+            self._settings.model,
+            self._progress,
+            capacity=self._settings.chunks_in_flight,
+            stall_s=self._settings.stall_s,
+        )
+        return (
+            Ticker("leases", self._settings.lease_s / 3, self._leases.renew),
+            Ticker("watchdog", min(5.0, self._settings.stall_s / 4), watchdog.check),
+        )
+
+    def _make_chunks(
+        self, description: ModelDescription, hands: ThreadPoolExecutor, clerks: ThreadPoolExecutor
+    ) -> Chunks:
+        settings, departure = self._settings, self._departure
+        pictures = Pictures(
+            Fetcher(self._ledger, self._egress, settings),
+            self._model,
+            description,
+            max_pixels=settings.max_pixels,
+            hurry=departure.hurry,
+        )
+        results = Results(self._ledger, patience_s=settings.store_patience_s, hurry=departure.hurry)
+        return Chunks(
+            worker=self._record.id,
+            ledger=self._ledger,
+            leases=self._leases,
+            pictures=pictures,
+            results=results,
+            provenance=_provenance(description, settings),
+            hands=hands,
+            clerks=clerks,
+            progress=self._progress,
+            stopping=departure.stopping,
+        )
+
+
+def _provenance(description: ModelDescription, settings: DetectSettings) -> Provenance:
+    return Provenance(
+        model=settings.model,
+        weights_sha256=description.weights_sha256,
+        config_sha256=description.config_sha256,
+        device=settings.device,
+        precision=description.precision,
+        versions=description.versions,
+    )
+
+
+def _make_model(settings: DetectSettings, on_broken: Callable[[SetupError], None]) -> Model:
+    device = pin(settings.device, os.environ)
+    slots = Slots(settings.slots, settings.slot_bytes)
+    random = settings.weights == "random"
+    load = Load(
+        model=settings.model,
+        detector=settings.detector,
+        device=device.name,
+        weights=Path(settings.weights) if settings.weights and not random else None,
+        random_weights=random,
+        config=settings.config,
+        max_batch=settings.max_batch,
+        max_wait_s=settings.max_wait_ms / 1000,
+        slots=slots.files,
+    )
+    return Model(
+        load,
+        slots,
+        visible_device=device.visible,
+        batch_deadline_s=settings.batch_deadline_s,
+        load_deadline_s=settings.load_deadline_s,
+        max_strikes=settings.max_strikes,
+        on_broken=on_broken,
+    )

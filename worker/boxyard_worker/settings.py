@@ -1,0 +1,40 @@
+"""What an operator may set of a detect worker, by `BOXYARD_…` variables or options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from boxyard_ledger import LedgerSettings
+from boxyard_worker.egress import EgressSettings
+
+
+class DetectSettings(EgressSettings, LedgerSettings):
+    """One worker: one model on one device. Environment names begin with BOXYARD_."""
+
+    model: str = Field("rtmdet-ins_demo", description="mmdet-3 name or an alias.")
+    device: str = Field("cpu", pattern=r"^(cpu|cuda|cuda:\d+)$")
+    weights: str | None = Field(None, description="A safetensors file, or `random`.")
+    config: Path | None = Field(None, description="mmengine configuration; it runs as code.")
+    detector: Literal["mmdetection", "standin"] = "mmdetection"
+
+    max_batch: int = Field(8, ge=1, description="Most pictures of one device batch.")
+    max_wait_ms: float = Field(10, ge=0, description="How long a picture waits for batch mates.")
+    batch_deadline_s: float = Field(60, gt=0, description="A device batch's; then a new child.")
+    load_deadline_s: float = Field(600, gt=0, description="For loading and warming the model.")
+
+    chunks_in_flight: int = Field(3, ge=1, description="Celery tasks at once.")
+    hands: int = Field(64, ge=1, description="Pictures between fetch and finish at once.")
+    slots: int = Field(48, ge=1, description="Pictures in shared memory at once.")
+    slot_bytes: int = Field(4 << 20, ge=1, description="What a free slot keeps; it grows at need.")
+
+    max_image_bytes: int = Field(32 << 20, ge=1, description="Of a picture as it is fetched.")
+    max_pixels: int = Field(64_000_000, ge=1, description="Of a picture, by its header.")
+    fetch_deadline_s: float = Field(30, gt=0, description="Of one attempt.")
+    fetch_attempts: int = Field(3, ge=1)
+    store_patience_s: float = Field(120, ge=0, description="While the blob store is away.")
+
+    heartbeat_s: float = Field(5, gt=0)
+    stall_s: float = Field(120, gt=0, description="Idle beside ready jobs for so long: restart.")
