@@ -13,8 +13,6 @@ from .service import Service, describe_exit
 if TYPE_CHECKING:
     from boxyard_ledger.embedded import EmbeddedRedis
 
-_STOP_S = 20.0
-
 
 class Supervisor:
     """Starts services, starts again what dies, and stops them together.
@@ -23,6 +21,7 @@ class Supervisor:
         services: not yet started.
         redis: the embedded server under them, running; none where it is the operator's.
         tell: takes one line for people about what happens.
+        patience_s: how long a service may take to stop.
     """
 
     def __init__(
@@ -30,8 +29,10 @@ class Supervisor:
         services: Sequence[Service],
         redis: EmbeddedRedis | None,
         tell: Callable[[str], None],
+        patience_s: float = 20.0,
     ) -> None:
         self.services, self.redis, self._tell = services, redis, tell
+        self._patience_s = patience_s
         self._due: dict[str, float] = {}
 
     def start(self) -> None:
@@ -62,10 +63,10 @@ class Supervisor:
             self._tend(service)
 
     def stop(self) -> None:
-        """Ask all to stop, kill after 20 seconds what has not; Redis last."""
+        """Ask all to stop, kill what has not when patience ends; Redis last."""
         for service in self.services:
             service.ask_to_stop()
-        deadline = time.monotonic() + _STOP_S
+        deadline = time.monotonic() + self._patience_s
         for service in self.services:
             if not service.wait(deadline):
                 self._tell(f"{service.name} did not stop in time: killed")

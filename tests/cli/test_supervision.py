@@ -1,0 +1,152 @@
+"""Processes of a stack: kept alive, and gone when they should be."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from boxyard_producer.stack import Credentials, Service, StackSettings
+from boxyard_producer.stack.settings import claim_port
+from boxyard_producer.stack.supervisor import Supervisor
+from boxyard_schemas.errors import SetupError
+
+FOREVER = "import time; print('up', flush=True); time.sleep(600)"
+WITH_CHILD = (
+    "import subprocess, sys, time; "
+    f'child = subprocess.Popen([sys.executable, "-c", {FOREVER!r}]); '
+    "print('child', child.pid, flush=True); time.sleep(600)"
+)
+DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {FOREVER}"
+
+
+def until(true: Callable[[], object], limit_s: float = 30) -> None:
+    deadline = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody has waited for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Callable[[str], Service]]:
+    made: list[Service] = []
+
+    def make(code: str) -> Service:
+        command = [sys.executable, "-c", code]
+        made.append(Service("part", command, os.environ, tmp_path / "part.log"))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.kill()
+
+
+def test_a_service_that_was_killed_is_started_again_and_people_are_told(
+    service: Callable[[str], Service],
+):
+    said: list[str] = []
+    part = service(FOREVER)
+    supervisor = Supervisor([part], None, said.append)
+    supervisor.start()
+    first = part.pid
+    assert first
+    os.kill(first, signal.SIGKILL)
+    until(lambda: supervisor.tend() or (part.pid and part.pid != first))
+    assert said == ["part ended with signal SIGKILL; starting it again in 0.5 s"]
+    supervisor.stop()
+
+
+def test_pauses_grow_while_a_service_dies_at_once(service: Callable[[str], Service]):
+    part = service("raise SystemExit(3)")
+    pauses = []
+    for _ in range(3):
+        part.start()
+        until(lambda: part.ended() is not None)
+        pauses.append(part.bury())
+    assert pauses == [0.5, 1.0, 2.0]
+
+
+def test_a_death_at_the_start_is_an_error_with_the_log(service: Callable[[str], Service]):
+    part = service("print('no such model'); raise SystemExit(3)")
+    supervisor = Supervisor([part], None, print)
+    supervisor.start()
+    until(lambda: part.ended() is not None)
+    with pytest.raises(SetupError, match=r"(?s)part ended with exit code 3.*no such model"):
+        supervisor.check()
+
+
+def test_stopping_ends_the_deaf_and_what_a_service_left_behind(
+    service: Callable[[str], Service], tmp_path: Path
+):
+    deaf, parent = service(DEAF), service(WITH_CHILD)
+    supervisor = Supervisor([deaf, parent], None, print, patience_s=0.5)
+    supervisor.start()
+    log = tmp_path / "part.log"
+    until(lambda: log.exists() and "child" in log.read_text() and log.read_text().count("up") == 2)
+    (child,) = [int(line.split()[1]) for line in log.read_text().splitlines() if "child" in line]
+    supervisor.stop()
+    until(lambda: not lives(child))
+    assert deaf.pid is parent.pid is None
+
+
+def test_services_end_when_their_parent_is_killed(tmp_path: Path):
+    log = tmp_path / "log"
+    code = (
+        "import os, pathlib, sys, time\n"
+        "from boxyard_producer.stack import Service\n"
+        f"service = Service('part', [sys.executable, '-c', {FOREVER!r}], os.environ, "
+        f"pathlib.Path({str(log)!r}))\n"
+        "service.start()\nprint(service.pid, flush=True)\ntime.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        until(lambda: log.exists() and "up" in log.read_text())
+        assert lives(child)
+        parent.kill()
+    until(lambda: not lives(child))
+
+
+def test_credentials_are_the_owners_alone_and_stay_over_restarts(tmp_path: Path):
+    first = Credentials.keep(tmp_path, "http://127.0.0.1:1")
+    second = Credentials.keep(tmp_path, "http://127.0.0.1:2")
+    assert (tmp_path / "credentials.json").stat().st_mode & 0o777 == 0o600
+    assert second == first.model_copy(update={"url": "http://127.0.0.1:2"})
+    assert Credentials.find(tmp_path) == second
+
+
+def test_damaged_credentials_are_named(tmp_path: Path):
+    (tmp_path / "credentials.json").write_text("{")
+    with pytest.raises(SetupError, match=r"credentials\.json is damaged"):
+        Credentials.keep(tmp_path, "http://127.0.0.1:1")
+
+
+def test_a_taken_port_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SetupError, match=f"Port {port} .* is taken.*--port"):
+            claim_port("127.0.0.1", port)
+    assert claim_port("127.0.0.1", 0) > 0
+
+
+def test_the_address_that_is_told_can_be_reached():
+    assert StackSettings(host="0.0.0.0", port=80).url == "http://127.0.0.1:80"
+    assert StackSettings(host="::1", port=80).url == "http://[::1]:80"
