@@ -1,0 +1,105 @@
+"""The sweep loop puts right what others left, however many of it run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from structlog.testing import capture_logs
+
+from boxyard_ledger import EmbeddedRedis, JobRecord, Ledger, LedgerSettings
+from boxyard_schemas import JobState, new_id
+from boxyard_schemas.images import UrlImage
+from boxyard_schemas.words import utc_now
+from boxyard_worker.sweep import sweep
+
+MODEL = "rtmdet-ins_demo"
+COMMAND = "from boxyard_worker.sweep import SweepSettings, run; run(SweepSettings())"
+
+
+@pytest.fixture
+def ledger(ledger_settings: LedgerSettings) -> Iterator[Ledger]:
+    quick = ledger_settings.model_copy(update={"lease_s": 0.2})
+    with Ledger.open(quick) as opened:
+        yield opened
+
+
+def accept(ledger: Ledger) -> str:
+    image = UrlImage(url="https://example.org/a.jpg")
+    job = JobRecord(
+        id=new_id("job"), tenant="acme", model=MODEL, images=(image,), created_at=utc_now()
+    )
+    return ledger.jobs.accept(job)[0].job.id
+
+
+@contextmanager
+def sweeping(ledger: Ledger) -> Iterator[None]:
+    stop = Event()
+    thread = Thread(target=sweep, args=(ledger, stop), kwargs={"interval_s": 0.05})
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def wait_for(so: Callable[[], object], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not so() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert so()
+
+
+def test_a_job_whose_worker_died_is_ready_again_once_though_two_sweep(ledger: Ledger) -> None:
+    jobs = [accept(ledger) for _ in range(20)]
+    ledger.jobs.claim(MODEL, worker="dies", max_images=20)
+    with sweeping(ledger), sweeping(ledger):
+        wait_for(lambda: ledger.jobs.ready(MODEL) == 20)
+    claims = ledger.jobs.claim(MODEL, worker="lives", max_images=100)
+    assert sorted(claim.job.id for claim in claims) == sorted(jobs)
+    assert {claim.attempt for claim in claims} == {2}
+
+
+def test_what_was_swept_is_logged_and_an_idle_tick_is_not(ledger: Ledger) -> None:
+    job = accept(ledger)
+    ledger.jobs.claim(MODEL, worker="dies", max_images=1)
+    with capture_logs() as lines, sweeping(ledger):
+        wait_for(lambda: ledger.jobs.get("acme", job).state is JobState.QUEUED)
+        wait_for(lambda: lines)
+        time.sleep(0.3)
+    swept = [line for line in lines if line["event"] == "swept"]
+    assert sum(line.get("leases", 0) for line in swept) == 1
+    assert all(any(line.get(name) for name in ("leases", "bells")) for line in swept)
+
+
+def test_it_goes_on_when_redis_comes_back(ledger_settings: LedgerSettings, tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / "own-redis") as server:
+        own = ledger_settings.model_copy(update={"redis_url": server.url, "lease_s": 0.2})
+        with Ledger.open(own) as ledger, sweeping(ledger):
+            server.kill()
+            time.sleep(0.3)
+            server.start()
+            accept(ledger)
+            ledger.jobs.claim(MODEL, worker="dies", max_images=1)
+            wait_for(lambda: ledger.jobs.ready(MODEL) == 1)
+
+
+def test_sigterm_ends_it_cleanly(ledger: Ledger, redis_url: str) -> None:
+    environment = {**os.environ, "BOXYARD_REDIS_URL": redis_url, "BOXYARD_SWEEP_INTERVAL_S": "0.05"}
+    accept(ledger)
+    ledger.jobs.claim(MODEL, worker="dies", max_images=1)
+    process = subprocess.Popen([sys.executable, "-c", COMMAND], env=environment)
+    try:
+        wait_for(lambda: ledger.jobs.ready(MODEL) == 1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
