@@ -167,6 +167,27 @@ def test_the_gradients_of_larger_maps_return_to_where_they_were_read():
     )
 
 
+def test_channels_last_tensors_give_the_same_output_and_gradients():
+    case = Case(images=2)
+    plain = [t.requires_grad_() for t in case.operands()]
+    last = [
+        t.detach().clone(
+            memory_format=torch.channels_last if t.ndim == 4 else torch.preserve_format
+        )
+        for t in plain
+    ]
+    assert not last[1].is_contiguous()
+    outputs = [
+        modulated_deform_conv2d(*operands, *case.geometry())
+        for operands in (plain, [t.requires_grad_() for t in last])
+    ]
+    torch.testing.assert_close(*outputs)
+    torch.testing.assert_close(
+        torch.autograd.grad(outputs[0].square().sum(), plain),
+        torch.autograd.grad(outputs[1].square().sum(), last),
+    )
+
+
 def test_smaller_maps_are_refused_not_read_past_their_end():
     case = Case(size=(5, 5))
     features, _, _, weight, _ = case.operands()

@@ -153,8 +153,8 @@ def modulated_deform_conv_backward(
     )
     grad_input.add_(by_input)
     grad_weight.add_(by_weight)
-    read_as(grad_offset, grad_output).add_(by_offset)
-    read_as(grad_mask, grad_output).add_(by_mask)
+    add_where_read(grad_offset, by_offset)
+    add_where_read(grad_mask, by_mask)
     if with_bias:
         grad_bias.add_(by_bias)
 
@@ -170,7 +170,7 @@ def move_outside(offset: Tensor) -> Tensor:
 
 
 def read_as(maps: Tensor, output: Tensor) -> Tensor:
-    """Return a view of the start of each image's `maps` (B, K, H, W) as (B, K, H', W') of `output`.
+    """Return the start of each image's `maps` (B, K, H, W) as (B, K, H', W'), sized as `output`.
 
     mmcv's kernels read the numbers of an image one after another with the strides of the output.
     DyHead hands them maps of a larger level, and the published weights were trained with that.
@@ -180,10 +180,17 @@ def read_as(maps: Tensor, output: Tensor) -> Tensor:
     """
     images, channels = maps.shape[:2]
     height, width = output.shape[2:]
-    read = channels * height * width
-    if maps[0].numel() < read:
+    numbers, read = maps.flatten(1), channels * height * width
+    if numbers.shape[1] < read:
         raise ValueError(
             f"offset or mask of {tuple(maps.shape)} is too small for an output of "
             f"{height}x{width}: compute it from a feature map that is at least as large"
         )
-    return maps.flatten(1)[:, :read].view(images, channels, height, width)
+    return numbers[:, :read].reshape(images, channels, height, width)
+
+
+def add_where_read(grad_maps: Tensor, gradient: Tensor) -> None:
+    """Add a gradient (B, K, H', W') to the numbers of `grad_maps` (B, K, H, W) it belongs to."""
+    numbers = gradient.new_zeros(grad_maps.shape).flatten(1)
+    numbers[:, : gradient[0].numel()] = gradient.flatten(1)
+    grad_maps.add_(numbers.view(grad_maps.shape))

@@ -13,7 +13,7 @@ from typing import NoReturn
 from boxyard_ops.errors import OperatorMissing
 
 NAME = "mmcv._ext"
-ROOMS = ("attention", "build", "deformable", "focal", "nms", "roi")
+MODULES = ("attention", "build", "deformable", "focal", "nms", "roi")
 
 
 class Provider(StrEnum):
@@ -67,8 +67,8 @@ class ExtensionLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Put every operator into the module, and a stand-in for those that are missing."""
-        for room in ROOMS:
-            operators = importlib.import_module(f"{__package__}.{room}")
+        for part in MODULES:
+            operators = importlib.import_module(f"{__package__}.{part}")
             for name in operators.__all__:
                 setattr(module, name, getattr(operators, name))
         module.__getattr__ = stand_in  # type: ignore[method-assign]  # PEP 562
