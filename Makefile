@@ -66,7 +66,7 @@ test-client: ## Install the base distribution alone and run the client's tests o
 	@$(MAKE) --no-print-directory VENV=$(VENV)-client $(VENV)-client/bin/python
 	@$(VENV)-client/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r requirements/client.txt
 	@$(VENV)-client/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation .
-	@$(VENV)-client/bin/python -m pytest tests/client
+	@$(VENV)-client/bin/python -m pytest --confcutdir=tests/client tests/client
 	@rm -rf $(VENV)-client
 
 .PHONY: contract
