@@ -47,6 +47,7 @@ class Connection:
     """A thread-safe pool of connections; it connects with the first command."""
 
     def __init__(self, settings: LedgerSettings) -> None:
+        self._timeout_s = settings.redis_timeout_s
         self._redis = redis.Redis.from_url(
             settings.redis_url,
             decode_responses=True,
@@ -84,12 +85,13 @@ class Connection:
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     def subscribe(self, channel: str) -> redis.client.PubSub:
-        """A subscription of its own connection."""
+        """A subscription of its own connection; it stands when this returns."""
         with translated():
             feed: redis.client.PubSub = self._redis.pubsub(  # type: ignore[no-untyped-call]
                 ignore_subscribe_messages=True
             )
             feed.subscribe(channel)
+            feed.get_message(timeout=self._timeout_s)  # the server's word that it stands
             return feed
 
     def check_server(self) -> list[str]:

@@ -93,16 +93,21 @@ class EmbeddedRedis:
     def _wait(self) -> None:
         deadline = time.monotonic() + _START_S
         with redis.Redis(port=self._port, socket_timeout=1) as client:
-            while self._process and self._process.poll() is None and time.monotonic() < deadline:
-                try:
-                    client.ping()
-                except (redis.ConnectionError, redis.TimeoutError):
-                    time.sleep(0.02)
-                else:
+            while self.alive and time.monotonic() < deadline:
+                if self._answers(client):
                     return
+                time.sleep(0.02)
         self.kill()
         tail = self._log.read_text(errors="replace")[-2000:]
         raise SetupError(f"The embedded Redis did not come up. Its log ends:\n{tail}")
+
+    def _answers(self, client: redis.Redis) -> bool:
+        # The port was free a moment ago; another server may have taken it since.
+        try:
+            facts: dict[str, object] = client.info("server")  # type: ignore[assignment]
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
+        return facts["process_id"] == self.pid
 
     def _end(self, number: signal.Signals) -> None:
         if self._process:

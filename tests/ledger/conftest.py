@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from boxyard_ledger import Claim, JobRecord, Ledger, ResultReference, result_key
+from boxyard_schemas import UrlImage, new_id
+from boxyard_schemas.words import utc_now
+
+MODEL = "rtmdet-ins_demo"
+
+MakeJob = Callable[..., JobRecord]
+
+
+@pytest.fixture
+def make_job() -> MakeJob:
+    """A job of `images` pictures that begins to wait `age_s` seconds ago."""
+
+    def make(*, images: int = 1, age_s: float = 0, **fields: Any) -> JobRecord:
+        known: dict[str, Any] = {
+            "id": new_id("job"),
+            "tenant": "acme",
+            "model": MODEL,
+            "images": (UrlImage(url="https://pictures.example/a.jpg"),) * images,
+            "created_at": utc_now() - timedelta(seconds=age_s),
+        }
+        return JobRecord(**{**known, **fields})
+
+    return make
+
+
+@pytest.fixture
+def accept(ledger: Ledger, make_job: MakeJob) -> MakeJob:
+    """Makes a job and accepts it."""
+
+    def make(**fields: Any) -> JobRecord:
+        job = make_job(**fields)
+        ledger.jobs.accept(job)
+        return job
+
+    return make
+
+
+@pytest.fixture
+def claim_one(ledger: Ledger) -> Callable[[], Claim]:
+    def claim() -> Claim:
+        (claimed,) = ledger.jobs.claim(MODEL, worker="w", max_images=1)
+        return claimed
+
+    return claim
+
+
+@pytest.fixture
+def finish(ledger: Ledger) -> Callable[..., bool]:
+    """Finishes a claim with a result that nobody stored."""
+
+    def end(claim: Claim, *, succeeded: int = 1, failed: int = 0) -> bool:
+        key = result_key(claim.job.tenant, claim.job.id, claim.token)
+        result = ResultReference(key=key, sha256="0" * 64, size=2)
+        return ledger.jobs.finish(claim, result, succeeded=succeeded, failed=failed)
+
+    return end
+
+
+@pytest.fixture
+def raw(redis_url: str) -> Iterator[redis.Redis]:
+    """The server itself, to make time pass and to look at what is kept."""
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def end_leases(raw: redis.Redis) -> Callable[[], None]:
+    """Makes every lease, of jobs and of receivers, end now."""
+
+    def end() -> None:
+        for index in ("boxyard:leases", "boxyard:receiver-leases"):
+            for member in raw.zrange(index, 0, -1):
+                raw.zadd(index, {member: 1})
+
+    return end

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import redis
+
+from boxyard_ledger import Idempotency, Ledger
+from boxyard_schemas import JobState, UploadImage, new_id
+from boxyard_schemas.errors import IdempotencyConflict, InvalidRequest, UnknownJob
+from boxyard_schemas.words import utc_now
+
+
+def test_an_accepted_job_is_queued_and_reads_back_as_it_was(ledger: Ledger, make_job: Callable):
+    job = make_job(images=3, metadata={"order": "7"}, warnings=("slow",))
+    status, created = ledger.jobs.accept(job)
+    assert created
+    assert status == ledger.jobs.get("acme", job.id)
+    assert (status.job, status.state, status.strikes) == (job, JobState.QUEUED, (0, 0, 0))
+
+
+def test_another_tenant_cannot_see_or_cancel_a_job(ledger: Ledger, accept: Callable):
+    job = accept()
+    for look in (ledger.jobs.get, ledger.jobs.cancel):
+        with pytest.raises(UnknownJob):
+            look("other", job.id)
+    assert ledger.jobs.list("other") == ([], None)
+    assert ledger.jobs.get("acme", job.id).state is JobState.QUEUED
+
+
+def test_accepting_the_same_record_again_is_the_same_job(ledger: Ledger, make_job: Callable):
+    job = make_job()
+    assert ledger.jobs.accept(job)[1]
+    assert ledger.jobs.accept(job)[1]
+    assert ledger.jobs.ready(job.model) == 1
+
+
+def test_an_idempotency_key_stands_for_its_first_job(ledger: Ledger, make_job: Callable):
+    key = Idempotency("key", "body")
+    first, _ = ledger.jobs.accept(make_job(), idempotency=key)
+    again, created = ledger.jobs.accept(make_job(), idempotency=key)
+    assert (again, created) == (first, False)
+    assert ledger.jobs.ready(first.job.model) == 1
+
+
+def test_an_idempotency_key_with_another_body_is_refused(ledger: Ledger, make_job: Callable):
+    ledger.jobs.accept(make_job(), idempotency=Idempotency("key", "body"))
+    with pytest.raises(IdempotencyConflict):
+        ledger.jobs.accept(make_job(), idempotency=Idempotency("key", "another"))
+
+
+def test_idempotency_keys_of_two_tenants_are_two(ledger: Ledger, make_job: Callable):
+    key = Idempotency("key", "body")
+    for tenant in ("acme", "other"):
+        assert ledger.jobs.accept(make_job(tenant=tenant), idempotency=key)[1]
+
+
+def test_concurrent_twins_make_one_job(ledger: Ledger, make_job: Callable):
+    barrier = threading.Barrier(8)
+
+    def submit(_: int) -> tuple[str, bool]:
+        job = make_job()
+        barrier.wait()
+        status, created = ledger.jobs.accept(job, idempotency=Idempotency("key", "body"))
+        return status.job.id, created
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(submit, range(8)))
+    assert len({job_id for job_id, _ in answers}) == 1
+    assert sum(created for _, created in answers) == 1
+
+
+def test_an_idempotency_key_is_kept_as_long_as_jobs_are(
+    ledger: Ledger, make_job: Callable, raw: redis.Redis
+):
+    ledger.jobs.accept(make_job(), idempotency=Idempotency("key", "body"))
+    (name,) = raw.keys("boxyard:acme:idempotency:*")
+    assert 0.9 * ledger.settings.retention_s < raw.pttl(name) / 1000 <= ledger.settings.retention_s
+
+
+def test_a_listing_goes_from_new_to_old_page_by_page(ledger: Ledger, accept: Callable):
+    ids = sorted(accept().id for _ in range(5))
+    first, cursor = ledger.jobs.list("acme", limit=2)
+    second, cursor = ledger.jobs.list("acme", limit=2, cursor=cursor)
+    third, end = ledger.jobs.list("acme", limit=2, cursor=cursor)
+    assert [status.job.id for status in first + second + third] == ids[::-1]
+    assert end is None
+
+
+def test_a_listing_can_be_of_one_state(ledger: Ledger, accept: Callable):
+    kept, cancelled = accept(), accept()
+    ledger.jobs.cancel("acme", cancelled.id)
+    for state, job in ((JobState.QUEUED, kept), (JobState.CANCELLED, cancelled)):
+        (status,), _ = ledger.jobs.list("acme", state=state)
+        assert status.job == job
+    assert ledger.jobs.list("acme", state=JobState.RUNNING) == ([], None)
+
+
+def test_a_cursor_of_nobody_is_an_invalid_request(ledger: Ledger):
+    with pytest.raises(InvalidRequest):
+        ledger.jobs.list("acme", cursor="[x")
+
+
+def test_all_that_a_job_leaves_carries_its_tenant_but_the_global_indexes(
+    ledger: Ledger, make_job: Callable, raw: redis.Redis
+):
+    upload, soon = UploadImage(upload=new_id("upl")), utc_now() + timedelta(seconds=60)
+    job = make_job().model_copy(update={"images": (upload,), "expires_at": soon})
+    ledger.jobs.accept(job, idempotency=Idempotency("key", "body"))
+    indexes = {
+        "boxyard:models",
+        "boxyard:expiries",
+        f"boxyard:ready:{job.model}:normal",
+        f"detect.{job.model}",
+    }
+    names = {name for name in raw.keys("*") if not name.startswith("_kombu")}
+    assert indexes <= names
+    assert all(name.startswith("boxyard:acme:") for name in names - indexes)
