@@ -113,3 +113,7 @@ def _start(log_level: str) -> None:
     from boxyard_worker.logs import configure_logs
 
     configure_logs(log_level)
+
+
+if __name__ == "__main__":
+    main()
