@@ -57,8 +57,11 @@ def _respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Resp
 
 
 def _headers(error: BoxyardError) -> dict[str, str]:
+    # Both are said before the body is read; on a closed connection nobody goes on sending it.
     if isinstance(error, Unauthorized):
-        return {"WWW-Authenticate": "Bearer"}
+        return {"WWW-Authenticate": "Bearer", "Connection": "close"}
+    if isinstance(error, TooLarge):
+        return {"Connection": "close"}
     if (retry_after_s := error.data.get("retry_after_s")) is not None:
         return {"Retry-After": str(max(1, math.ceil(retry_after_s)))}
     return {}

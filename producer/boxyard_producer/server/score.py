@@ -35,7 +35,7 @@ from boxyard_schemas.errors import (
 )
 
 from .access import Caller, guarded_router
-from .catalogue import served_models
+from .catalogue import resolve, served_models
 from .explanations import explain
 from .parts import TheAcceptance, TheEndings, TheLedger, TheSettings
 from .problems import refuse, responses
@@ -78,8 +78,9 @@ def _job(
         raise refuse(
             _ROWS, f"{len(rows)} rows; a request holds at most {settings.max_images_per_job}"
         )
+    name, _ = resolve(ledger, model or settings.score_model or _only_model(ledger))
     return JobRequest(
-        model=model or settings.score_model or _only_model(ledger),
+        model=name,
         images=tuple(_source(index, row) for index, row in enumerate(rows)),
         parameters=_parameters(request.params),
         expires_in_s=math.ceil(settings.score_deadline_s),

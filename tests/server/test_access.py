@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
+from boxyard_producer.server import ServerSettings
+
+from .conftest import Serve, bearer, serving
+from .test_jobs import problem, submit
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/models", "/v1/endpoints"])
+def test_nothing_is_told_without_a_known_key(api: httpx.Client, path: str) -> None:
+    for headers in (
+        {"Authorization": ""},
+        bearer("wrong"),
+        {"Authorization": "Basic key-a"},
+        {"Authorization": "", "X-API-Key": "wrong"},
+    ):
+        answer = api.get(path, headers=headers)
+        problem(answer, 401, "unauthorized")
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_a_key_may_come_in_either_header(api: httpx.Client) -> None:
+    other = {"Authorization": "", "X-API-Key": "key-a"}
+    assert api.get("/v1/jobs", headers=other).status_code == 200
+
+
+def test_a_body_is_not_read_for_a_stranger(api: httpx.Client) -> None:
+    with socket.create_connection((api.base_url.host, api.base_url.port), timeout=30) as raw:
+        raw.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+        assert b" 401 " in raw.recv(4096).splitlines()[0]
+
+
+def test_a_body_over_the_cap_is_refused_with_and_without_a_declared_length(serve: Serve) -> None:
+    api = serve(max_body_bytes=100_000)
+    big = b"[" + b"1," * 100_000
+    headers = {"Content-Type": "application/json"}
+    declared = api.post("/v1/jobs", content=big, headers=headers)
+    assert "BOXYARD_MAX_BODY_BYTES" in str(problem(declared, 413, "too-large")["detail"])
+    chunks = (big[start : start + 8192] for start in range(0, len(big), 8192))
+    chunked = api.post("/v1/jobs", content=chunks, headers=headers)
+    assert "BOXYARD_MAX_BODY_BYTES" in str(problem(chunked, 413, "too-large")["detail"])
+
+
+def test_an_upload_that_never_ends_is_cut_at_its_cap(serve: Serve, ledger: Ledger) -> None:
+    api = serve(max_upload_bytes=100_000)
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 500 * 2**20:
+            sent += 65_536
+            yield b"x" * 65_536
+
+    problem(api.post("/v1/uploads", content=endless()), 413, "too-large")
+    assert sent < 500 * 2**20
+    assert list(ledger.blobs.keys("a/")) == []
+
+
+def test_unknown_paths_and_methods_are_problems_too(api: httpx.Client) -> None:
+    problem(api.get("/v1/nothing"), 404, "not-found")
+    problem(api.put("/v1/models"), 405, "method-not-allowed")
+
+
+def test_health_needs_no_key(api: httpx.Client) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert api.get(path, headers={"Authorization": ""}).json() == {"status": "ok"}
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        yield server
+
+
+def test_while_redis_is_away_callers_are_told_when_to_come_back(
+    own_redis: EmbeddedRedis, tmp_path: Path
+) -> None:
+    settings = LedgerSettings(redis_url=own_redis.url, blob_url=tmp_path.as_uri())
+    with Ledger.open(settings) as ledger, serving(ServerSettings(), ledger) as url:
+        ledger.tenants.register("a", api_key="key-a", webhook_secret="whsec_YQ==")
+        with httpx.Client(base_url=url, headers=bearer("key-a"), timeout=60) as api:
+            where = submit(api).headers["location"]
+            own_redis.kill()
+            for answer in (submit(api), api.get(where), api.get("/readyz")):
+                problem(answer, 503, "unavailable")
+                assert int(answer.headers["retry-after"]) >= 1
+            assert api.get("/healthz").status_code == 200
+            own_redis.start()
+            assert api.get(where).json()["state"] == "queued"
+            assert submit(api).status_code == 202
+
+
+def test_a_server_that_evicts_is_not_ready_and_says_why(
+    own_redis: EmbeddedRedis, tmp_path: Path
+) -> None:
+    settings = LedgerSettings(redis_url=own_redis.url, blob_url=tmp_path.as_uri())
+    with Ledger.open(settings) as ledger, serving(ServerSettings(), ledger) as url:
+        import redis
+
+        with redis.Redis.from_url(own_redis.url) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        found = problem(httpx.get(f"{url}/readyz"), 503, "unavailable")
+        assert "noeviction" in str(found["detail"])
+
+
+def test_the_server_starts_as_a_process_knows_its_first_key_and_lets_waiters_go(
+    redis_url: str, tmp_path: Path
+) -> None:
+    environment = {
+        **os.environ,
+        "BOXYARD_REDIS_URL": redis_url,
+        "BOXYARD_BLOB_URL": (tmp_path / "blobs").as_uri(),
+        "BOXYARD_API_KEY": "first",
+        "BOXYARD_WEBHOOK_SECRET": "whsec_YQ==",
+    }
+    port = _free_port()
+    command = [sys.executable, "-m", "boxyard_producer.server", "--port", str(port)]
+    log = tmp_path / "log"
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(command, env=environment, stderr=stderr)
+    try:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers=bearer("first"), timeout=60
+        ) as api:
+            _await_health(api, process)
+            where = submit(api).headers["location"]
+            began = time.monotonic()
+            from threading import Timer
+
+            Timer(1, process.send_signal, (signal.SIGTERM,)).start()
+            assert api.get(where, params={"wait": 50}).json()["state"] == "queued"
+            assert time.monotonic() - began < 30
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+    accepted = [line for line in log.read_text().splitlines() if "job.accepted" in line]
+    assert '"tenant": "default"' in accepted[0]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _await_health(api: httpx.Client, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        try:
+            if api.get("/healthz").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import base64
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Timer
+
+import httpx
+import pytest
+
+from boxyard_ledger import Ledger, upload_key
+from boxyard_schemas import DEMO_MODEL, JobState
+
+from .conftest import BROKEN, SEEN, Serve, Worker, bearer
+
+URL = "https://example.com/1.jpg"
+PICTURE = b"not really a picture"
+
+
+def submit(api: httpx.Client, **members: object) -> httpx.Response:
+    body = {"model": DEMO_MODEL, "images": [{"url": URL}], **members}
+    return api.post("/v1/jobs", json=body)
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, object]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    body: dict[str, object] = answer.json()
+    assert (answer.status_code, body["status"], body["code"]) == (status, status, code), body
+    return body
+
+
+def test_a_job_is_accepted_worked_on_and_its_result_read_as_it_was_stored(
+    api: httpx.Client, worker: Worker
+) -> None:
+    worker.appear()
+    accepted = submit(api, metadata={"shelf": "7"})
+    assert accepted.status_code == 202
+    where = accepted.headers["location"]
+    assert accepted.json()["state"] == "queued"
+    assert accepted.json()["warnings"] == []
+    claim = worker.claim()
+    assert api.get(where).json()["state"] == "running"
+    result = worker.finish(claim, SEEN)
+    ended = api.get(where).json()
+    assert (ended["state"], ended["images"]["succeeded"]) == ("succeeded", 1)
+    assert ended["metadata"] == {"shelf": "7"}
+    read = api.get(f"{where}/result")
+    assert read.content == result.model_dump_json().encode()
+    assert read.headers["content-type"] == "application/json"
+
+
+def test_a_result_asked_for_too_early_says_how_the_job_stands(api: httpx.Client) -> None:
+    where = submit(api).headers["location"]
+    assert problem(api.get(f"{where}/result"), 409, "not-finished")["state"] == "queued"
+
+
+def test_waiting_ends_when_the_job_does(api: httpx.Client, worker: Worker) -> None:
+    where = submit(api).headers["location"]
+    claim = worker.claim()
+    Timer(0.3, worker.finish, (claim, SEEN)).start()
+    began = time.monotonic()
+    ended = api.get(where, params={"wait": 30})
+    assert ended.json()["state"] == "succeeded"
+    assert time.monotonic() - began < 15
+
+
+def test_waiting_is_capped_by_the_server(serve: Serve) -> None:
+    api = serve(max_wait_s=0.2)
+    where = submit(api).headers["location"]
+    assert api.get(where, params={"wait": 50}).json()["state"] == "queued"
+
+
+def test_a_hundred_who_wait_hold_no_thread(serve: Serve, worker: Worker) -> None:
+    api = serve()
+    where = submit(api).headers["location"]
+    claim = worker.claim()
+    limits = httpx.Limits(max_connections=None)
+    with (
+        httpx.Client(
+            base_url=api.base_url, headers=api.headers, timeout=60, limits=limits
+        ) as patient,
+        ThreadPoolExecutor(100) as people,
+    ):
+        waiting = [people.submit(patient.get, where, params={"wait": 50}) for _ in range(100)]
+        time.sleep(0.5)
+        # The server's pool has 40 threads: were each held, this would not be answered.
+        assert api.get("/v1/models").status_code == 200
+        assert not any(each.done() for each in waiting)
+        worker.finish(claim, SEEN)
+        assert {each.result().json()["state"] for each in waiting} == {"succeeded"}
+
+
+def test_twins_with_one_idempotency_key_are_one_job(api: httpx.Client, ledger: Ledger) -> None:
+    inline = base64.b64encode(PICTURE).decode()
+
+    def send(_: int) -> httpx.Response:
+        body = {"model": DEMO_MODEL, "images": [{"base64": inline}]}
+        return api.post("/v1/jobs", json=body, headers={"Idempotency-Key": "order-1"})
+
+    with ThreadPoolExecutor(8) as twins:
+        answers = list(twins.map(send, range(8)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(api.get("/v1/jobs").json()["jobs"]) == 1
+    assert len(list(ledger.blobs.keys("a/uploads/"))) == 1, "the twins' pictures are not kept"
+
+
+def test_an_idempotency_key_used_with_another_body_is_a_conflict(
+    api: httpx.Client, ledger: Ledger
+) -> None:
+    def send(picture: bytes) -> httpx.Response:
+        image = {"base64": base64.b64encode(picture).decode()}
+        body = {"model": DEMO_MODEL, "images": [image]}
+        return api.post("/v1/jobs", json=body, headers={"Idempotency-Key": "order-1"})
+
+    assert send(b"one").status_code == 202
+    problem(send(b"two"), 409, "idempotency-conflict")
+    assert len(list(ledger.blobs.keys("a/uploads/"))) == 1
+
+
+def test_an_inline_picture_is_stored_and_the_record_refers_to_it(
+    api: httpx.Client, ledger: Ledger
+) -> None:
+    image = {"base64": base64.encodebytes(PICTURE).decode(), "reference": "first"}
+    job = submit(api, images=[image]).json()["id"]
+    (stored,) = ledger.jobs.get("a", job).job.images
+    assert stored.reference == "first"
+    assert ledger.blobs.get(upload_key("a", stored.upload)) == PICTURE
+
+
+def test_another_tenants_job_is_not_there(api: httpx.Client) -> None:
+    where = submit(api).headers["location"]
+    key = bearer("key-b")
+    problem(api.get(where, headers=key), 404, "unknown-job")
+    problem(api.get(f"{where}/result", headers=key), 404, "unknown-job")
+    problem(api.get(f"{where}/deliveries", headers=key), 404, "unknown-job")
+    problem(api.post(f"{where}/cancel", headers=key), 404, "unknown-job")
+    assert api.get("/v1/jobs", headers=key).json()["jobs"] == []
+    assert api.get(where).json()["state"] == "queued"
+
+
+@pytest.mark.parametrize("name", ["job_1", "job_" + "0" * 32 + ":deliveries", "%2e%2e"])
+def test_what_cannot_be_an_id_is_no_jobs(api: httpx.Client, name: str) -> None:
+    problem(api.get(f"/v1/jobs/{name}"), 404, "unknown-job")
+
+
+def test_a_cancelled_job_stays_cancelled_and_its_claim_is_fenced_out(
+    api: httpx.Client, worker: Worker
+) -> None:
+    where = submit(api).headers["location"]
+    claim = worker.claim()
+    assert api.post(f"{where}/cancel").json()["state"] == "cancelled"
+    with pytest.raises(AssertionError):
+        worker.finish(claim, SEEN)
+    assert api.post(f"{where}/cancel").json()["state"] == "cancelled"
+    assert problem(api.get(f"{where}/result"), 409, "not-finished")["state"] == "cancelled"
+
+
+def test_jobs_are_listed_newest_first_by_state_and_page_by_page(
+    api: httpx.Client, worker: Worker
+) -> None:
+    ids = []
+    for _ in range(5):
+        ids.append(submit(api).json()["id"])
+        time.sleep(0.002)  # ids sort by the millisecond
+    worker.finish(worker.claim(), BROKEN)
+    first = api.get("/v1/jobs", params={"limit": 3}).json()
+    following = api.get("/v1/jobs", params={"limit": 3, "cursor": first["next_cursor"]}).json()
+    listed = [job["id"] for job in first["jobs"] + following["jobs"]]
+    assert listed == ids[::-1]
+    assert following["next_cursor"] is None
+    failed = api.get("/v1/jobs", params={"state": JobState.FAILED}).json()["jobs"]
+    assert [job["id"] for job in failed] == ids[:1]
+    problem(api.get("/v1/jobs", params={"cursor": "x"}), 422, "invalid-request")
+    problem(api.get("/v1/jobs", params={"state": "asleep"}), 422, "invalid-request")
+
+
+def test_an_unknown_model_comes_with_near_names(api: httpx.Client) -> None:
+    found = problem(submit(api, model="rtmdet-ins_dem"), 404, "unknown-model")
+    assert DEMO_MODEL in found["suggestions"]
+
+
+def test_a_model_without_workers_is_accepted_with_a_warning(api: httpx.Client) -> None:
+    job = submit(api, model="mmd-3x-rtmdet-ins_demo").json()
+    assert job["model"] == DEMO_MODEL
+    assert "No worker serves" in job["warnings"][0]
+
+
+def test_what_is_wrong_with_a_body_is_said_in_plain_words(api: httpx.Client) -> None:
+    answer = submit(api, images=[{"url": "ftp://a/b"}, {}], parameters={"masks": "png"}, z=1)
+    errors = problem(answer, 422, "invalid-request")["errors"]
+    assert {each["where"]: each["what"] for each in errors} == {
+        "images.0.url": "URL scheme should be 'https' or 'http'",
+        "images.1": "an image is given by exactly one of url, base64, s3 or upload",
+        "parameters.masks": "should be 'polygon', 'rle' or 'none'",
+        "z": "the contract has no such member; mind the spelling",
+    }
+    text = api.post("/v1/jobs", content=b"{", headers={"content-type": "application/json"})
+    assert "not JSON" in str(problem(text, 422, "invalid-request")["detail"])
+
+
+@pytest.mark.parametrize(
+    ("members", "where", "what"),
+    [
+        ({"images": [{"url": "http://2130706433/a"}]}, "images.0.url", "ALLOWED_NETWORKS"),
+        ({"images": [{"url": "http://localhost./a"}]}, "images.0.url", "ALLOWED_NETWORKS"),
+        ({"images": [{"url": "http://[::ffff:10.0.0.1]/"}]}, "images.0.url", "10.0.0.1"),
+        ({"images": [{"url": "http://me:it@example.com/"}]}, "images.0.url", "password"),
+        ({"images": [{"s3": "s3://theirs/a.jpg"}]}, "images.0.s3", "ALLOWED_BUCKETS"),
+        ({"images": [{"base64": ""}]}, "images.0.base64", "0 bytes"),
+        ({"images": [{"url": URL}] * 65}, "images", "at most 64"),
+        ({"delivery": {"s3": "s3://theirs/out"}}, "delivery.s3", "ALLOWED_BUCKETS"),
+        (
+            {"delivery": {"callback": {"url": "http://169.254.169.254/"}}},
+            "delivery.callback.url",
+            "169.254.169.254",
+        ),
+        ({"delivery": {"endpoint": "end_" + "0" * 32}}, "delivery.endpoint", "No endpoint"),
+    ],
+)
+def test_what_is_plainly_not_allowed_is_refused_at_once(
+    api: httpx.Client, members: dict[str, object], where: str, what: str
+) -> None:
+    (found,) = problem(submit(api, **members), 422, "invalid-request")["errors"]
+    assert found["where"] == where
+    assert what in found["what"]
+    assert api.get("/v1/jobs").json()["jobs"] == []
+
+
+def test_what_the_operator_allows_is_accepted(serve: Serve) -> None:
+    api = serve(allowed_networks="127.0.0.0/8", allowed_hosts="camera", allowed_buckets="ours")
+    images = [{"url": "http://127.0.0.1/a"}, {"url": "http://camera/a"}, {"s3": "s3://ours/a"}]
+    assert submit(api, images=images, delivery={"s3": "s3://ours/out"}).status_code == 202
+
+
+def test_the_deliveries_of_a_job_are_listed_once_it_has_ended(
+    api: httpx.Client, worker: Worker
+) -> None:
+    url = "https://example.com/hook"
+    where = submit(api, delivery={"callback": {"url": url}}).headers["location"]
+    assert api.get(f"{where}/deliveries").json() == {"deliveries": []}
+    worker.finish(worker.claim(), SEEN)
+    (delivery,) = api.get(f"{where}/deliveries").json()["deliveries"]
+    assert (delivery["target"], delivery["state"], delivery["attempts"]) == (url, "pending", [])
+
+
+def test_the_trace_context_is_recorded_and_nonsense_is_not(
+    api: httpx.Client, ledger: Ledger
+) -> None:
+    context = f"00-{'a' * 32}-{'b' * 16}-01"
+    for sent, kept in ((context, context), ("nonsense", None)):
+        body = {"model": DEMO_MODEL, "images": [{"url": URL}]}
+        job = api.post("/v1/jobs", json=body, headers={"traceparent": sent}).json()["id"]
+        assert ledger.jobs.get("a", job).job.traceparent == kept
+
+
+def test_the_key_order_of_a_body_does_not_change_what_it_says(api: httpx.Client) -> None:
+    body = {"model": DEMO_MODEL, "images": [{"url": URL}], "metadata": {"a": "1", "b": "2"}}
+    turned = {**dict(reversed(body.items())), "metadata": {"b": "2", "a": "1"}}
+    headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+    answers = [
+        api.post("/v1/jobs", content=json.dumps(each), headers=headers) for each in (body, turned)
+    ]
+    assert answers[0].json()["id"] == answers[1].json()["id"]
