@@ -80,7 +80,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
 lock: $(VENV)/dev-installed ## Pin the newest versions that fit together (then run every test)
 	$(COMPILE) --upgrade --all-extras --group build -o requirements/runtime.txt
 	$(COMPILE) --upgrade --all-extras --group dev -c requirements/runtime.txt -o requirements/dev.txt
-	$(COMPILE) --upgrade --extra server --group build -c requirements/runtime.txt -o requirements/server.txt
+	$(COMPILE) --upgrade --extra server --extra loops --group build -c requirements/runtime.txt -o requirements/server.txt
 	$(COMPILE) --upgrade --group build --group client-test -c requirements/dev.txt -o requirements/client.txt
 
 .PHONY: clean
