@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import redis
 import structlog
 from celery import Celery
 from celery.app.amqp import AMQP
+from kombu.exceptions import OperationalError
 
 from boxyard_schemas import DETECT_TASK, Bell, Priority, detect_queue
 from boxyard_schemas.errors import Unavailable
@@ -126,7 +128,7 @@ class Bells:
                 ignore_result=True,
                 retry=False,
             )
-        except (self._app.connection_for_write().connection_errors, OSError) as error:
+        except (OperationalError, redis.RedisError, OSError) as error:
             raise Unavailable(f"The broker is away: {error}", retry_after_s=5) from error
 
     def close(self) -> None:

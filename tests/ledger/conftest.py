@@ -2,18 +2,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from boxyard_ledger import Claim, JobRecord, Ledger, ResultReference, result_key
+from boxyard_ledger import (
+    Claim,
+    EmbeddedRedis,
+    JobRecord,
+    Ledger,
+    LedgerSettings,
+    ResultReference,
+    result_key,
+)
 from boxyard_schemas import UrlImage, new_id
 from boxyard_schemas.words import utc_now
 
 MODEL = "rtmdet-ins_demo"
 
 MakeJob = Callable[..., JobRecord]
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    """A server that a test may harm."""
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+def own_ledger(own_redis: EmbeddedRedis, tmp_path: Path) -> Iterator[Ledger]:
+    settings = LedgerSettings(
+        redis_url=own_redis.url, redis_timeout_s=1, blob_url=(tmp_path / "blobs").as_uri()
+    )
+    with Ledger.open(settings) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
@@ -38,12 +38,14 @@ class DirectoryBlobs:
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         """Reads bytes."""
-        with _translated(), suppress(FileNotFoundError), self._path(key).open("rb") as file:
-            data = file.read() if max_bytes is None else file.read(max_bytes + 1)
-            if max_bytes is not None and len(data) > max_bytes:
-                raise TooLarge(f"{key} has more than {max_bytes} bytes.")
-            return data
-        raise BlobMissing(key)
+        with _translated():
+            try:
+                data = _read(self._path(key), max_bytes)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+                raise BlobMissing(key) from error
+        if max_bytes is not None and len(data) > max_bytes:
+            raise TooLarge(f"{key} has more than {max_bytes} bytes.")
+        return data
 
     def delete(self, key: str) -> None:
         """Removes a file."""
@@ -73,10 +75,13 @@ class DirectoryBlobs:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (FileExistsError, FileNotFoundError):
-        raise
     except OSError as error:
         raise Unavailable(f"The blob directory fails: {error}", retry_after_s=5) from error
+
+
+def _read(path: Path, max_bytes: int | None) -> bytes:
+    with path.open("rb") as file:
+        return file.read() if max_bytes is None else file.read(max_bytes + 1)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from boxyard_ledger import EmbeddedRedis
+from boxyard_schemas.errors import SetupError
+
+_PARENT = """
+import pathlib, sys, time
+from boxyard_ledger import EmbeddedRedis
+server = EmbeddedRedis(pathlib.Path(sys.argv[1]))
+server.start()
+print(server.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_it_keeps_its_address_and_its_data_over_a_crash(tmp_path: Path):
+    with EmbeddedRedis(tmp_path) as server:
+        url = server.url
+        with redis.Redis.from_url(url) as client:
+            client.set("a", "1")
+        server.kill()
+        assert not server.alive
+        server.start()
+        assert server.url == url
+        with redis.Redis.from_url(url) as client:
+            assert client.get("a") == b"1"
+
+
+def test_it_ends_with_its_parent(tmp_path: Path):
+    with subprocess.Popen(
+        [sys.executable, "-c", _PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout
+        server = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{server}").exists() and time.monotonic() < deadline:
+        if "State:\tZ" in Path(f"/proc/{server}/status").read_text():
+            break
+        time.sleep(0.02)
+    else:
+        assert not Path(f"/proc/{server}").exists()
+
+
+def test_when_it_does_not_come_up_its_log_says_why(tmp_path: Path):
+    (tmp_path / "appendonlydir").write_text("a file where a folder should be")
+    with pytest.raises(SetupError, match="appendonlydir"):
+        EmbeddedRedis(tmp_path).start()
+
+
+def test_closing_it_twice_is_no_error(tmp_path: Path):
+    server = EmbeddedRedis(tmp_path)
+    server.start()
+    server.close()
+    server.close()
+    assert server.pid is None
+    assert os.path.exists(tmp_path / "appendonlydir")

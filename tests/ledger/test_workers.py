@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import time
+
+import redis
+
+from boxyard_ledger import Ledger, WorkerRecord
+from boxyard_schemas.words import utc_now
+
+
+def worker(name: str, *, warm: bool = True) -> WorkerRecord:
+    return WorkerRecord(id=name, model="m", host="h", device="cpu", warm=warm, started_at=utc_now())
+
+
+def test_workers_that_beat_are_listed_as_they_last_were(ledger: Ledger):
+    assert ledger.workers.all() == []
+    ledger.workers.beat(worker("b", warm=False), ttl_s=60)
+    ledger.workers.beat(a := worker("a"), ttl_s=60)
+    ledger.workers.beat(b := worker("b"), ttl_s=60)
+    assert ledger.workers.all() == [a, b]
+
+
+def test_a_worker_that_leaves_is_gone(ledger: Ledger):
+    ledger.workers.beat(worker("a"), ttl_s=60)
+    ledger.workers.leave("a")
+    ledger.workers.leave("a")
+    assert ledger.workers.all() == []
+
+
+def test_a_silent_worker_is_dropped(ledger: Ledger, raw: redis.Redis):
+    ledger.workers.beat(worker("a"), ttl_s=0.01)
+    deadline = time.monotonic() + 10
+    while ledger.workers.all() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert ledger.workers.all() == []
+    assert raw.scard("boxyard:workers") == 0
