@@ -166,7 +166,7 @@ class Model:
             with self._lock:  # nobody may be writing to the socket that is closed next
                 self._child = None
             child.end()
-            if self._stopping.is_set():
+            if self._stopping.is_set() or self._broken:
                 break
             deaths = 0 if warm else deaths + 1
             self._bury(child, deaths)

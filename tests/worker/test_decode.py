@@ -1,0 +1,136 @@
+"""Every way a picture may be written gives the pixels that MMDetection expects."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from boxyard_schemas.errors import Permanent
+from boxyard_worker.detect.decode import decode
+from boxyard_worker.detector.contract import Pixels
+from pictures import encoded
+
+MAX = 64_000_000
+
+
+def gradient(width: int = 60, height: int = 40) -> Image.Image:
+    """A picture whose every quarter turn and mirror image is another."""
+    y, x = np.mgrid[:height, :width]
+    pixels = np.stack([x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)], -1)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def bgr(image: Image.Image) -> Pixels:
+    return np.asarray(image.convert("RGB"))[..., ::-1]
+
+
+def difference(found: Pixels, expected: Pixels) -> int:
+    assert found.shape == expected.shape
+    assert found.dtype == np.uint8
+    return int(np.abs(found.astype(int) - expected.astype(int)).max())
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_upright_whatever_its_orientation(form: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(gradient(), form, exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert difference(decode(data, max_pixels=MAX), bgr(upright)) == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "mode"),
+    [
+        *(("JPEG", mode) for mode in ("RGB", "L")),
+        *(("PNG", mode) for mode in ("RGB", "L", "LA", "RGBA", "P", "1")),
+        *(("WEBP", mode) for mode in ("RGB", "RGBA")),
+        *(("BMP", mode) for mode in ("RGB", "L", "P", "1")),
+        *(("TIFF", mode) for mode in ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK")),
+    ],
+)
+def test_every_mode_becomes_bgr(form: str, mode: str) -> None:
+    data = encoded(gradient().convert(mode), form)
+    assert difference(decode(data, max_pixels=MAX), bgr(Image.open(io.BytesIO(data)))) == 0
+
+
+@pytest.mark.parametrize("adobe", [True, False])
+def test_cmyk_jpegs_keep_their_colours_with_and_without_adobes_marker(adobe: bool) -> None:
+    data = encoded(gradient().convert("CMYK"), "JPEG", quality=95)
+    if not adobe:
+        at = data.index(b"\xff\xee")
+        data = data[:at] + data[at + 16 :]
+    assert difference(decode(data, max_pixels=MAX), bgr(Image.open(io.BytesIO(data)))) <= 1
+
+
+def test_alpha_is_dropped_and_not_blended() -> None:
+    clear = Image.new("RGBA", (5, 4), (10, 20, 30, 0))
+    assert (decode(encoded(clear, "PNG"), max_pixels=MAX) == (30, 20, 10)).all()
+
+
+def test_a_palette_with_transparency_keeps_its_colours() -> None:
+    image = gradient().convert("P")
+    data = encoded(image, "PNG", transparency=image.getpixel((0, 0)))
+    assert difference(decode(data, max_pixels=MAX), bgr(image)) == 0
+
+
+@pytest.mark.parametrize("extension", [".png", ".tiff"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_are_scaled_and_not_clipped(extension: str, channels: int) -> None:
+    eight = np.asarray(gradient())[..., ::-1][..., :channels]
+    data = cv2.imencode(extension, eight.astype(np.uint16) * 257)[1].tobytes()
+    expected = np.broadcast_to(eight, (*eight.shape[:2], 3))
+    assert difference(decode(data, max_pixels=MAX), expected) == 0
+
+
+def test_only_the_first_frame_of_an_animation_is_read() -> None:
+    second = Image.new("RGB", (60, 40))
+    data = encoded(gradient(), "WEBP", save_all=True, append_images=[second], lossless=True)
+    assert difference(decode(data, max_pixels=MAX), bgr(gradient())) == 0
+
+
+@pytest.mark.parametrize("percent", [5, 25, 50, 75, 95])
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("WEBP", {}), ("BMP", {})],
+)
+def test_a_truncated_picture_is_refused_and_not_half_read(
+    form: str, options: dict[str, bool], percent: int
+) -> None:
+    data = encoded(gradient(300, 200), form, **options)
+    with pytest.raises(Permanent) as caught:
+        decode(data[: len(data) * percent // 100], max_pixels=MAX)
+    assert caught.value.reason == "undecodable-image"
+
+
+def test_bytes_behind_the_end_of_a_jpeg_do_no_harm() -> None:
+    data = encoded(gradient(), "JPEG")
+    assert difference(decode(data + b"appendix", max_pixels=MAX), decode(data, max_pixels=MAX)) == 0
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"<svg/>", b"%PDF-1.7", b"GIF89a" + bytes(20)])
+def test_what_is_no_picture_is_an_unsupported_format(data: bytes) -> None:
+    with pytest.raises(Permanent) as caught:
+        decode(data, max_pixels=MAX)
+    assert caught.value.reason == "unsupported-format"
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A few bytes that say that they are a large picture."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + chunk + b"\x00\x00\x00\x00IDAT\x35\xaf\x06\x1e"
+
+
+@pytest.mark.parametrize("side", [9_000, 12_000, 60_000])
+def test_a_picture_bomb_is_refused_by_its_header(side: int) -> None:
+    with pytest.raises(Permanent) as caught:
+        decode(huge_png(side, side), max_pixels=MAX)
+    assert caught.value.reason == "too-many-pixels"

@@ -1,0 +1,242 @@
+"""The model child dies, hangs and raises; the pictures around it come through."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boxyard_schemas.errors import Permanent, SetupError, Unavailable
+from boxyard_worker.detect.model import Model
+from boxyard_worker.detect.slots import Slots
+from boxyard_worker.detector.contract import ModelImage, Pixels, RawDetections
+from boxyard_worker.detector.messages import Load
+from boxyard_worker.detector.standin import Trouble
+from pictures import scene, trouble
+
+MakeModel = Callable[..., Model]
+SCENE = [[8, 6, 24, 18]]
+
+
+def image(pixels: Pixels) -> ModelImage:
+    height, width = pixels.shape[:2]
+    return ModelImage(pixels, width, height, score_threshold=0.3, max_detections=10, masks=True)
+
+
+def boxes(found: RawDetections) -> list[list[float]]:
+    return [[round(corner) for corner in box] for box in found.boxes.tolist()]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_picture_comes_back_as_boxes_and_masks(make_model: MakeModel) -> None:
+    found = make_model().infer(image(scene()))
+    assert boxes(found) == SCENE
+    assert found.masks is not None
+    assert (found.masks[0].x, found.masks[0].y) == (8, 6)
+    assert found.masks[0].unpack().all()
+
+
+def test_pictures_larger_than_a_slot_cross_too_and_the_slot_shrinks_again(
+    make_model: MakeModel,
+) -> None:
+    model = make_model()
+    large = scene(1200, 900)
+    assert boxes(model.infer(image(large))) == SCENE
+    assert boxes(model.infer(image(scene()))) == SCENE
+    assert max(os.fstat(file).st_size for file in model._slots.files) <= 1 << 16
+
+
+def test_more_pictures_than_slots_all_come_back(make_model: MakeModel) -> None:
+    model = make_model()
+    with ThreadPoolExecutor(40) as threads:
+        found = list(threads.map(lambda n: model.infer(image(scene(60 + n % 3))), range(120)))
+    assert all(boxes(each) == SCENE for each in found)
+
+
+def test_a_picture_that_makes_the_model_raise_fails_alone(make_model: MakeModel) -> None:
+    model = make_model(max_wait_s=0.3)
+    pid = model.pid
+    good, bad = run_together(model, [scene(), trouble(Trouble.RAISE)])
+    assert boxes(good) == SCENE
+    assert isinstance(bad, Permanent)
+    assert bad.reason == "inference-failed"
+    assert model.pid == pid
+
+
+def test_running_out_of_memory_fails_a_picture_and_not_the_child(make_model: MakeModel) -> None:
+    model = make_model()
+    pid = model.pid
+    with pytest.raises(Permanent, match="Unable to allocate"):
+        model.infer(image(trouble(Trouble.EXHAUST)))
+    assert boxes(model.infer(image(scene()))) == SCENE
+    assert model.pid == pid
+
+
+def run_together(
+    model: Model, pictures: list[Pixels], **options: Callable[[int], None]
+) -> list[RawDetections | Exception]:
+    """Runs pictures at once, so that they share a device batch."""
+
+    def run(pixels: Pixels) -> RawDetections | Exception:
+        try:
+            return model.infer(image(pixels), **options)
+        except (Permanent, Unavailable) as error:
+            return error
+
+    with ThreadPoolExecutor(len(pictures)) as threads:
+        return list(threads.map(run, pictures))
+
+
+def test_a_poison_picture_crashes_after_three_strikes_and_its_batch_mates_succeed(
+    make_model: MakeModel,
+) -> None:
+    model = make_model(max_wait_s=0.3)
+    strikes: list[int] = []
+    *good, bad = run_together(
+        model, [*[scene()] * 5, trouble(Trouble.CRASH)], on_strike=strikes.append
+    )
+    assert [boxes(each) for each in good if isinstance(each, RawDetections)] == [SCENE] * 5
+    assert isinstance(bad, Permanent)
+    assert bad.reason == "crashed"
+    assert strikes == [1, 2, 3]
+
+
+def test_strikes_of_an_earlier_claim_count(make_model: MakeModel) -> None:
+    model = make_model()
+    strikes: list[int] = []
+    with pytest.raises(Permanent, match="3 times"):
+        model.infer(image(trouble(Trouble.CRASH)), strikes=2, on_strike=strikes.append)
+    assert strikes == [3]
+    with pytest.raises(Permanent, match="3 times"):
+        model.infer(image(scene()), strikes=3)
+
+
+def test_a_hanging_batch_is_ended_at_its_deadline(make_model: MakeModel) -> None:
+    model = make_model(deadline_s=0.5)
+    first = model.pid
+    with pytest.raises(Permanent) as caught:
+        model.infer(image(trouble(Trouble.HANG)), strikes=2)
+    assert caught.value.reason == "crashed"
+    assert boxes(model.infer(image(scene()))) == SCENE
+    assert model.pid != first
+
+
+def test_a_killed_child_is_replaced_and_costs_a_batch_no_strike(make_model: MakeModel) -> None:
+    model = make_model(max_wait_s=0.3)
+    strikes: list[int] = []
+    pid = model.pid
+    assert pid is not None
+    threading.Timer(1.0, os.kill, (pid, signal.SIGKILL)).start()
+    found = run_together(model, [trouble(Trouble.SLOW)] * 2, on_strike=strikes.append)
+    assert [boxes(each) for each in found if isinstance(each, RawDetections)] == [SCENE] * 2
+    assert strikes == []
+    assert model.pid != pid
+
+
+def test_deaths_leak_neither_files_nor_memory(make_model: MakeModel) -> None:
+    model = make_model()
+
+    def die() -> None:
+        pid = model.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: model.pid not in (None, pid))
+        assert boxes(model.infer(image(scene(800, 800)))) == SCENE
+
+    die()
+    files = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        die()
+    assert len(os.listdir("/proc/self/fd")) == files
+    kept = sum(os.fstat(file).st_blocks * 512 for file in model._slots.files)
+    assert kept <= 16 * (1 << 16)
+
+
+def test_stopping_answers_those_who_wait(make_model: MakeModel) -> None:
+    model = make_model()
+    pid = model.pid
+    assert pid is not None
+    threading.Timer(0.5, model.stop).start()
+    with pytest.raises(Unavailable):
+        model.infer(image(trouble(Trouble.HANG)))
+    with pytest.raises(Unavailable):
+        model.infer(image(scene()))
+    wait_for(lambda: not running(pid))
+
+
+def test_a_model_that_cannot_be_loaded_says_why(tmp_path: Path) -> None:
+    slots = Slots(1, 1)
+    load = Load(
+        "no-such-model", "mmdetection", "cpu", tmp_path / "none", False, None, 1, 0, slots.files
+    )
+    model = Model(
+        load,
+        slots,
+        visible_device="",
+        batch_deadline_s=1,
+        load_deadline_s=120,
+        max_strikes=3,
+        on_broken=lambda error: None,
+    )
+    with pytest.raises(SetupError, match="no-such-model"):
+        model.start()
+    slots.close()
+
+
+@pytest.mark.parametrize("kind", [None, Trouble.HANG])
+def test_the_child_ends_with_a_killed_parent(kind: Trouble | None) -> None:
+    """Also one that is busy, and whatever memory the slots held goes with it."""
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    pixels[0, 0] = kind.value if kind else (0, 0, 0)
+    script = f"""
+        import threading, numpy as np
+        from boxyard_worker.detect.model import Model
+        from boxyard_worker.detect.slots import Slots
+        from boxyard_worker.detector.contract import ModelImage
+        from boxyard_worker.detector.messages import Load
+        slots = Slots(2, 1 << 16)
+        load = Load("m", "standin", "cpu", None, False, None, 1, 0, slots.files)
+        model = Model(load, slots, visible_device="", batch_deadline_s=60, load_deadline_s=60,
+                      max_strikes=3, on_broken=print)
+        model.start()
+        print("child", model.pid, flush=True)
+        pixels = np.array({pixels.tolist()}, np.uint8)
+        while True:
+            model.infer(ModelImage(pixels, 4, 4, 0.3, 10, False))
+    """
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    with parent:
+        try:
+            told = next(line for line in parent.stdout if line.startswith("child"))
+            child = int(told.split()[1])
+            time.sleep(0.3)  # let it be busy
+            assert running(child)
+        finally:
+            parent.kill()
+    wait_for(lambda: not running(child))
