@@ -8,9 +8,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 
 import httpx
 import pytest
+import redis
 
 from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
 from boxyard_producer.server import ServerSettings
@@ -108,8 +110,6 @@ def test_a_server_that_evicts_is_not_ready_and_says_why(
 ) -> None:
     settings = LedgerSettings(redis_url=own_redis.url, blob_url=tmp_path.as_uri())
     with Ledger.open(settings) as ledger, serving(ServerSettings(), ledger) as url:
-        import redis
-
         with redis.Redis.from_url(own_redis.url) as client:
             client.config_set("maxmemory-policy", "allkeys-lru")
         found = problem(httpx.get(f"{url}/readyz"), 503, "unavailable")
@@ -138,8 +138,6 @@ def test_the_server_starts_as_a_process_knows_its_first_key_and_lets_waiters_go(
             _await_health(api, process)
             where = submit(api).headers["location"]
             began = time.monotonic()
-            from threading import Timer
-
             Timer(1, process.send_signal, (signal.SIGTERM,)).start()
             assert api.get(where, params={"wait": 50}).json()["state"] == "queued"
             assert time.monotonic() - began < 30

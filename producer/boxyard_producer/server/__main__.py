@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
 import sys
 
@@ -28,6 +29,9 @@ class _Server(uvicorn.Server):
 def main() -> int:
     arguments = _read_arguments()
     configure_logs()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn drains first and then raises the signal again, which is for us to end well.
+        signal.signal(number, lambda *_: sys.exit(0))
     log = structlog.get_logger("boxyard_producer.server")
     settings = ServerSettings()
     with Ledger.open(LedgerSettings()) as ledger:
