@@ -87,12 +87,15 @@ def test_it_goes_on_when_redis_comes_back(yard: Yard, tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path / "own-redis") as server:
         settings = yard.settings.model_copy(update={"redis_url": server.url})
         with Ledger.open(settings) as ledger, Receiver() as receiver:
-            own = Yard(ledger, settings)
+            own, pulse = Yard(ledger, settings), tmp_path / "pulse"
             ledger.tenants.register("acme", api_key="key", webhook_secret=SECRET)
-            with own.delivering():
+            with own.delivering(pulse_file=pulse):
                 own.ended(own.end_job(callback={"url": receiver.url}))
                 server.kill()
                 time.sleep(0.5)
+                pulse.unlink()
+                time.sleep(1.5)
+                assert not pulse.exists()
                 server.start()
                 job = own.end_job(callback={"url": receiver.url})
                 assert own.ended(job).state is DeliveryState.DELIVERED

@@ -17,6 +17,7 @@ from boxyard_ledger import EmbeddedRedis, JobRecord, Ledger, LedgerSettings
 from boxyard_schemas import JobState, new_id
 from boxyard_schemas.images import UrlImage
 from boxyard_schemas.words import utc_now
+from boxyard_worker.pulse import Pulse
 from boxyard_worker.sweep import sweep
 
 MODEL = "rtmdet-ins_demo"
@@ -41,7 +42,7 @@ def accept(ledger: Ledger) -> str:
 @contextmanager
 def sweeping(ledger: Ledger) -> Iterator[None]:
     stop = Event()
-    thread = Thread(target=sweep, args=(ledger, stop), kwargs={"interval_s": 0.05})
+    thread = Thread(target=sweep, args=(ledger, stop, Pulse(None)), kwargs={"interval_s": 0.05})
     thread.start()
     try:
         yield
@@ -91,13 +92,20 @@ def test_it_goes_on_when_redis_comes_back(ledger_settings: LedgerSettings, tmp_p
             wait_for(lambda: ledger.jobs.ready(MODEL) == 1)
 
 
-def test_sigterm_ends_it_cleanly(ledger: Ledger, redis_url: str) -> None:
-    environment = {**os.environ, "BOXYARD_REDIS_URL": redis_url, "BOXYARD_SWEEP_INTERVAL_S": "0.05"}
+def test_sigterm_ends_it_cleanly(ledger: Ledger, redis_url: str, tmp_path: Path) -> None:
+    pulse = tmp_path / "pulse"
+    environment = {
+        **os.environ,
+        "BOXYARD_REDIS_URL": redis_url,
+        "BOXYARD_SWEEP_INTERVAL_S": "0.05",
+        "BOXYARD_PULSE_FILE": str(pulse),
+    }
     accept(ledger)
     ledger.jobs.claim(MODEL, worker="dies", max_images=1)
     process = subprocess.Popen([sys.executable, "-c", COMMAND], env=environment)
     try:
         wait_for(lambda: ledger.jobs.ready(MODEL) == 1)
+        wait_for(pulse.exists)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:

@@ -13,6 +13,7 @@ from boxyard_ledger import DeliveryClaim, DeliveryKind, Ledger
 from boxyard_schemas.errors import ServiceError
 
 from ..egress import Egress
+from ..pulse import Pulse
 from ..signals import stop_on_signals
 from .channels import BucketChannel, CallbackChannel
 from .courier import Courier
@@ -56,6 +57,7 @@ class Deliverer:
         self._courier = courier
         self._settings = settings
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._pulse = Pulse(settings.pulse_file)
         self._landed = Event()
 
     def run(self, stop: Event) -> None:
@@ -72,14 +74,17 @@ class Deliverer:
 
     def _claim(self, room: int) -> list[DeliveryClaim]:
         if room == 0:
+            self._pulse.beat()
             return []
         limit = min(room, self._settings.deliveries_per_receiver)
         try:
-            return self._ledger.deliveries.claim(worker=self._worker, limit=limit)
+            claims = self._ledger.deliveries.claim(worker=self._worker, limit=limit)
         except ServiceError as error:
             _log.warning("the ledger is away", why=error.detail)
             self._landed.wait(_AWAY_S)
             return []
+        self._pulse.beat()
+        return claims
 
     def _start(self, threads: ThreadPoolExecutor, claim: DeliveryClaim) -> Future[None]:
         future = threads.submit(self._courier.carry, claim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -42,3 +43,4 @@ class DeliverSettings(EgressSettings, LedgerSettings):
     deliveries_in_flight: int = Field(128, ge=1, description="Of all receivers.")
     deliveries_per_receiver: int = Field(8, ge=1, description="Of one receiver.")
     delivery_poll_s: float = Field(0.2, gt=0, description="Pause while nothing is due.")
+    pulse_file: Path | None = Field(None, description="Touched while the loop and the ledger run.")
