@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -47,7 +47,9 @@ def generate() -> dict[str, str]:
 
 def _schemas() -> Iterator[tuple[str, dict[str, Any]]]:
     for word in PUBLIC:
-        mode = "validation" if issubclass(word, Request) else "serialization"
+        mode: Literal["validation", "serialization"] = (
+            "validation" if issubclass(word, Request) else "serialization"
+        )
         dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
         yield f"{word.__name__}.json", dialect | word.model_json_schema(mode=mode)
     # The routes are described without a server behind them: a ledger connects when first used.

@@ -51,7 +51,7 @@ _FORMS = ("url", "base64", "s3", "upload")
 
 def _form(source: Any) -> str | None:
     """The one member that says which form a source has."""
-    names = source if isinstance(source, dict) else type(source).model_fields
+    names = source if isinstance(source, dict) else getattr(type(source), "model_fields", ())
     found = [form for form in _FORMS if form in names]
     return found[0] if len(found) == 1 else None
 

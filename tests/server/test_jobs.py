@@ -188,11 +188,13 @@ def test_a_model_without_workers_is_accepted_with_a_warning(api: httpx.Client) -
 
 
 def test_what_is_wrong_with_a_body_is_said_in_plain_words(api: httpx.Client) -> None:
-    answer = submit(api, images=[{"url": "ftp://a/b"}, {}], parameters={"masks": "png"}, z=1)
+    images = [{"url": "ftp://a/b"}, {}, "https://a.example/"]
+    answer = submit(api, images=images, parameters={"masks": "png"}, z=1)
     errors = problem(answer, 422, "invalid-request")["errors"]
     assert {each["where"]: each["what"] for each in errors} == {
         "images.0.url": "URL scheme should be 'https' or 'http'",
         "images.1": "an image is given by exactly one of url, base64, s3 or upload",
+        "images.2": "an image is given by exactly one of url, base64, s3 or upload",
         "parameters.masks": "should be 'polygon', 'rle' or 'none'",
         "z": "the contract has no such member; mind the spelling",
     }
