@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from boxyard_producer.stack.settings import claim_port
 from boxyard_producer.stack.supervisor import Supervisor
 from boxyard_schemas.errors import SetupError
 
+from .conftest import lives, until
+
 FOREVER = "import time; print('up', flush=True); time.sleep(600)"
 WITH_CHILD = (
     "import subprocess, sys, time; "
@@ -25,22 +26,6 @@ WITH_CHILD = (
     "print('child', child.pid, flush=True); time.sleep(600)"
 )
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {FOREVER}"
-
-
-def until(true: Callable[[], object], limit_s: float = 30) -> None:
-    deadline = time.monotonic() + limit_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
-
-
-def lives(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody has waited for does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 @pytest.fixture

@@ -1,0 +1,204 @@
+"""The command line as its users run it, against a whole stack."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+from PIL import Image
+
+from boxyard_schemas import Callback, Delivery, JobResult, new_id
+
+from .conftest import Boxyard, RunningStack, descendants, lives, outside, until
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MODEL = ("--model", "rtmdet-ins_demo")
+
+
+def test_pictures_are_submitted_and_what_was_found_is_printed_and_saved(
+    stack: RunningStack, boxyard: Boxyard, picture: Path, tmp_path: Path
+):
+    words = ("submit", picture.name, *MODEL, "--wait", "--save-dir", "out")
+    done = boxyard(*words, environment=stack.environment)
+    assert done.returncode == 0, done.stderr
+    assert "square.png" in done.stdout
+    (saved,) = (tmp_path / "out").glob("job_*.json")
+    (image,) = JobResult.model_validate_json(saved.read_bytes()).images
+    assert image.status == "succeeded"
+    (found,) = image.boxes
+    assert found.label in done.stdout
+    with Image.open(tmp_path / "out" / "square.jpg") as drawn:
+        assert drawn.size == (200, 160)
+
+
+def test_json_alone_leaves_by_stdout(stack: RunningStack, boxyard: Boxyard, picture: Path):
+    enqueued = boxyard("submit", picture.name, *MODEL, "--json", environment=stack.environment)
+    job = json.loads(enqueued.stdout)
+    waited = boxyard(
+        "submit", picture.name, *MODEL, "--wait", "--json", environment=stack.environment
+    )
+    assert job["state"] in ("queued", "running")
+    assert JobResult.model_validate_json(waited.stdout).images[0].reference == "square.png"
+
+
+def test_thresholds_and_mask_forms_reach_the_model(
+    stack: RunningStack, boxyard: Boxyard, picture: Path
+):
+    words = ("submit", picture.name, *MODEL, "--wait", "--json", "--masks", "rle")
+    done = boxyard(*words, "--score-threshold", "0", environment=stack.environment)
+    (found,) = json.loads(done.stdout)["images"][0]["boxes"]
+    assert found["mask"]["size"] == [160, 200]
+    assert "polygon" not in found
+
+
+def test_a_picture_that_cannot_be_read_is_a_line_in_red_beside_its_mates(
+    stack: RunningStack, boxyard: Boxyard, picture: Path, tmp_path: Path
+):
+    (tmp_path / "torn.png").write_bytes(picture.read_bytes()[:60])
+    words = ("submit", "torn.png", picture.name, *MODEL, "--wait", "--save-dir", "out")
+    done = boxyard(*words, environment=stack.environment)
+    assert done.returncode == 0, done.stderr
+    assert "undecodable-image" in done.stdout
+    assert (tmp_path / "out" / "square.jpg").exists()
+    assert not (tmp_path / "out" / "torn.jpg").exists()
+
+
+def test_jobs_are_listed_shown_and_read_again(stack: RunningStack, boxyard: Boxyard, picture: Path):
+    with stack.client() as client:
+        job = client.submit(MODEL[1], picture, metadata={"shelf": "7"})
+        client.wait(job.id, timeout_s=60)
+    listed = boxyard("jobs", environment=stack.environment)
+    shown = boxyard("jobs", "show", job.id, environment=stack.environment)
+    again = boxyard("jobs", "result", job.id, environment=stack.environment)
+    cancelled = boxyard("jobs", "cancel", job.id, "--json", environment=stack.environment)
+    assert job.id in listed.stdout
+    assert "succeeded" in shown.stdout
+    assert "shelf 7" in shown.stdout
+    assert "square.png" in again.stdout
+    assert json.loads(cancelled.stdout)["state"] == "succeeded"
+
+
+def test_models_say_who_serves_them(stack: RunningStack, boxyard: Boxyard):
+    done = boxyard("models", environment=stack.environment)
+    first = done.stdout.splitlines()[1]
+    assert first.startswith("rtmdet-ins_demo")
+    assert "1 warm" in first
+
+
+def test_errors_are_one_line_that_says_what_to_do(
+    stack: RunningStack, boxyard: Boxyard, picture: Path
+):
+    def fails(*words: str, **environment: str) -> str:
+        done = boxyard(*words, environment=stack.environment | environment)
+        assert done.returncode == 1
+        assert done.stdout == ""
+        (line,) = done.stderr.splitlines()
+        return line
+
+    assert "square.pgn: No such file" in fails("submit", "square.pgn", *MODEL)
+    assert "rtmdet-ins_demo" in fails("submit", picture.name, "--model", "rtmdet-ins_demi")
+    assert "key" in fails("models", BOXYARD_API_KEY="wrong").lower()
+    assert "no job" in fails("jobs", "show", new_id("job")).lower()
+    assert "boxyard up" in fails("models", BOXYARD_URL="http://127.0.0.1:9")
+
+
+def test_without_a_key_or_a_stack_here_the_way_to_one_is_shown(boxyard: Boxyard):
+    done = boxyard("models")
+    assert done.returncode == 1
+    assert "BOXYARD_API_KEY" in done.stderr
+
+
+def test_wrong_usage_is_exit_code_2(boxyard: Boxyard):
+    assert boxyard("submit").returncode == 2
+    assert boxyard("up", "--allow-network", "300.0.0.0/8").returncode == 2
+
+
+def test_the_version_is_said(boxyard: Boxyard):
+    assert boxyard("--version").stdout.startswith("boxyard 0.")
+
+
+def test_the_example_consumer_verifies_events_and_refuses_forgeries(
+    stack: RunningStack, picture: Path
+):
+    environment = {"BOXYARD_WEBHOOK_SECRET": stack.credentials.webhook_secret, "PORT": "0"}
+    with subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "callback_consumer.py")],
+        env=outside() | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as consumer:
+        guard = threading.Timer(90, consumer.kill)
+        guard.start()
+        try:
+            assert consumer.stdout
+            url = consumer.stdout.readline().split()[-1]
+            assert httpx.post(url, content=b"{}").status_code == 401
+            with stack.client() as client:
+                delivery = Delivery(callback=Callback.model_validate({"url": url}))
+                job = client.submit(MODEL[1], picture, delivery=delivery)
+            assert consumer.stdout.readline().split() == ["verified", "job.succeeded", job.id]
+        finally:
+            guard.cancel()
+            consumer.kill()
+
+
+def test_the_doctor_finds_a_healthy_server_and_names_a_wrong_key(
+    stack: RunningStack, boxyard: Boxyard
+):
+    def server(**environment: str) -> dict[str, object]:
+        done = boxyard("doctor", "--json", environment=stack.environment | environment)
+        findings = [json.loads(line) for line in done.stdout.splitlines()]
+        assert done.returncode == int(any(not f["ok"] and f["required"] for f in findings))
+        return next(found for found in findings if found["name"] == "server")
+
+    assert server()["ok"]
+    assert not server(BOXYARD_API_KEY="wrong")["ok"]
+
+
+def test_a_worker_that_was_killed_is_back_and_works(
+    stack: RunningStack, boxyard: Boxyard, picture: Path
+):
+    (detect,) = [pid for pid in descendants(stack.process.pid) if "detect" in _command(pid)]
+    os.kill(detect, 9)
+    until(lambda: stack.says("detect ended with signal SIGKILL; starting it again"))
+    words = ("submit", picture.name, *MODEL, "--wait", "--timeout", "90")
+    done = boxyard(*words, environment=stack.environment)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_second_stack_cannot_take_the_same_data(stack: RunningStack, boxyard: Boxyard):
+    done = boxyard("up", "--port", "0", "--data", str(stack.data))
+    assert done.returncode == 1
+    assert "--data" in done.stderr
+
+
+def test_sigterm_stops_every_process_and_a_restart_keeps_jobs_and_keys(tmp_path: Path):
+    first = RunningStack(tmp_path / "data", outside())
+    try:
+        until(lambda: first.says("webhook secret:"), limit_s=150)
+        known = first.credentials
+        with first.client() as client:
+            job = client.submit(MODEL[1], "https://pictures.invalid/none.jpg")
+        family = descendants(first.process.pid)
+        assert len(family) >= 6
+    finally:
+        assert first.stop() == 0
+    assert not [pid for pid in family if lives(pid)]
+    second = RunningStack(tmp_path / "data", outside())
+    try:
+        until(lambda: second.says("webhook secret:"), limit_s=150)
+        assert second.credentials.api_key == known.api_key
+        with second.client() as client:
+            assert client.job(job.id).id == job.id
+    finally:
+        second.stop()
+
+
+def _command(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
