@@ -20,6 +20,9 @@ from .settings import LedgerSettings
 
 _log = structlog.get_logger(__name__)
 
+_TRY_TWICE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+"""A pooled connection may be stale. No more: a caller waits, and the sweeper rings again."""
+
 
 class NoAck(AMQP):  # type: ignore[misc]  # Celery has no types
     """Consumers that acknowledge nothing.
@@ -74,9 +77,7 @@ class Bells:
         self._connection = connection
         self._settings = settings
         self._app = make_app(settings)
-        # One try: who rings answers a caller meanwhile, and the sweeper rings again.
-        once = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-        self._app.conf.broker_transport_options |= once
+        self._app.conf.broker_transport_options |= _TRY_TWICE
 
     def missing(self, model: str) -> int:
         """How many bells the model's queue lacks."""
@@ -126,7 +127,8 @@ class Bells:
                 kwargs=Bell(model=model).model_dump(),
                 queue=detect_queue(model),
                 ignore_result=True,
-                retry=False,
+                retry=True,
+                retry_policy=_TRY_TWICE,
             )
         except (OperationalError, redis.RedisError, OSError) as error:
             raise Unavailable(f"The broker is away: {error}", retry_after_s=5) from error

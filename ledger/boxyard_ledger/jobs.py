@@ -107,10 +107,12 @@ class Jobs:
 
     def _candidates(self, model: str, limit: int) -> list[tuple[str, str]]:
         names = [keys.ready(model, priority) for priority in Priority]
-        found = self._connection.commands(*(("ZRANGE", name, 0, limit - 1) for name in names))
-        return [
+        # Twice what could be taken: others look at the same jobs now, and take the first ones.
+        found = self._connection.commands(*(("ZRANGE", name, 0, 2 * limit - 1) for name in names))
+        candidates = [
             (entry, name) for name, entries in zip(names, found, strict=True) for entry in entries
         ]
+        return candidates[: 2 * limit]
 
     def renew(self, claims: Sequence[Claim]) -> set[str]:
         """Prolongs leases; returns the ids of jobs whose claim no longer holds.

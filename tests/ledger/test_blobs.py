@@ -146,6 +146,19 @@ def test_a_directory_keeps_nothing_outside_itself_and_no_drafts(tmp_path: Path):
     assert [path.name for path in (tmp_path / "root").rglob("*") if path.is_file()] == ["b"]
 
 
+def test_a_directory_loses_its_empty_folders_but_no_put(tmp_path: Path):
+    blobs = DirectoryBlobs(tmp_path)
+
+    def put_and_delete(number: int) -> None:
+        for turn in range(20):
+            blobs.put(f"a/b/{number}-{turn}", b"x")
+            blobs.delete(f"a/b/{number}-{turn}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(put_and_delete, range(4)))
+    assert list((tmp_path / "a").iterdir()) == []
+
+
 def test_a_directory_that_cannot_be_written_is_unavailable(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"a file where a folder should be")
     with pytest.raises(Unavailable):

@@ -109,6 +109,41 @@ def test_a_full_server_takes_no_job_but_lets_work_drain(
     assert own_ledger.jobs.ready(MODEL) == 2
 
 
+def test_a_wrong_password_is_the_operator_s_to_mend(own_redis: EmbeddedRedis, own_ledger: Ledger):
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.config_set("requirepass", "secret")
+    wrong = own_redis.url.replace("redis://", "redis://:guess@")
+    settings = own_ledger.settings.model_copy(update={"redis_url": wrong})
+    with Ledger.open(settings) as stranger, pytest.raises(SetupError, match="BOXYARD_REDIS_URL"):
+        stranger.check_server()
+
+
+def test_a_subscription_outlives_a_crash_of_the_server(
+    own_redis: EmbeddedRedis, own_ledger: Ledger, make_job: Callable
+):
+    with own_ledger.jobs.subscribe() as feed:
+        own_redis.kill()
+        with pytest.raises(Unavailable):
+            feed.next(timeout=1)
+        own_redis.start()
+        feed.next(timeout=1)
+        job = make_job()
+        own_ledger.jobs.accept(job)
+        own_ledger.jobs.cancel("acme", job.id)
+        heard = [feed.next(timeout=2) for _ in range(2)]
+    assert ("acme", job.id) in heard
+
+
+def test_a_bell_rings_at_once_after_a_crash_of_the_server(
+    own_redis: EmbeddedRedis, own_ledger: Ledger, make_job: Callable
+):
+    own_ledger.jobs.accept(make_job(model="another"))
+    own_redis.kill()
+    own_redis.start()
+    own_ledger.jobs.accept(make_job())
+    assert own_ledger.bells.missing(MODEL) == 0
+
+
 def test_killed_connections_are_made_again_without_a_word(
     own_redis: EmbeddedRedis, own_ledger: Ledger, make_job: Callable
 ):

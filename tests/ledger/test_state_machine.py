@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -193,9 +192,9 @@ class Yard(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def yard(embedded_redis: EmbeddedRedis) -> Iterator[type[Yard]]:
+def yard(embedded_redis: EmbeddedRedis) -> type[Yard]:
     Yard.url = embedded_redis.url
-    yield Yard
+    return Yard
 
 
 def test_no_history_of_steps_breaks_the_invariants(yard: type[Yard]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -14,6 +14,7 @@ from ..records import ResultReference
 from .store import BlobMissing, reference_to
 
 _UNFINISHED = ".unfinished-"
+_TRIES = 5
 
 
 class DirectoryBlobs:
@@ -25,15 +26,14 @@ class DirectoryBlobs:
     def put(self, key: str, data: bytes, *, once: bool = False) -> ResultReference:
         """Stores bytes: a reader sees all of them or none, and so does a crash."""
         path = self._path(key)
+        draft = path.with_name(f"{_UNFINISHED}{token_hex(8)}")
         with _translated():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f"{_UNFINISHED}{token_hex(8)}")
             try:
                 _write(draft, data)
                 _publish(draft, path, data if once else None)
             finally:
                 draft.unlink(missing_ok=True)
-            _sync(path.parent)
+            self._sync(path.parent)
         return reference_to(key, data)
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
@@ -48,9 +48,12 @@ class DirectoryBlobs:
         return data
 
     def delete(self, key: str) -> None:
-        """Removes a file."""
+        """Removes a file, and its folder with the last one."""
+        path = self._path(key)
         with _translated():
-            self._path(key).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.parent.rmdir()
 
     def exists(self, key: str) -> bool:
         """Whether the file is there."""
@@ -63,6 +66,17 @@ class DirectoryBlobs:
             key = path.relative_to(self._root).as_posix()
             if key.startswith(prefix) and path.is_file() and _UNFINISHED not in path.name:
                 yield key
+
+    def _sync(self, folder: Path) -> None:
+        """Makes the names of a new file and of the folders above it durable."""
+        for level in (folder, *folder.parents):
+            descriptor = os.open(level, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if level == self._root:
+                break
 
     def _path(self, key: str) -> Path:
         path = Path(os.path.normpath(self._root / key))
@@ -85,10 +99,15 @@ def _read(path: Path, max_bytes: int | None) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    # A delete may take the empty folder away before the file is in it.
+    for _ in range(_TRIES):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError), path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            return
+    raise Unavailable(f"The folder {path.parent} comes and goes.", retry_after_s=5)
 
 
 def _publish(draft: Path, path: Path, once: bytes | None) -> None:
@@ -100,11 +119,3 @@ def _publish(draft: Path, path: Path, once: bytes | None) -> None:
     except FileExistsError as error:
         if path.read_bytes() != once:
             raise Conflict(f"{path.name} was stored before, with other bytes.") from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
