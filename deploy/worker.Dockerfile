@@ -1,0 +1,26 @@
+# The detect worker: torch, mmdet, and the demo model. Runs on a CPU, or on a GPU with the NVIDIA
+# container toolkit; torch brings its CUDA libraries.
+ARG BASE=python:3.12-slim
+
+FROM ${BASE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /source
+RUN python3 -m venv /opt/boxyard
+COPY requirements/runtime.txt requirements/runtime.txt
+RUN /opt/boxyard/bin/pip install --no-deps --require-hashes -r requirements/runtime.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY schemas schemas
+COPY ledger ledger
+COPY producer producer
+COPY worker worker
+RUN /opt/boxyard/bin/pip install --no-deps --no-build-isolation .
+
+FROM ${BASE}
+COPY --from=build /opt/boxyard /opt/boxyard
+COPY deploy/detect_health.py /opt/boxyard/deploy/
+# mmdet imports matplotlib, which wants a folder that it may write.
+ENV PATH=/opt/boxyard/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp MPLCONFIGDIR=/tmp NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER 10001:10001
+ENTRYPOINT ["boxyard-worker"]
+CMD ["detect"]

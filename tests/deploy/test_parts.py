@@ -1,0 +1,149 @@
+"""The small programs and images of the stack."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import redis
+from moto.server import ThreadedMotoServer
+
+from boxyard_ledger import Ledger, LedgerSettings, WorkerRecord
+from boxyard_ledger.embedded import find_server
+from boxyard_schemas.words import utc_now
+
+from .conftest import ROOT, Services
+
+DOCKERFILES = sorted((ROOT / "deploy").glob("*.Dockerfile"))
+
+
+def run(script: str, **environment: str) -> int:
+    path = ROOT / "deploy" / script
+    return subprocess.run(
+        [sys.executable, path], env={**os.environ, **environment}, check=False
+    ).returncode
+
+
+def test_the_bucket_is_made_once_and_found_after() -> None:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {
+        "BOXYARD_BLOB_URL": "s3://boxyard/blobs",
+        "BOXYARD_S3_ENDPOINT_URL": f"http://{host}:{port}",
+        "BOXYARD_S3_ACCESS_KEY_ID": "key",
+        "BOXYARD_S3_SECRET_ACCESS_KEY": "secret",
+    }
+    try:
+        assert run("create_bucket.py", **settings) == 0
+        assert run("create_bucket.py", **settings) == 0
+    finally:
+        server.stop()
+    assert run("create_bucket.py", **settings) != 0
+
+
+def test_a_detect_worker_is_healthy_once_it_is_warm(ledger: Ledger, redis_url: str) -> None:
+    def worker(host: str, *, warm: bool) -> WorkerRecord:
+        return WorkerRecord(
+            id=host, model="m", host=host, device="cpu", warm=warm, started_at=utc_now()
+        )
+
+    def healthy() -> bool:
+        return run("detect_health.py", BOXYARD_REDIS_URL=redis_url) == 0
+
+    ledger.workers.beat(worker("another-machine", warm=True), 60)
+    assert not healthy()
+    ledger.workers.beat(worker(socket.gethostname(), warm=False), 60)
+    assert not healthy()
+    ledger.workers.beat(worker(socket.gethostname(), warm=True), 60)
+    assert healthy()
+
+
+def test_valkey_runs_as_the_stack_starts_it_and_forgets_nothing(
+    services: Services, tmp_path: Path
+) -> None:
+    words = [
+        {
+            "${BOXYARD_REDIS_PASSWORD:?run deploy/new-env.sh first}": "hunter2",
+            "${BOXYARD_REDIS_MAXMEMORY:-1gb}": "1gb",
+        }.get(word, word)
+        for word in services["valkey"]["command"]
+    ]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [find_server(), *words[1:], "--port", str(port), "--bind", "127.0.0.1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+        wait_for_server(port)
+        settings = LedgerSettings(
+            redis_url=f"redis://:hunter2@127.0.0.1:{port}/0", blob_url=tmp_path.as_uri()
+        )
+        with Ledger.open(settings) as ledger:
+            assert ledger.check_server() == []
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for_server(port: int) -> None:
+    end = time.monotonic() + 30
+    with redis.Redis(port=port, password="hunter2") as client:
+        while time.monotonic() < end:
+            try:
+                client.ping()
+                return
+            except redis.ConnectionError:
+                time.sleep(0.05)
+    raise TimeoutError
+
+
+@pytest.mark.parametrize("age_s", [0, 600])
+def test_a_pulse_is_felt_while_it_is_young(services: Services, tmp_path: Path, age_s: int) -> None:
+    pulse = tmp_path / "pulse"
+    pulse.touch()
+    os.utime(pulse, (time.time() - age_s,) * 2)
+    kind, test = services["deliver"]["healthcheck"]["test"]
+    assert (kind, services["deliver"]["environment"]["BOXYARD_PULSE_FILE"]) == (
+        "CMD-SHELL",
+        "/tmp/pulse",
+    )
+    done = subprocess.run(["sh", "-c", test.replace("/tmp/pulse", str(pulse))], check=False)
+    assert (done.returncode == 0) is (age_s == 0)
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_an_image_can_be_based_elsewhere_and_runs_without_root(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    first = next(line for line in lines if not line.startswith("#"))
+    assert first.startswith("ARG BASE=")
+    assert not any(line.startswith("# syntax=") for line in lines)
+    assert re.fullmatch(r"USER [1-9]\d*:[1-9]\d*", [x for x in lines if x.startswith("USER")][-1])
+    for line in lines:
+        if "pip install" in line:
+            assert "--no-deps" in line
+            assert "--require-hashes" in line or line.endswith(" .")
+
+
+def test_the_producers_image_holds_no_torch() -> None:
+    dockerfile = (ROOT / "deploy" / "producer.Dockerfile").read_text()
+    (locked,) = re.findall(r"--require-hashes -r (\S+)", dockerfile)
+    names = set(re.findall(r"^([\w-]+)==", (ROOT / locked).read_text(), re.MULTILINE))
+    assert {"fastapi", "redis", "standardwebhooks"} <= names
+    assert not names & {"torch", "torchvision", "numpy", "opencv-python-headless", "mmdet"}
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_what_an_image_copies_is_there_and_is_not_ignored(path: Path) -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert ignored[1] == "*"
+    for words in re.findall(r"^COPY (?!--from)(.+)$", path.read_text(), re.MULTILINE):
+        *sources, _ = words.split()
+        for source in sources:
+            assert (ROOT / source).exists()
+            top = source.split("/")[0]
+            assert any(line.startswith(f"!{top}") for line in ignored), source
