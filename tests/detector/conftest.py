@@ -35,66 +35,96 @@ class Trial:
     weights: Path
 
 
-def scatter(model: Any) -> None:
-    """Moves seeded random weights apart and fits the norms, so that an RTMDet-Ins finds things."""
+def scatter(model: Any, side: int) -> None:
+    """Moves seeded random weights so far apart that the model finds something."""
     noise = torch.Generator().manual_seed(11)
     for name, parameter in model.named_parameters():
-        if "rtm_cls" in name and name.endswith("bias"):
+        if "cls" in name and name.endswith("bias"):
             parameter.data.fill_(-1.0)
+        elif "rtm_kernel" in name and name.endswith("bias"):
+            parameter.data += 0.3 * torch.randn(parameter.shape, generator=noise)
         elif parameter.ndim > 1 and "reg" not in name:
             deviation = (1.0 if "rtm_kernel" in name else 0.25) / parameter[0].numel() ** 0.5
             parameter.data += deviation * torch.randn(parameter.shape, generator=noise)
+    if type(model).__name__ == "RTMDet":
+        fit_norms(model, torch.randn((2, 3, 9, 9), generator=noise), side)
+
+
+def fit_norms(model: Any, coarse: torch.Tensor, side: int) -> None:
+    """Sets the norms to what they see of smooth pictures, so that no layer fades or bursts."""
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
-    blobs = functional.interpolate(torch.randn((4, 3, 9, 9), generator=noise), 256, mode="bicubic")
     with torch.no_grad():
-        model.train()(blobs, mode="tensor")
-
-
-def make_weights(name: str, folder: Path) -> Path:
-    """Writes scattered weights of a model, and the same as an mmengine checkpoint beside it."""
-    from boxyard_worker.detector import mmdetection
-    from boxyard_worker.detector.catalogue import find_model
-    from boxyard_worker.detector.configuration import read_config
-    from boxyard_worker.detector.weights import randomise
-
-    mmdetection.init_default_scope("mmdet")
-    model = mmdetection.MODELS.build(read_config(find_model(name).config).model)
-    randomise(model, seed=3)
-    scatter(model)
-    state = {key: value.clone() for key, value in model.state_dict().items()}
-    save_file(state, folder / f"{name}.safetensors")
-    torch.save({"meta": {}, "state_dict": state}, folder / f"{name}.pth")
-    return folder / f"{name}.safetensors"
+        model.train()(functional.interpolate(coarse, side, mode="bicubic"), mode="tensor")
 
 
 @pytest.fixture(scope="session")
-def start_trial(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trial]:
-    """Loads a model by name into both; the same `Trial` each time."""
+def shrink() -> Callable[[str, int, Path], Path]:
+    """Writes a model's configuration with another size of input, so that a CPU has less to do."""
+
+    def shrink_config(name: str, side: int, folder: Path) -> Path:
+        from mmengine.config import Config
+
+        from boxyard_worker.detector.catalogue import find_model
+
+        config = Config.fromfile(str(find_model(name).config))
+        for step in config.test_dataloader.dataset.pipeline:
+            for key in {"scale", "size"} & set(step):
+                step[key] = (side, side)
+        config.dump(str(folder / f"{name}.py"))
+        return folder / f"{name}.py"
+
+    return shrink_config
+
+
+@pytest.fixture(scope="session")
+def start_trial(tmp_path_factory: pytest.TempPathFactory, shrink: Any) -> Callable[..., Trial]:
+    """Loads a model by name into both, perhaps shrunk; the same `Trial` each time."""
     trials: dict[str, Trial] = {}
 
-    def start(name: str) -> Trial:
+    def start(name: str, side: int | None = None) -> Trial:
         if name not in trials:
-            trials[name] = _start_trial(name, tmp_path_factory.mktemp("weights"))
+            folder = tmp_path_factory.mktemp("trial")
+            trials[name] = _start_trial(name, shrink(name, side, folder) if side else None, folder)
         return trials[name]
 
     return start
 
 
-def _start_trial(name: str, folder: Path) -> Trial:
+def _start_trial(name: str, path: Path | None, folder: Path) -> Trial:
     from boxyard_worker.detector.catalogue import find_model
 
-    weights = make_weights(name, folder)
-    detector = load_detector(name, weights=weights)
+    config = path or find_model(name).config
+    weights = _make_weights(config, folder)
+    detector = load_detector(name, weights=weights, config=path)
     from mmdet.apis import DetInferencer
     from mmengine.config import Config
 
-    config = Config.fromfile(str(find_model(name).config))
-    config.visualizer = {"type": "DetLocalVisualizer"}  # mmdet's inferencer insists on one
+    settings = Config.fromfile(str(config))
+    settings.visualizer = {"type": "DetLocalVisualizer"}  # mmdet's inferencer insists on one
     checkpoint = str(weights.with_suffix(".pth"))
-    inferencer = DetInferencer(config, checkpoint, "cpu", show_progress=False)
+    inferencer = DetInferencer(settings, checkpoint, "cpu", show_progress=False)
     return Trial(detector, inferencer, weights)
+
+
+def _make_weights(path: Path, folder: Path) -> Path:
+    """Writes scattered weights, and the same as an mmengine checkpoint beside them."""
+    from boxyard_worker.detector import mmdetection
+    from boxyard_worker.detector.configuration import read_config
+    from boxyard_worker.detector.weights import randomise
+
+    mmdetection.init_default_scope("mmdet")
+    config = read_config(path)
+    plan = mmdetection.Pipeline(config).plan
+    assert plan
+    model = mmdetection.MODELS.build(config.model)
+    randomise(model, seed=3)
+    scatter(model, plan.width)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    save_file(state, folder / "weights.safetensors")
+    torch.save({"meta": {}, "state_dict": state}, folder / "weights.pth")
+    return folder / "weights.safetensors"
 
 
 @pytest.fixture(scope="session")
