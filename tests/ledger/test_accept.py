@@ -38,6 +38,16 @@ def test_accepting_the_same_record_again_is_the_same_job(ledger: Ledger, make_jo
     assert ledger.jobs.ready(job.model) == 1
 
 
+def test_accepting_a_running_job_again_does_not_start_it_anew(
+    ledger: Ledger, accept: Callable, claim_one: Callable, finish: Callable
+):
+    job = accept()
+    held = claim_one()
+    ledger.jobs.accept(job)
+    assert ledger.jobs.ready(job.model) == 0
+    assert finish(held)
+
+
 def test_an_idempotency_key_stands_for_its_first_job(ledger: Ledger, make_job: Callable):
     key = Idempotency("key", "body")
     first, _ = ledger.jobs.accept(make_job(), idempotency=key)

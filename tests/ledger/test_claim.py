@@ -123,6 +123,18 @@ def test_a_job_out_of_attempts_is_dead_and_says_why(
     assert ledger.jobs.ready(MODEL) == 0
 
 
+def test_a_zombie_cannot_bury_a_job(
+    ledger: Ledger, accept: Callable, claim_one: Callable, end_leases: Callable
+):
+    job = accept()
+    last = {"attempt": ledger.settings.max_attempts}
+    zombie = claim_one().model_copy(update=last)
+    end_leases()
+    ledger.sweeps.release_expired_leases(10)
+    assert not ledger.jobs.requeue(zombie, reason="x")
+    assert ledger.jobs.get("acme", job.id).state is JobState.QUEUED
+
+
 @pytest.mark.parametrize("held_by_another", [False, True])
 def test_a_zombie_whose_lease_ended_changes_nothing(
     *,

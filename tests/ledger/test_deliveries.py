@@ -203,6 +203,17 @@ def test_a_slow_receiver_delays_nobody(ledger: Ledger, cancelled: Callable):
     assert [len(claims) for claims in served] == [1, 1, 1, 1, 1, 0]
 
 
+def test_a_long_backlog_waits_its_turn_with_a_single_deliverer(ledger: Ledger, cancelled: Callable):
+    for _ in range(4):
+        cancelled(to("https://slow.example/hook"))
+    first, second = ledger.deliveries.claim(worker="d", limit=2)
+    quick = cancelled(to("https://quick.example/hook"))
+    for claim in (first, second):
+        record(ledger, claim, DELIVERED)
+    (next_one,) = ledger.deliveries.claim(worker="d", limit=2)
+    assert next_one.delivery.job == quick.id
+
+
 def test_a_held_receiver_is_free_again_when_its_holder_dies(
     ledger: Ledger, cancelled: Callable, end_leases: Callable
 ):

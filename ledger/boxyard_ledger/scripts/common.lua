@@ -17,11 +17,12 @@ local function is_over(leases, member)
   return not deadline or tonumber(deadline) <= now_ms()
 end
 
--- Puts a receiver that nobody holds where deliverers look, at its earliest delivery.
+-- Puts a receiver that nobody holds where deliverers look: when its earliest delivery is due, and
+-- behind the receivers that are due already, so that a long backlog keeps nobody waiting.
 local function offer(receivers, pending, receiver)
   local first = redis.call('ZRANGE', pending, 0, 0, 'WITHSCORES')
   if first[2] then
-    redis.call('ZADD', receivers, first[2], receiver)
+    redis.call('ZADD', receivers, math.max(tonumber(first[2]), now_ms()), receiver)
   else
     redis.call('ZREM', receivers, receiver)
   end
