@@ -1,7 +1,7 @@
 """A callback consumer: verifies every event with the official library and acts on each once."""
 
 import os
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -11,6 +11,8 @@ seen: set[str] = set()
 
 class Consumer(BaseHTTPRequestHandler):
     """Answers 204 to what is signed by Boxyard, 401 to everything else."""
+
+    timeout = 10  # seconds: an idle caller must not hold up the others
 
     def do_POST(self) -> None:
         """One event."""
@@ -26,6 +28,6 @@ class Consumer(BaseHTTPRequestHandler):
         return self.end_headers()
 
 
-server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "9000"))), Consumer)
+server = HTTPServer(("127.0.0.1", int(os.environ.get("PORT", "9000"))), Consumer)
 print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
 server.serve_forever()

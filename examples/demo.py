@@ -17,7 +17,7 @@ from boxyard_producer import Client
 from boxyard_producer.cli.tables import tabulate_predictions
 from boxyard_producer.drawing import draw
 from boxyard_producer.stack import Credentials
-from boxyard_schemas import Callback, Delivery, ImageOutcome, ImageSuccess, Job
+from boxyard_schemas import Callback, Delivery, ImageOutcome, ImageSuccess, Job, Parameters
 from child import Child
 from truth import compare, read_truth
 
@@ -44,7 +44,7 @@ def main() -> None:
     _show(pictures, outcomes, arguments.out)
     console.print(f"\nAll that was {time.monotonic() - began:.0f} s, and everything has stopped.")
     agree = _check(pictures, outcomes) if arguments.check else True
-    _go_on(arguments.out)
+    _go_on()
     sys.exit(0 if agree else 1)
 
 
@@ -69,7 +69,12 @@ def _run(credentials: Credentials, consumer: Child, pictures: Sequence[Path]) ->
     url = consumer.wait_for("listening on", limit_s=30).split()[-1]
     delivery = Delivery(callback=Callback.model_validate({"url": f"{url}/boxyard"}))
     with Client(credentials.url, credentials.api_key) as client:
-        jobs = [client.submit(MODEL, part, delivery=delivery) for part in _parts(pictures)]
+        jobs = [
+            client.submit(
+                MODEL, part, delivery=delivery, parameters=Parameters(score_threshold=SCORE)
+            )
+            for part in _parts(pictures)
+        ]
         console.print(f"\n[bold]{len(pictures)} pictures are enqueued[/] as {len(jobs)} jobs")
         outcomes = [outcome for job in jobs for outcome in _follow(client, job)]
     for job in jobs:
@@ -116,15 +121,15 @@ def _check(pictures: Sequence[Path], outcomes: Sequence[ImageOutcome]) -> bool:
     return good
 
 
-def _go_on(out: Path) -> None:
+def _go_on() -> None:
     console.print(
-        "\n[bold]How to go on[/]\n"
-        "  boxyard up                                       a stack that stays, in .boxyard here\n"
-        f"  boxyard submit PICTURE --model {MODEL} --wait   from another terminal\n"
-        "  python examples/quickstart.py PICTURE            the same from Python\n"
-        "  python examples/callback_consumer.py             receives signed events\n"
-        "(`boxyard` and `python` are those of the virtual environment: .venv/bin)",
+        "\n[bold]How to go on[/] (`boxyard` and `python` are those of .venv/bin)\n"
+        "  boxyard up             a stack that stays; then, from another terminal here,\n"
+        f"  boxyard submit PICTURE --model {MODEL} --wait --save-dir out\n"
+        "  python examples/quickstart.py PICTURE    the same from Python\n"
+        "  python examples/callback_consumer.py     receives signed events",
         highlight=False,
+        soft_wrap=True,
     )
 
 

@@ -1,18 +1,24 @@
-"""What all tests share: a Redis of their own and a ledger on it."""
+"""What all tests share: a Redis of their own and a ledger on it.
+
+Imported inside, because the client's tests also run where nothing but the client is installed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import redis
 
-from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
+if TYPE_CHECKING:
+    from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
 
 
 @pytest.fixture(scope="session")
 def embedded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    from boxyard_ledger import EmbeddedRedis
+
     with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
@@ -20,6 +26,8 @@ def embedded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedde
 @pytest.fixture
 def redis_url(embedded_redis: EmbeddedRedis) -> str:
     """An empty server; it belongs to this test session alone."""
+    import redis
+
     with redis.Redis.from_url(embedded_redis.url) as client:
         client.flushall()
     return embedded_redis.url
@@ -27,10 +35,14 @@ def redis_url(embedded_redis: EmbeddedRedis) -> str:
 
 @pytest.fixture
 def ledger_settings(redis_url: str, tmp_path: Path) -> LedgerSettings:
+    from boxyard_ledger import LedgerSettings
+
     return LedgerSettings(redis_url=redis_url, blob_url=(tmp_path / "blobs").as_uri())
 
 
 @pytest.fixture
 def ledger(ledger_settings: LedgerSettings) -> Iterator[Ledger]:
+    from boxyard_ledger import Ledger
+
     with Ledger.open(ledger_settings) as opened:
         yield opened

@@ -34,7 +34,9 @@ def _tabulate(findings: list[Finding]) -> Table:
     table.columns[0].no_wrap = True
     for finding in findings:
         mend = "" if finding.ok else finding.mend
-        table.add_row(_mark(finding), finding.name, Text(finding.detail), Text(mend))
+        table.add_row(
+            _mark(finding), finding.name, Text(finding.detail, overflow="fold"), Text(mend)
+        )
     return table
 
 

@@ -18,7 +18,9 @@ _CHECK = (sys.executable, "-m", "boxyard_worker.cli", "check", "--json")
 def examine_worker(command: Sequence[str] = _CHECK) -> list[Finding]:
     """Ask in a process of its own: a broken torch must not take the doctor with it."""
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)  # noqa: PLW1510 - a failing check still reports
+        said = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+        )
         return _FINDINGS.validate_json(said.stdout)
     except subprocess.TimeoutExpired:
         return [_broken(f"no answer after {_PATIENCE_S} s")]
