@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+import redis
 
 from boxyard_ledger import Ledger, ResultReference
 from boxyard_schemas import JobState
@@ -67,6 +68,15 @@ def test_a_cancelled_job_is_out_of_every_index(
     assert ledger.jobs.claim(MODEL, worker="w", max_images=32) == []
     assert ledger.sweeps.sweep().leases == ledger.sweeps.sweep().expired == 0
     assert held is None or not finish(held)
+
+
+def test_cancelling_raises_the_token(
+    ledger: Ledger, accept: Callable, claim_one: Callable, raw: redis.Redis
+):
+    job = accept()
+    held = claim_one()
+    ledger.jobs.cancel("acme", job.id)
+    assert int(raw.hget(f"boxyard:acme:job:{job.id}", "token")) > held.token
 
 
 def test_a_job_that_ended_cannot_be_cancelled(
