@@ -17,7 +17,7 @@ RUN /opt/boxyard/bin/pip install --no-deps --no-build-isolation .
 FROM ${BASE}
 COPY --from=build /opt/boxyard /opt/boxyard
 COPY deploy/create_bucket.py /opt/boxyard/deploy/
-ENV PATH=/opt/boxyard/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+ENV PATH=/opt/boxyard/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp USER=boxyard
 USER 10001:10001
 EXPOSE 8000
 CMD ["python", "-m", "boxyard_producer.server", "--host", "0.0.0.0", "--port", "8000"]

@@ -20,7 +20,7 @@ COPY --from=build /opt/boxyard /opt/boxyard
 COPY deploy/detect_health.py /opt/boxyard/deploy/
 # mmdet imports matplotlib, which wants a folder that it may write.
 ENV PATH=/opt/boxyard/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    HOME=/tmp MPLCONFIGDIR=/tmp NVIDIA_DRIVER_CAPABILITIES=compute,utility
+    HOME=/tmp USER=boxyard MPLCONFIGDIR=/tmp NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 10001:10001
 ENTRYPOINT ["boxyard-worker"]
 CMD ["detect"]

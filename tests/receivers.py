@@ -56,18 +56,25 @@ def reset(handler: BaseHTTPRequestHandler) -> None:
 class Receiver:
     """Gives its first request the first answer, and so on; the last answer repeats."""
 
-    def __init__(self, *answers: Answer, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *answers: Answer,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._answers = answers or (say(200),)
         self._lock = Lock()
         self.requests: list[Received] = []
         self.connections = 0
-        self._server = _Quiet(("127.0.0.1", port), self._handler())
+        kind = _QuietV6 if ":" in host else _Quiet
+        self._server = kind((host, port), self._handler())
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
         self.port: int = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def __enter__(self) -> "Receiver":
         return self
@@ -125,6 +132,10 @@ class _Quiet(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Senders that hang up are what the tests are about."""
+
+
+class _QuietV6(_Quiet):
+    address_family = socket.AF_INET6
 
 
 class Canary:

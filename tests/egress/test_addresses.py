@@ -87,6 +87,13 @@ def test_an_allowed_network_is_reached() -> None:
         assert fetch(egress, receiver.url) == b"picture"
 
 
+def test_the_host_is_said_as_the_url_says_it() -> None:
+    loopback = EgressSettings(allowed_networks=("::1/128",), allowed_ports=frozenset())
+    with Receiver(say(200, b"six"), host="::1") as receiver, Egress(loopback) as egress:
+        assert fetch(egress, receiver.url) == b"six"
+    assert receiver.requests[0].headers["host"] == f"[::1]:{receiver.port}"
+
+
 def test_a_redirect_to_a_link_local_address_opens_no_connection(canary: Canary) -> None:
     # The canary stands on another loopback network, which the setting does not allow.
     settings = EgressSettings(allowed_networks=("127.0.0.1/32",), allowed_ports=frozenset())

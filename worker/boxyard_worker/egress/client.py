@@ -132,7 +132,7 @@ class Egress:
         target = httpcore.URL(
             scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
         )
-        sent = [*_OWN_HEADERS.items(), *headers.items()]
+        sent = [("Host", url.netloc.decode()), *_OWN_HEADERS.items(), *headers.items()]
         with self._pool.stream(method, target, headers=sent, content=content) as answer:
             yield answer
 
