@@ -72,6 +72,8 @@ def shrink() -> Callable[[str, int, Path], Path]:
         for step in config.test_dataloader.dataset.pipeline:
             for key in {"scale", "size"} & set(step):
                 step[key] = (side, side)
+        if "rcnn" in config.model.get("test_cfg", {}):
+            config.model.test_cfg.rcnn.score_thr = 0.0  # untrained, it is sure of nothing
         config.dump(str(folder / f"{name}.py"))
         return folder / f"{name}.py"
 

@@ -11,9 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
+from boxyard_worker.detector import heads
 from boxyard_worker.detector.contract import CroppedMask, ModelImage, RawDetections
-
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 DEMO, TINY = "rtmdet-ins_demo", "rtmdet-ins_tiny_8xb32-300e_coco"
 ODD_SIZES = [
@@ -110,3 +109,33 @@ def test_the_requests_limits_cut_the_same_list_short(
     assert best.masks == everything.masks[:kept]
     assert three.boxes.tolist() == everything.boxes[:3].tolist()
     assert three.masks is None
+
+
+@pytest.mark.parametrize("piece_bytes", [heads.PIECE_BYTES, 1_000_000])
+def test_another_mask_head_gives_the_same_in_one_piece_and_in_many(
+    piece_bytes: int, start_trial: Any, paint: Any, wrap: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heads, "PIECE_BYTES", piece_bytes)
+    trial = start_trial("mask-rcnn_r50_fpn_1x_coco", 192)
+    pictures = [paint(320, 240), paint(321, 239)]
+    images = [wrap(trial.detector, pixels) for pixels in pictures]
+    assert trial.detector.group(images[0]) == trial.detector.group(images[1])
+    together = trial.detector.detect(images)
+    for pixels, image, ours in zip(pictures, images, together, strict=True):
+        (theirs,) = trial.inferencer(pixels)["predictions"]
+        differing = count_differing_pixels(ours, theirs, image)
+        assert differing <= len(ours.scores) * image.width * image.height * 1e-4
+        assert ours.masks
+        assert any(mask.width for mask in ours.masks)
+
+
+def test_masks_nobody_asks_for_are_never_made(
+    start_trial: Any, paint: Any, wrap: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = start_trial("mask-rcnn_r50_fpn_1x_coco", 192).detector
+    made: list[int] = []
+    monkeypatch.setattr(heads, "crop_masks", lambda masks: made.append(len(masks)) or [None] * 99)
+    (found,) = detector.detect([wrap(detector, paint(320, 240), masks=False)])
+    assert len(found.scores) > 3
+    assert found.masks is None
+    assert made == []
