@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from boxyard_schemas.errors import SetupError
 
@@ -101,12 +102,22 @@ def main() -> None:
         app()
     except SetupError as error:
         sys.exit(f"boxyard-worker: {error.detail}")
+    except ValidationError as error:
+        sys.exit("\n".join(f"boxyard-worker: {fault}" for fault in _faults(error)))
     except ModuleNotFoundError as error:
         sys.exit(
             f"boxyard-worker: the Python package {error.name!r} is not installed. "
             "Install what workers need: pip install 'boxyard[detect]' to detect, "
             "'boxyard[worker]' to deliver and sweep."
         )
+
+
+def _faults(error: ValidationError) -> list[str]:
+    """Settings that do not fit, one sentence each."""
+    return [
+        f"BOXYARD_{str(fault['loc'][0]).upper() if fault['loc'] else 'settings'}: {fault['msg']}"
+        for fault in error.errors()
+    ]
 
 
 def _start(log_level: str) -> None:

@@ -37,4 +37,5 @@ class DetectSettings(EgressSettings, LedgerSettings):
     store_patience_s: float = Field(120, ge=0, description="While the blob store is away.")
 
     heartbeat_s: float = Field(5, gt=0)
+    pulse_file: Path | None = Field(None, description="Touched by each heartbeat that got through.")
     stall_s: float = Field(120, gt=0, description="Idle beside ready jobs for so long: restart.")

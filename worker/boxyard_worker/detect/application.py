@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from celery import Celery
@@ -18,6 +19,7 @@ from boxyard_ledger import make_app
 from boxyard_schemas import DETECT_TASK, Bell, detect_queue
 from boxyard_schemas.errors import Unavailable
 from boxyard_worker.detect.chunk import Summary
+from boxyard_worker.detect.transport import tolerant_transport
 from boxyard_worker.settings import DetectSettings
 
 log = structlog.get_logger(__name__)
@@ -67,6 +69,7 @@ class Consumer:
 
 
 def _controller(app: Celery, name: str, settings: DetectSettings) -> Any:
+    app.conf.broker_transport = tolerant_transport(urlsplit(settings.redis_url).scheme)
     app.conf.worker_redirect_stdouts = False
     app.conf.worker_hijack_root_logger = False
     app.finalize()

@@ -20,15 +20,21 @@ class Ticker:
         self._interval_s = interval_s
         self._tick = tick
         self._stop = threading.Event()
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Ticks at once, then at every interval."""
         self._thread.start()
 
+    def wake(self) -> None:
+        """Makes the next tick come now."""
+        self._wake.set()
+
     def stop(self) -> None:
         """Waits for a tick that is under way."""
         self._stop.set()
+        self._wake.set()
         self._thread.join()
 
     def _run(self) -> None:
@@ -39,4 +45,5 @@ class Ticker:
                 log.warning("ticker.unavailable", ticker=self._name, detail=error.detail)
             except Exception:  # a tick must not end the thread that the worker's life hangs on
                 log.exception("ticker.failed", ticker=self._name)
-            self._stop.wait(self._interval_s)
+            self._wake.wait(self._interval_s)
+            self._wake.clear()

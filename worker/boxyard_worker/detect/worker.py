@@ -32,6 +32,7 @@ from boxyard_worker.detect.watchdog import Watchdog
 from boxyard_worker.detector.contract import ModelDescription
 from boxyard_worker.detector.messages import Load
 from boxyard_worker.egress import Egress
+from boxyard_worker.pulse import Pulse
 from boxyard_worker.settings import DetectSettings
 
 log = structlog.get_logger(__name__)
@@ -52,6 +53,7 @@ class Worker:
         self._leases = Leases(self._ledger)
         self._model = _make_model(settings, self._break)
         self._departure = Departure(self._model, self._progress)
+        self._pulse = Pulse(settings.pulse_file)
         host = socket.gethostname()
         self._record = WorkerRecord(
             id=f"{host}-{os.getpid()}-{secrets.token_hex(3)}",
@@ -77,6 +79,7 @@ class Worker:
         self._record = self._record.model_copy(
             update={"warm": True, "classes": description.classes}
         )
+        self._heartbeat.wake()
         for keeper in self._keepers:
             keeper.start()
         code = self._serve(description)
@@ -118,6 +121,7 @@ class Worker:
 
     def _beat(self) -> None:
         self._ledger.workers.beat(self._record, 3 * self._settings.heartbeat_s)
+        self._pulse.beat()
 
     def _break(self, error: SetupError) -> None:
         log.critical("model.broken", detail=error.detail)

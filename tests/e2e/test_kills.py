@@ -1,0 +1,144 @@
+"""Whatever dies, and at whatever stage, every job ends once and with one result."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+from PIL import Image
+
+from boxyard_ledger import keys
+from boxyard_schemas import ImageSuccess, JobState, StoredImage, UrlImage
+from boxyard_worker.detector.standin import Trouble
+from pictures import encoded, png, scene, trouble
+from receivers import Receiver, drip, say
+from yard import Yard, await_true
+
+STAGES = [
+    ("picture.stage", "fetch"),
+    ("picture.stage", "decode"),
+    ("picture.stage", "infer"),
+    ("picture.stage", "encode"),
+    ("job.store", None),
+    ("job.finish", None),
+]
+
+
+def slow_picture(yard: Yard, stage: str | None, server: Receiver) -> StoredImage:
+    """A picture that spends long enough in a stage to be met there."""
+    if stage == "fetch":
+        return UrlImage(url=server.url)
+    if stage == "decode":
+        noise = Image.effect_noise((3000, 2000), 90)
+        return yard.upload(encoded(noise.convert("RGB"), "PNG"))
+    return yard.upload(png(trouble(Trouble.SLOW)))
+
+
+@pytest.mark.parametrize(("event", "stage"), STAGES)
+def test_a_worker_killed_in_any_stage_loses_no_job(
+    yard: Yard, event: str, stage: str | None
+) -> None:
+    with Receiver(drip, say(200, png(scene()))) as server:
+        first = yard.worker()
+        job = yard.accept([slow_picture(yard, stage, server), png(scene())])
+        first.await_event(event, job=job, **({"stage": stage} if stage else {}))
+        first.kill()
+        yard.worker()
+        result = yard.result(job)
+    assert all(isinstance(image, ImageSuccess) for image in result.images)
+    assert yard.status(job).attempts <= 2
+    check_recorded_once(yard, job)
+
+
+def check_recorded_once(yard: Yard, job: str) -> None:
+    """The recorded result is whole, and no claim's hold on the job is left."""
+    status = yard.status(job)
+    assert status.state == JobState.SUCCEEDED
+    assert status.result is not None
+    assert status.result.key in set(yard.ledger.blobs.keys(keys.result_prefix("default", job)))
+    assert yard.ledger.jobs.ready(status.job.model) == 0
+
+
+@pytest.mark.parametrize("stage", ["fetch", "infer", "encode"])
+def test_a_killed_model_child_costs_no_attempt_and_no_picture(yard: Yard, stage: str) -> None:
+    with Receiver(say(200, png(scene()))) as server:
+        worker = yard.worker()
+        child = worker.child
+        job = yard.accept([slow_picture(yard, stage, server), png(scene())])
+        worker.await_event("picture.stage", job=job, stage=stage)
+        os.kill(child, signal.SIGKILL)
+        result = yard.result(job)
+        worker.await_event("model.died")
+    assert all(isinstance(image, ImageSuccess) for image in result.images)
+    assert yard.status(job).attempts == 1
+
+
+def test_a_worker_that_wakes_up_after_its_lease_changes_nothing(yard: Yard) -> None:
+    sleeper = yard.worker()
+    job = yard.accept([png(trouble(Trouble.SLOW))])
+    sleeper.await_event("picture.stage", job=job, stage="infer")
+    sleeper.process.send_signal(signal.SIGSTOP)
+    yard.worker()
+    recorded = yard.await_end(job).result
+    sleeper.process.send_signal(signal.SIGCONT)
+    sleeper.await_event("job.ended", job=job, how="dropped")
+    assert yard.status(job).result == recorded
+    assert yard.status(job).attempts == 2
+
+
+def test_jobs_survive_a_killed_redis_and_the_worker_takes_up_work_again(yard: Yard) -> None:
+    worker = yard.worker()
+    before = [yard.accept([png(trouble(Trouble.SLOW))]) for _ in range(3)]
+    worker.await_event("picture.stage", job=before[0], stage="infer")
+    yard.redis.kill()
+    time.sleep(1)
+    yard.redis.start()
+    after = yard.accept([png(scene())])
+    for job in (*before, after):
+        assert yard.await_end(job).state == JobState.SUCCEEDED
+    assert worker.process.poll() is None
+    assert worker.stop() == 0
+
+
+def test_a_worker_can_be_stopped_while_redis_is_away(yard: Yard) -> None:
+    worker = yard.worker()
+    yard.redis.kill()
+    time.sleep(1)
+    assert worker.stop() == 0
+    yard.redis.start()
+
+
+def test_sigterm_finishes_what_was_begun_and_hands_back_the_rest(yard: Yard) -> None:
+    worker = yard.worker("--max-batch", "1", hands=2)
+    jobs = [yard.accept([png(trouble(Trouble.SLOW))]) for _ in range(8)]
+    worker.await_event("picture.stage", stage="infer")
+    assert worker.stop() == 0
+    states = [yard.status(job).state for job in jobs]
+    assert set(states) == {JobState.SUCCEEDED, JobState.QUEUED}
+    yard.worker()
+    for job in jobs:
+        assert yard.await_end(job).state == JobState.SUCCEEDED
+        assert yard.status(job).attempts == 1
+
+
+def test_a_second_signal_hands_back_what_was_begun(yard: Yard) -> None:
+    worker = yard.worker("--max-batch", "1")
+    jobs = [yard.accept([png(trouble(Trouble.SLOW))]) for _ in range(12)]
+    worker.await_event("picture.stage", stage="infer")
+    started = time.monotonic()
+    worker.process.send_signal(signal.SIGTERM)
+    worker.await_event("worker.stopping")
+    worker.process.send_signal(signal.SIGQUIT)
+    assert worker.process.wait(60) == 0
+    assert time.monotonic() - started < 20  # not the 24 s that all would have taken
+    yard.worker("--max-batch", "4")
+    for job in jobs:
+        assert yard.await_end(job).state == JobState.SUCCEEDED
+
+
+def test_a_worker_whose_model_does_not_load_says_why_and_ends(yard: Yard) -> None:
+    worker = yard.worker("--detector", "mmdetection", "--model", "no-such-model", ready=False)
+    assert worker.process.wait(120) == 1
+    await_true(lambda: "no-such-model" in worker.tail(), "the reason", worker.tail)
