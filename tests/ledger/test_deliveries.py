@@ -182,6 +182,24 @@ def test_a_receiver_stays_held_until_its_last_outcome(ledger: Ledger, cancelled:
     assert len(ledger.deliveries.claim(worker="e")) == 1
 
 
+def test_a_deliverer_that_looked_before_another_took_the_receiver_gets_nothing(
+    ledger: Ledger, cancelled: Callable, raw: redis.Redis
+):
+    for _ in range(3):
+        cancelled(to("https://slow.example/hook"))
+    (receiver,) = raw.zrange("boxyard:receivers", 0, -1)
+    assert len(ledger.deliveries.claim(worker="d", limit=2)) == 2
+    raw.zadd("boxyard:receivers", {receiver: 1})
+    assert ledger.deliveries.claim(worker="e", limit=2) == []
+
+
+def test_nothing_is_due_while_its_receiver_is_held(ledger: Ledger, cancelled: Callable):
+    for _ in range(2):
+        cancelled(to("https://slow.example/hook"))
+    ledger.deliveries.claim(worker="d", limit=1)
+    assert ledger.deliveries.next_due() is None
+
+
 def test_what_comes_for_a_held_receiver_waits_and_is_not_lost(ledger: Ledger, cancelled: Callable):
     cancelled(to("https://slow.example/hook"))
     (claim,) = ledger.deliveries.claim(worker="d")
