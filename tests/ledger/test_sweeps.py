@@ -145,6 +145,17 @@ def test_what_a_deliverer_holds_may_be_forgotten_under_it(
     assert raw.keys("*delivery*") + raw.keys("*receiver*") == []
 
 
+def test_a_receiver_whose_deliveries_were_forgotten_is_due_no_more(
+    ledger: Ledger, accept: Callable, age: Callable
+):
+    job = accept(delivery=Delivery(callback=Callback(url="https://receiver.example/hook")))
+    ledger.jobs.cancel("acme", job.id)
+    age(ledger)
+    ledger.sweeps.apply_retention(10)
+    assert ledger.deliveries.claim(worker="d") == []
+    assert ledger.deliveries.next_due() is None
+
+
 def test_a_blob_that_is_gone_already_does_not_stop_retention(
     ledger: Ledger, accept: Callable, age: Callable
 ):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -11,14 +12,26 @@ from boxyard_ledger.connection import Connection
 from boxyard_ledger.tenants import Tenants
 from boxyard_ledger.transitions import Transitions
 from boxyard_schemas import JobState
+from boxyard_schemas.words import utc_now
+
+
+@pytest.fixture
+def transitions(ledger: Ledger) -> Iterator[Transitions]:
+    connection = Connection(ledger.settings)
+    yield Transitions(connection, Tenants(connection))
+    connection.close()
 
 
 @pytest.mark.parametrize("step", ["requeue", "bury"])
 def test_a_claim_that_was_renewed_meanwhile_is_not_taken_back(
-    ledger: Ledger, accept: Callable, claim_one: Callable, end_leases: Callable, step: str
+    *,
+    ledger: Ledger,
+    transitions: Transitions,
+    accept: Callable,
+    claim_one: Callable,
+    end_leases: Callable,
+    step: str,
 ):
-    connection = Connection(ledger.settings)
-    transitions = Transitions(connection, Tenants(connection))
     job = accept()
     held = claim_one()
     end_leases()
@@ -27,4 +40,12 @@ def test_a_claim_that_was_renewed_meanwhile_is_not_taken_back(
     assert ledger.jobs.get("acme", job.id).state is JobState.RUNNING
     end_leases()
     assert getattr(transitions, step)(held, reason="lost", only_lost=True)
-    connection.close()
+
+
+@pytest.mark.parametrize("in_s", [None, 60])
+def test_a_job_whose_time_has_not_come_does_not_expire(
+    ledger: Ledger, transitions: Transitions, accept: Callable, in_s: int | None
+):
+    job = accept(expires_at=in_s and utc_now() + timedelta(seconds=in_s))
+    assert not transitions.expire(job)
+    assert ledger.jobs.get("acme", job.id).state is JobState.QUEUED
