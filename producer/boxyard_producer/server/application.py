@@ -11,6 +11,7 @@ from boxyard_ledger import Ledger
 
 from . import endpoints, health, jobs, models, score, uploads
 from .acceptance import Acceptance
+from .checks import Checks
 from .endings import Endings
 from .limits import BodyLimit
 from .openapi import install_openapi
@@ -31,7 +32,9 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings, app.state.ledger = settings, ledger
-    app.state.acceptance, app.state.endings = Acceptance(settings, ledger), Endings(ledger)
+    checks = Checks(settings, ledger)
+    app.state.checks, app.state.acceptance = checks, Acceptance(ledger, checks)
+    app.state.endings = Endings(ledger)
     for room in (jobs, uploads, models, endpoints, score, health):
         app.include_router(room.router)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)

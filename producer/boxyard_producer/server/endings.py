@@ -10,10 +10,13 @@ from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import Self
 
+import structlog
 from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import JobStatus, Ledger
 from boxyard_schemas.errors import Unavailable
+
+_log = structlog.get_logger(__name__)
 
 _LOOK_AGAIN_S = 2.0
 """News is lost while Redis is away, so whoever waits also looks now and then."""
@@ -79,8 +82,13 @@ class Endings:
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._closing.is_set():
-            with suppress(Unavailable):
+            try:
                 self._listen_once(loop)
+            except Unavailable as error:
+                _log.warning("endings.deaf", detail=error.detail)
+            except Exception:
+                # Without this thread every wait would go on by looking alone, for ever.
+                _log.exception("endings.failed")
             self._closing.wait(_LISTEN_S)
 
     def _listen_once(self, loop: asyncio.AbstractEventLoop) -> None:

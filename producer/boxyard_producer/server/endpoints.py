@@ -6,7 +6,7 @@ from boxyard_schemas import EndpointCreated, EndpointList, EndpointRequest
 from boxyard_schemas.errors import InvalidRequest, NotFound
 
 from .access import Caller, guarded_router
-from .parts import TheAcceptance, TheLedger
+from .parts import TheChecks, TheLedger
 from .problems import responses
 
 router = guarded_router(prefix="/v1/endpoints", tag="endpoints")
@@ -14,10 +14,10 @@ router = guarded_router(prefix="/v1/endpoints", tag="endpoints")
 
 @router.post("", status_code=201, responses=responses(InvalidRequest))
 def add_endpoint(
-    request: EndpointRequest, tenant: Caller, ledger: TheLedger, acceptance: TheAcceptance
+    request: EndpointRequest, tenant: Caller, ledger: TheLedger, checks: TheChecks
 ) -> EndpointCreated:
     """Set a callback endpoint up. Its secret is shown this once."""
-    acceptance.check_callback("url", str(request.url))
+    checks.check_url("url", str(request.url))
     return ledger.tenants.add_endpoint(tenant, request)
 
 

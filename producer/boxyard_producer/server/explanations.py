@@ -40,7 +40,7 @@ def _where(place: Sequence[str | int]) -> str:
 
 def _what(found: ErrorDetails) -> str:
     kind, context = found["type"], found.get("ctx", {})
-    if kind in ("model_attributes_type", "dict_type") and found["loc"] == ("body",):
+    if found["loc"] == ("body",) and kind in ("missing", "model_attributes_type", "dict_type"):
         return "send a JSON object, with Content-Type: application/json"
     if kind in _PLAIN:
         return _PLAIN[kind].format_map(context)

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from boxyard_ledger import Ledger
 
 from .acceptance import Acceptance
+from .checks import Checks
 from .endings import Endings
 from .settings import ServerSettings
 
@@ -29,6 +30,11 @@ async def _acceptance(request: Request) -> Acceptance:
     return acceptance
 
 
+async def _checks(request: Request) -> Checks:
+    checks: Checks = request.app.state.checks
+    return checks
+
+
 async def _endings(request: Request) -> Endings:
     endings: Endings = request.app.state.endings
     return endings
@@ -37,4 +43,5 @@ async def _endings(request: Request) -> Endings:
 TheSettings = Annotated[ServerSettings, Depends(_settings)]
 TheLedger = Annotated[Ledger, Depends(_ledger)]
 TheAcceptance = Annotated[Acceptance, Depends(_acceptance)]
+TheChecks = Annotated[Checks, Depends(_checks)]
 TheEndings = Annotated[Endings, Depends(_endings)]

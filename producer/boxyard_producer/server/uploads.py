@@ -37,8 +37,7 @@ async def upload_picture(
 ) -> Upload:
     """Send one picture; jobs name it by the id. Its content is looked at by the worker alone."""
     data = await _read(request, settings.max_upload_bytes)
-    upload_id, sha256 = await run_in_threadpool(acceptance.store, tenant, data)
-    return Upload(id=upload_id, bytes=len(data), sha256=sha256)
+    return await run_in_threadpool(acceptance.store, tenant, data)
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:

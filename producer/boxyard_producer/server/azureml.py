@@ -1,0 +1,90 @@
+"""AzureML's frames turned into jobs, and results into its answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from boxyard_schemas import (
+    Base64Image,
+    ImageFailure,
+    ImageSuccess,
+    InputData,
+    JobResult,
+    Parameters,
+    ScoredBox,
+    ScoredImage,
+    ScoreResponse,
+    UrlImage,
+)
+from boxyard_schemas.errors import InvalidRequest
+
+from .explanations import explain
+from .problems import refuse
+
+_ROWS = "input_data.data"
+
+
+def read_images(frame: InputData, most: int) -> tuple[UrlImage | Base64Image, ...]:
+    """The frame's pictures, in order.
+
+    Raises:
+        InvalidRequest: more than `most` rows, or a row that is neither a URL nor base64.
+    """
+    rows = frame.rows()
+    if len(rows) > most:
+        raise refuse(_ROWS, f"{len(rows)} rows; a request holds at most {most}: split it")
+    return tuple(_read_row(index, row) for index, row in enumerate(rows))
+
+
+def _read_row(index: int, row: str) -> UrlImage | Base64Image:
+    is_url = row.lower().startswith(("http://", "https://"))
+    try:
+        if is_url:
+            return UrlImage.model_validate({"url": row})
+        return Base64Image.model_validate({"base64": row})
+    except ValidationError:
+        raise refuse(f"{_ROWS}.{index}", "this is neither a URL nor a picture in base64") from None
+
+
+def read_parameters(params: dict[str, Any]) -> Parameters:
+    """The cards know no thresholds: every instance, unless the caller uses our names.
+
+    Raises:
+        InvalidRequest: a parameter of ours has a value that it cannot have.
+    """
+    ours = {name: value for name, value in params.items() if name in Parameters.model_fields}
+    try:
+        return Parameters.model_validate({"score_threshold": 0, "max_detections": 1000, **ours})
+    except ValidationError as error:
+        found = explain(error.errors())[0]
+        raise refuse(f"params.{found['where']}", found["what"]) from None
+
+
+def write_answer(result: JobResult) -> ScoreResponse:
+    """The result as the cards give it: all pictures or, as with theirs, none.
+
+    Raises:
+        InvalidRequest: pictures could not be read; each row is named.
+    """
+    failures = [
+        {"where": f"{_ROWS}.{index}", "what": f"{outcome.code}: {outcome.detail}"}
+        for index, outcome in enumerate(result.images)
+        if isinstance(outcome, ImageFailure)
+    ]
+    if failures:
+        detail = "; ".join(f"{each['where']}: {each['what']}" for each in failures)
+        raise InvalidRequest(detail, errors=failures, job=result.job)
+    return ScoreResponse(
+        tuple(_scored(outcome) for outcome in result.images if isinstance(outcome, ImageSuccess))
+    )
+
+
+def _scored(outcome: ImageSuccess) -> ScoredImage:
+    boxes = (
+        ScoredBox(box=found.box, label=found.label, score=found.score, polygon=found.polygon)
+        for found in outcome.boxes
+        if found.polygon != ()  # an instance that has no segment left is none
+    )
+    return ScoredImage(boxes=tuple(boxes))
