@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from boxyard_schemas import Callback, Delivery, JobResult, new_id
+from boxyard_schemas import Callback, Delivery, JobResult, JobState, new_id
 
 from .conftest import Boxyard, RunningStack, descendants, lives, outside, until
 
@@ -34,6 +34,16 @@ def test_pictures_are_submitted_and_what_was_found_is_printed_and_saved(
     assert found.label in done.stdout
     with Image.open(tmp_path / "out" / "square.jpg") as drawn:
         assert drawn.size == (200, 160)
+
+
+def test_many_pictures_become_several_jobs_and_none_overwrites_another(
+    stack: RunningStack, boxyard: Boxyard, picture: Path, tmp_path: Path
+):
+    words = ("submit", *[picture.name] * 33, *MODEL, "--json", "--save-dir", "out")
+    done = boxyard(*words, environment=stack.environment)
+    results = [JobResult.model_validate_json(line) for line in done.stdout.splitlines()]
+    assert [len(result.images) for result in results] == [32, 1]
+    assert len(list((tmp_path / "out").glob("*.jpg"))) == 33
 
 
 def test_json_alone_leaves_by_stdout(stack: RunningStack, boxyard: Boxyard, picture: Path):
@@ -147,6 +157,18 @@ def test_the_example_consumer_verifies_events_and_refuses_forgeries(
             consumer.kill()
 
 
+def test_the_quickstart_says_what_is_in_a_picture(stack: RunningStack, picture: Path):
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "quickstart.py"), str(picture)],
+        env=outside() | stack.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.split() == ["square.png", "red", "1.00"]
+
+
 def test_a_worker_that_was_killed_is_back_and_works(
     stack: RunningStack, boxyard: Boxyard, picture: Path
 ):
@@ -158,13 +180,29 @@ def test_a_worker_that_was_killed_is_back_and_works(
     assert done.returncode == 0, done.stderr
 
 
+def test_redis_that_was_killed_is_back_with_every_job(
+    stack: RunningStack, boxyard: Boxyard, picture: Path
+):
+    with stack.client() as client:
+        job = client.submit(MODEL[1], picture)
+    (redis,) = [
+        pid for pid in descendants(stack.process.pid) if "-server 127.0.0.1:" in _command(pid)[0]
+    ]
+    os.kill(redis, 9)
+    until(lambda: stack.says("redis ended; starting it again"))
+    with stack.client() as client:
+        until(lambda: client.wait(job.id, timeout_s=90).state is JobState.SUCCEEDED)
+        again = client.submit(MODEL[1], picture)
+        assert client.wait(again.id, timeout_s=90).state is JobState.SUCCEEDED
+
+
 def test_a_second_stack_cannot_take_the_same_data(stack: RunningStack, boxyard: Boxyard):
     done = boxyard("up", "--port", "0", "--data", str(stack.data))
     assert done.returncode == 1
     assert "--data" in done.stderr
 
 
-def test_sigterm_stops_every_process_and_a_restart_keeps_jobs_and_keys(tmp_path: Path):
+def test_sigterm_or_a_kill_leaves_no_process_and_a_restart_keeps_jobs_and_keys(tmp_path: Path):
     first = RunningStack(tmp_path / "data", outside())
     try:
         until(lambda: first.says("webhook secret:"), limit_s=150)
@@ -182,6 +220,9 @@ def test_sigterm_stops_every_process_and_a_restart_keeps_jobs_and_keys(tmp_path:
         assert second.credentials.api_key == known.api_key
         with second.client() as client:
             assert client.job(job.id).id == job.id
+        family = descendants(second.process.pid)
+        second.process.kill()
+        until(lambda: not [pid for pid in family if lives(pid)])
     finally:
         second.stop()
 

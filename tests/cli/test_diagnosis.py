@@ -10,7 +10,6 @@ import pytest
 import redis
 
 from boxyard_producer.diagnosis import Finding
-from boxyard_producer.diagnosis.extras import examine_extras
 from boxyard_producer.diagnosis.services import examine_server, examine_stores
 from boxyard_producer.diagnosis.worker import examine_worker
 
@@ -74,10 +73,6 @@ def test_the_server_is_asked_with_the_key(stack: RunningStack, monkeypatch: pyte
     assert examine_server().ok
     monkeypatch.setenv("BOXYARD_API_KEY", "wrong")
     assert examine_server().wrong
-
-
-def test_extras_that_are_not_installed_are_no_mistake():
-    assert not any(finding.wrong for finding in examine_extras())
 
 
 def test_a_worker_that_cannot_say_how_it_is_is_wrong_and_its_last_words_are_shown():

@@ -37,6 +37,8 @@ def share_environment(
     environment = {
         "BOXYARD_BLOB_URL": (settings.data.resolve() / "blobs").as_uri(),
         "BOXYARD_PUBLIC_URL": settings.url,
+        # Somebody waits in front of the terminal until the worker says that it is warm.
+        "BOXYARD_HEARTBEAT_S": "1",
         **os.environ,
         "BOXYARD_REDIS_URL": redis_url,
         "BOXYARD_API_KEY": credentials.api_key,

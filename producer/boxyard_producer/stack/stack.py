@@ -73,8 +73,8 @@ class Stack:
 
     def _prepare(self) -> None:
         data = self.settings.data
-        (data / "logs").mkdir(parents=True, exist_ok=True)
-        data.chmod(0o700)
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (data / "logs").mkdir(exist_ok=True)
         self._lock = _hold(data)
         port = claim_port(self.settings.host, self.settings.port)
         self.settings = replace(self.settings, port=port)
