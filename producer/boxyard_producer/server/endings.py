@@ -18,9 +18,6 @@ from boxyard_schemas.errors import Unavailable
 
 _log = structlog.get_logger(__name__)
 
-_LOOK_AGAIN_S = 2.0
-"""News is lost while Redis is away, so whoever waits also looks now and then."""
-
 _LISTEN_S = 0.5
 
 
@@ -28,10 +25,14 @@ class Endings:
     """One subscription to the ends of all jobs, shared by everybody who waits.
 
     Use it as an asynchronous context: it listens on a thread of its own meanwhile.
+
+    Args:
+        ledger: whose jobs they are.
+        look_again_s: news is lost while Redis is away, so whoever waits also looks so often.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, *, look_again_s: float = 2.0) -> None:
+        self._ledger, self._look_again_s = ledger, look_again_s
         self._waiting: defaultdict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
         self._closing = Event()
 
@@ -50,7 +51,7 @@ class Endings:
                 if status.state.terminal or left_s <= 0 or self._closing.is_set():
                     return status
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), min(left_s, _LOOK_AGAIN_S))
+                    await asyncio.wait_for(news.wait(), min(left_s, self._look_again_s))
 
     def release(self) -> None:
         """Lets everybody go who waits: the server is about to stop."""

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from pathlib import Path
+from threading import Timer
+
+import redis
+
+from boxyard_ledger import EmbeddedRedis, JobRecord, Ledger, LedgerSettings
+from boxyard_producer.server.endings import Endings
+from boxyard_schemas import DEMO_MODEL, JobState, UrlImage, new_id
+from boxyard_schemas.words import utc_now
+
+from .conftest import SEEN, Worker
+
+NEVER_S = 600.0
+
+
+def accept(ledger: Ledger) -> JobRecord:
+    job = JobRecord(
+        id=new_id("job"),
+        tenant="a",
+        model=DEMO_MODEL,
+        images=(UrlImage.model_validate({"url": "https://example.com/1.jpg"}),),
+        created_at=utc_now() - timedelta(seconds=1),
+    )
+    ledger.jobs.accept(job)
+    return job
+
+
+async def test_news_of_the_end_is_enough_without_looking_again(
+    ledger: Ledger, worker: Worker
+) -> None:
+    job = accept(ledger)
+    claim = worker.claim()
+    async with Endings(ledger, look_again_s=NEVER_S) as endings:
+        Timer(1, worker.finish, (claim, SEEN)).start()
+        status = await asyncio.wait_for(endings.wait("a", job.id, NEVER_S), 60)
+    assert status.state is JobState.SUCCEEDED
+
+
+async def test_looking_again_is_enough_without_news(ledger: Ledger, worker: Worker) -> None:
+    job = accept(ledger)
+    claim = worker.claim()
+    endings = Endings(ledger, look_again_s=0.05)  # nobody listens: it was never entered
+    Timer(0.3, worker.finish, (claim, SEEN)).start()
+    status = await asyncio.wait_for(endings.wait("a", job.id, NEVER_S), 60)
+    assert status.state is JobState.SUCCEEDED
+
+
+async def test_news_comes_again_once_redis_is_back(tmp_path: Path) -> None:
+    with (
+        EmbeddedRedis(tmp_path / "redis") as server,
+        Ledger.open(LedgerSettings(redis_url=server.url, blob_url=tmp_path.as_uri())) as ledger,
+    ):
+        worker = Worker(ledger, DEMO_MODEL)
+        job = accept(ledger)
+        claim = worker.claim()
+        async with Endings(ledger, look_again_s=NEVER_S) as endings:
+            await asyncio.sleep(0.1)
+            server.kill()
+            server.start()
+            await _listened_to(server)
+            Timer(0.5, worker.finish, (claim, SEEN)).start()
+            status = await asyncio.wait_for(endings.wait("a", job.id, NEVER_S), 60)
+    assert status.state is JobState.SUCCEEDED
+
+
+async def _listened_to(server: EmbeddedRedis) -> None:
+    deadline = time.monotonic() + 60
+    with redis.Redis.from_url(server.url) as client:
+        while not client.pubsub_channels():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
