@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from boxyard_worker.detector import Detector, load_detector
@@ -82,36 +82,42 @@ def shrink() -> Callable[[str, int, Path], Path]:
 
 @pytest.fixture(scope="session")
 def start_trial(tmp_path_factory: pytest.TempPathFactory, shrink: Any) -> Callable[..., Trial]:
-    """Loads a model by name into both, perhaps shrunk; the same `Trial` each time."""
-    trials: dict[str, Trial] = {}
+    """Loads a model into both, perhaps shrunk, its weights scattered or trained; each once."""
+    trials: dict[tuple[str, bool], Trial] = {}
 
-    def start(name: str, side: int | None = None) -> Trial:
-        if name not in trials:
+    def start(name: str, side: int | None = None, trained: bool = False) -> Trial:
+        if (name, trained) not in trials:
             folder = tmp_path_factory.mktemp("trial")
-            trials[name] = _start_trial(name, shrink(name, side, folder) if side else None, folder)
-        return trials[name]
+            path = shrink(name, side, folder) if side else None
+            trials[name, trained] = _start_trial(name, path, folder, trained)
+        return trials[name, trained]
 
     return start
 
 
-def _start_trial(name: str, path: Path | None, folder: Path) -> Trial:
+def _start_trial(name: str, path: Path | None, folder: Path, trained: bool) -> Trial:
     from boxyard_worker.detector.catalogue import find_model
 
-    config = path or find_model(name).config
-    weights = _make_weights(config, folder)
+    entry = find_model(name)
+    weights = entry.weights if trained else _make_weights(path or entry.config, folder)
+    assert weights
     detector = load_detector(name, weights=weights, config=path)
+    checkpoint = folder / "weights.pth"
+    torch.save({"meta": {}, "state_dict": load_file(weights)}, checkpoint)
+    return Trial(detector, _start_inferencer(path or entry.config, checkpoint), weights)
+
+
+def _start_inferencer(config: Path, checkpoint: Path) -> Any:
     from mmdet.apis import DetInferencer
     from mmengine.config import Config
 
     settings = Config.fromfile(str(config))
     settings.visualizer = {"type": "DetLocalVisualizer"}  # mmdet's inferencer insists on one
-    checkpoint = str(weights.with_suffix(".pth"))
-    inferencer = DetInferencer(settings, checkpoint, "cpu", show_progress=False)
-    return Trial(detector, inferencer, weights)
+    return DetInferencer(settings, str(checkpoint), "cpu", show_progress=False)
 
 
 def _make_weights(path: Path, folder: Path) -> Path:
-    """Writes scattered weights, and the same as an mmengine checkpoint beside them."""
+    """Writes scattered weights."""
     from boxyard_worker.detector import mmdetection
     from boxyard_worker.detector.configuration import read_config
     from boxyard_worker.detector.weights import randomise
@@ -125,7 +131,6 @@ def _make_weights(path: Path, folder: Path) -> Path:
     scatter(model, plan.width)
     state = {key: value.clone() for key, value in model.state_dict().items()}
     save_file(state, folder / "weights.safetensors")
-    torch.save({"meta": {}, "state_dict": state}, folder / "weights.pth")
     return folder / "weights.safetensors"
 
 
