@@ -107,6 +107,8 @@ def test_retention_removes_a_job_with_all_that_was_its_own(
     assert ledger.deliveries.list("acme", job.id) == []
     assert not list(ledger.blobs.keys("acme/results/"))
     assert raw.keys(f"*{job.id}*") + raw.keys("*delivery*") == []
+    assert raw.zrange("boxyard:acme:jobs", 0, -1) == [kept.id]
+    assert raw.exists("boxyard:acme:jobs:succeeded", "boxyard:ended") == 0
 
 
 def test_an_upload_stays_while_a_job_needs_it(ledger: Ledger, make_job: Callable, age: Callable):

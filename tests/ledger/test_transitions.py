@@ -49,3 +49,12 @@ def test_a_job_whose_time_has_not_come_does_not_expire(
     job = accept(expires_at=in_s and utc_now() + timedelta(seconds=in_s))
     assert not transitions.expire(job)
     assert ledger.jobs.get("acme", job.id).state is JobState.QUEUED
+
+
+def test_a_job_that_has_not_ended_as_was_seen_is_not_forgotten(
+    ledger: Ledger, transitions: Transitions, accept: Callable
+):
+    job = accept()
+    seen = ledger.jobs.get("acme", job.id).model_copy(update={"state": JobState.CANCELLED})
+    assert not transitions.forget(seen, [])
+    assert ledger.jobs.get("acme", job.id).job == job
