@@ -246,6 +246,16 @@ def test_a_held_receiver_is_free_again_when_its_holder_dies(
     assert again.attempt == 2
 
 
+def test_a_receiver_whose_holder_spoke_up_meanwhile_is_not_freed(
+    ledger: Ledger, cancelled: Callable, raw: redis.Redis
+):
+    job = cancelled(to("https://receiver.example/hook"))
+    ledger.deliveries.claim(worker="d")
+    (receiver,) = raw.zrange("boxyard:receiver-leases", 0, -1)
+    assert not ledger.deliveries._release(receiver)
+    assert ledger.deliveries.list("acme", job.id)[0].state is DeliveryState.SENDING
+
+
 def test_an_outcome_prolongs_the_hold_on_the_rest(
     ledger: Ledger, cancelled: Callable, end_leases: Callable
 ):
