@@ -265,3 +265,13 @@ def test_the_key_order_of_a_body_does_not_change_what_it_says(api: httpx.Client)
         api.post("/v1/jobs", content=json.dumps(each), headers=headers) for each in (body, turned)
     ]
     assert answers[0].json()["id"] == answers[1].json()["id"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b"[]", b'{"a":"\xff"}', b"[" * 100_000, b'{"\\ud800":1}', b"9" * 5000],
+)
+def test_a_body_that_cannot_be_read_is_the_callers_to_mend(api: httpx.Client, body: bytes) -> None:
+    answer = api.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+    problem(answer, answer.status_code, answer.json()["code"])
