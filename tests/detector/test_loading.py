@@ -108,3 +108,22 @@ def test_nothing_is_fetched_while_a_model_is_built(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **_: tried.append(arguments))
     load_detector(TINY, random_weights=True)  # its backbone asks for published weights
     assert tried == []
+
+
+def test_a_distilled_models_teacher_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from boxyard_worker.detector.catalogue import find_model
+    from boxyard_worker.detector.configuration import read_config
+
+    monkeypatch.chdir(tmp_path)
+    model = read_config(find_model("ld_r18-gflv1-r101_fpn_1x_coco").config).model
+    assert model.teacher_config.model.type == "GFL"
+    assert model.teacher_ckpt is None
+    assert model.teacher_config.model.backbone.init_cfg is None
+
+
+def test_a_model_that_finds_no_single_objects_is_refused(shrink: Any, tmp_path: Path) -> None:
+    config = shrink("maskformer_r50_ms-16xb1-75e_coco", 96, tmp_path)
+    with pytest.raises(DetectorLoadError, match="finds no single objects"):
+        load_detector("maskformer_r50_ms-16xb1-75e_coco", random_weights=True, config=config)

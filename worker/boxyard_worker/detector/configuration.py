@@ -22,6 +22,7 @@ def read_config(path: Path) -> Config:
     try:
         config = Config.fromfile(str(path))
         _forget_downloads(config.model)
+        _embed_teacher(config.model, path)
         test_pipeline(config)
     except Exception as error:
         raise DetectorLoadError(
@@ -66,6 +67,14 @@ def _forget_downloads(node: Any) -> None:
     elif isinstance(node, list | tuple):
         for item in node:
             _forget_downloads(item)
+
+
+def _embed_teacher(model: Any, path: Path) -> None:
+    # Distilled models name their teacher's configuration by a path from mmdet's root.
+    teacher = model.get("teacher_config")
+    if isinstance(teacher, str):
+        root = next((folder.parent for folder in path.parents if folder.name == "configs"), Path())
+        model["teacher_config"] = {"model": read_config(root / teacher).model}
 
 
 def _is_download(value: Any) -> bool:

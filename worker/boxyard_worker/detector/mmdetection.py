@@ -94,7 +94,7 @@ class MMDetector:
         with torch.inference_mode():
             samples = self._model.test_step(self._pack(batch))
             return [
-                collect(sample.pred_instances, image)
+                collect(_instances(sample), image)
                 for sample, image in zip(samples, batch, strict=True)
             ]
 
@@ -131,6 +131,12 @@ class MMDetector:
         with torch.inference_mode():
             inputs = self._model.data_preprocessor(self._pack([image]), False)["inputs"]
         return int(inputs.shape[-2]), int(inputs.shape[-1])
+
+
+def _instances(sample: Any) -> Any:
+    if "pred_instances" not in sample:
+        raise TypeError("it labels every pixel of a picture and finds no single objects")
+    return sample.pred_instances
 
 
 def _choose_weights(entry: CatalogueEntry, chosen: Path | None) -> Path:
@@ -172,7 +178,9 @@ def _build(name: str, settings: Config, held: Weights | None, device: torch.devi
     else:
         randomise(model)
     limit_masks(model)
-    return model.to(device).eval()
+    model.to(device)
+    model.eval()
+    return model
 
 
 def _describe(name: str, settings: Config, held: Weights | None, device: str) -> ModelDescription:
