@@ -42,7 +42,7 @@ class Trouble(Enum):
     RAISE = (13, 0, 4)
     """It raises."""
     SLOW = (13, 0, 5)
-    """It takes two seconds."""
+    """It takes a second."""
 
 
 class StandIn:
@@ -118,7 +118,7 @@ def _misbehave(pixels: Pixels) -> None:
     elif colour == Trouble.RAISE.value:
         raise ValueError("the picture asked for it")
     elif colour == Trouble.SLOW.value:
-        time.sleep(2)
+        time.sleep(1)
 
 
 def _exhaust() -> None:
