@@ -110,7 +110,8 @@ def _show_result(job: Job, result: JobResult | None, names: list[str], as_json: 
     elif result is None:
         warn(f"{job.id} {job.state}: {job.reason or 'no reason given'}")
     else:
-        out.print(tabulate_predictions(zip(names, result.images, strict=True)))
+        outcomes = zip(names, result.images, strict=True)
+        out.print(tabulate_predictions((each.reference or name, each) for name, each in outcomes))
 
 
 def _starts(images: list[str]) -> range:

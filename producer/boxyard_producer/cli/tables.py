@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from boxyard_schemas import Detection, ImageOutcome, ImageSuccess, Job, JobState, Model
+from boxyard_schemas.words import utc_now
 
 _COLOURS = {
     JobState.SUCCEEDED: "green",
@@ -20,17 +21,13 @@ _COLOURS = {
 
 def tabulate_jobs(jobs: Iterable[Job]) -> Table:
     """A line a job."""
-    table = Table("Job", "State", "Images", "Model", "Created", box=None, pad_edge=False)
-    table.columns[0].no_wrap = True
+    table = Table("Job", "State", "Images", "Age", "Model", box=None, pad_edge=False)
+    for column in table.columns[:4]:
+        column.no_wrap = True
     for job in jobs:
-        created = f"{job.created_at:%Y-%m-%d %H:%M:%S}Z"
-        table.add_row(
-            job.id,
-            paint(job.state),
-            str(job.images.total),
-            Text(job.model, overflow="fold"),
-            created,
-        )
+        age = _age((utc_now() - job.created_at).total_seconds())
+        model = Text(job.model, overflow="fold")
+        table.add_row(job.id, paint(job.state), str(job.images.total), age, model)
     return table
 
 
@@ -61,6 +58,14 @@ def tabulate_predictions(outcomes: Iterable[tuple[str, ImageOutcome]]) -> Table:
 def paint(state: JobState) -> Text:
     """A state in its colour."""
     return Text(state, style=_COLOURS.get(state, "yellow"))
+
+
+def _age(seconds: float) -> str:
+    """In the largest unit of which there is more than one."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
 
 
 def _workers(model: Model) -> Text:
