@@ -1,0 +1,97 @@
+"""The watchdog ends a worker that idles beside ready jobs, and no other."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import redis
+
+from boxyard_ledger import JobRecord, Ledger
+from boxyard_schemas import UploadImage, detect_queue, new_id
+from boxyard_schemas.errors import Unavailable
+from boxyard_schemas.words import utc_now
+from boxyard_worker.detect.progress import Progress
+from boxyard_worker.detect.watchdog import EXIT_STALLED, Watchdog
+
+MODEL = "stand-in"
+
+
+class Kennel:
+    """A watchdog that only notes when it would end the worker."""
+
+    def __init__(self, ledger: Ledger, capacity: int = 1) -> None:
+        self.progress = Progress()
+        self.exits: list[int] = []
+        self.dog = Watchdog(
+            ledger, MODEL, self.progress, capacity=capacity, stall_s=0.4, end=self.exits.append
+        )
+
+    def watch(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.dog.check()
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def kennel(ledger: Ledger) -> Kennel:
+    return Kennel(ledger)
+
+
+@pytest.fixture
+def ready_job(ledger: Ledger) -> JobRecord:
+    job = JobRecord(
+        id=new_id("job"),
+        tenant="default",
+        model=MODEL,
+        images=(UploadImage(upload=new_id("upl")),),
+        created_at=utc_now(),
+    )
+    ledger.jobs.accept(job)
+    return job
+
+
+def test_a_deaf_worker_is_ended(kennel: Kennel, ready_job: JobRecord) -> None:
+    kennel.watch(0.2)
+    assert kennel.exits == []
+    kennel.watch(0.6)
+    assert set(kennel.exits) == {EXIT_STALLED}
+
+
+def test_a_worker_without_jobs_may_idle(kennel: Kennel) -> None:
+    kennel.watch(0.8)
+    assert kennel.exits == []
+
+
+def test_a_full_worker_is_left_alone(kennel: Kennel, ready_job: JobRecord) -> None:
+    with kennel.progress.chunk():
+        kennel.watch(0.8)
+    assert kennel.exits == []
+
+
+def test_a_worker_that_moves_is_left_alone(ledger: Ledger, ready_job: JobRecord) -> None:
+    kennel = Kennel(ledger, capacity=2)
+    for _ in range(8):
+        kennel.progress.move()
+        kennel.watch(0.1)
+    assert kennel.exits == []
+
+
+def test_a_lost_bell_is_rung_again_before_the_worker_is_blamed(
+    kennel: Kennel, ready_job: JobRecord, redis_url: str
+) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete(detect_queue(MODEL))
+        kennel.watch(0.35)
+        assert client.llen(detect_queue(MODEL)) == 1
+    assert kennel.exits == []
+
+
+def test_redis_being_away_is_no_stall(ledger: Ledger) -> None:
+    nowhere = ledger.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    with Ledger.open(nowhere) as away:
+        kennel = Kennel(away)
+        with pytest.raises(Unavailable):
+            kennel.dog.check()
+    assert kennel.exits == []
