@@ -79,7 +79,7 @@ def _read_checkpoint(source: Path) -> dict[str, Any]:
             checkpoint = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:
         raise DetectorLoadError(
-            f"{source.name} is not a checkpoint that can be read safely: {error}.",
+            f"{source.name} is not a checkpoint that can be read safely: {_reason(error)}.",
             "Use the file that mmdet publishes for the model.",
         ) from error
     if not isinstance(checkpoint, dict):
@@ -87,6 +87,12 @@ def _read_checkpoint(source: Path) -> dict[str, Any]:
             f"{source.name} holds no parameters.", "Use the file that mmdet publishes."
         )
     return checkpoint
+
+
+def _reason(error: Exception) -> str:
+    # torch goes on to advise reading the file without safety.
+    told = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
+    return told.splitlines()[0].partition(". ")[0].rstrip(".")
 
 
 def _check_digest(source: Path) -> str:
@@ -107,4 +113,7 @@ def _classes(meta: dict[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(convert_checkpoint(*map(Path, sys.argv[1:3])))
+    try:
+        print(convert_checkpoint(*map(Path, sys.argv[1:3])))
+    except DetectorLoadError as error:
+        sys.exit(str(error))
