@@ -90,9 +90,9 @@ def _read_checkpoint(source: Path) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    # torch goes on to advise reading the file without safety.
-    told = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
-    return told.splitlines()[0].partition(". ")[0].rstrip(".")
+    # torch wraps what was wrong in advice to read the file without safety.
+    told = str(error.__context__ or error).rpartition("WeightsUnpickler error:")[2].strip()
+    return told.partition("\n")[0].partition(". ")[0].rstrip(".")
 
 
 def _check_digest(source: Path) -> str:
