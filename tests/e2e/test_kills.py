@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
+import redis
 from PIL import Image
 
 from boxyard_ledger import keys
@@ -102,6 +104,43 @@ def test_jobs_survive_a_killed_redis_and_the_worker_takes_up_work_again(yard: Ya
     assert worker.stop() == 0
 
 
+def test_a_bell_that_a_worker_took_to_its_grave_is_rung_again(yard: Yard) -> None:
+    first = yard.worker()
+    first.process.send_signal(signal.SIGSTOP)
+    job = yard.accept([png(scene())])
+    time.sleep(1.5)  # Redis hands the bell to the sleeper's waiting BRPOP
+    first.kill()
+    yard.worker()
+    assert yard.await_end(job).state == JobState.SUCCEEDED
+
+
+def test_cut_connections_are_made_again(yard: Yard) -> None:
+    worker = yard.worker()
+    jobs = []
+    with redis.Redis.from_url(yard.redis.url) as client:
+        for _ in range(10):
+            jobs.append(yard.accept([png(scene())]))
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            time.sleep(0.1)
+    for job in jobs:
+        assert yard.await_end(job).state == JobState.SUCCEEDED
+    assert worker.process.poll() is None
+
+
+def test_results_wait_while_the_blob_store_is_away(yard: Yard, tmp_path: Path) -> None:
+    worker = yard.worker()
+    results = tmp_path / "blobs" / "default" / "results"
+    results.parent.mkdir(parents=True)
+    results.write_bytes(b"")  # where a folder should be, so that nothing can be stored
+    job = yard.accept([png(scene())])
+    worker.await_event("job.store", job=job)
+    time.sleep(3)  # longer than the lease
+    assert yard.status(job).state == JobState.RUNNING
+    results.unlink()
+    assert yard.await_end(job).state == JobState.SUCCEEDED
+    assert yard.status(job).attempts == 1
+
+
 def test_a_worker_can_be_stopped_while_redis_is_away(yard: Yard) -> None:
     worker = yard.worker()
     yard.redis.kill()
@@ -112,7 +151,7 @@ def test_a_worker_can_be_stopped_while_redis_is_away(yard: Yard) -> None:
 
 def test_sigterm_finishes_what_was_begun_and_hands_back_the_rest(yard: Yard) -> None:
     worker = yard.worker("--max-batch", "1", hands=2)
-    jobs = [yard.accept([png(trouble(Trouble.SLOW))]) for _ in range(8)]
+    jobs = [yard.accept([png(trouble(Trouble.SLOW))]) for _ in range(5)]
     worker.await_event("picture.stage", stage="infer")
     assert worker.stop() == 0
     states = [yard.status(job).state for job in jobs]
@@ -125,14 +164,13 @@ def test_sigterm_finishes_what_was_begun_and_hands_back_the_rest(yard: Yard) -> 
 
 def test_a_second_signal_hands_back_what_was_begun(yard: Yard) -> None:
     worker = yard.worker("--max-batch", "1")
-    jobs = [yard.accept([png(trouble(Trouble.SLOW))]) for _ in range(12)]
+    jobs = [yard.accept([png(trouble(Trouble.SLOW))]) for _ in range(8)]
     worker.await_event("picture.stage", stage="infer")
-    started = time.monotonic()
     worker.process.send_signal(signal.SIGTERM)
     worker.await_event("worker.stopping")
     worker.process.send_signal(signal.SIGQUIT)
     assert worker.process.wait(60) == 0
-    assert time.monotonic() - started < 10  # not the 12 s that all would have taken
+    assert [yard.status(job).state for job in jobs].count(JobState.SUCCEEDED) < 4
     yard.worker("--max-batch", "4")
     for job in jobs:
         assert yard.await_end(job).state == JobState.SUCCEEDED

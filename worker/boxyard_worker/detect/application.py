@@ -19,7 +19,7 @@ from boxyard_ledger import make_app
 from boxyard_schemas import DETECT_TASK, Bell, detect_queue
 from boxyard_schemas.errors import Unavailable
 from boxyard_worker.detect.chunk import Summary
-from boxyard_worker.detect.transport import tolerant_transport
+from boxyard_worker.detect.transport import bell_transport
 from boxyard_worker.settings import DetectSettings
 
 log = structlog.get_logger(__name__)
@@ -69,7 +69,8 @@ class Consumer:
 
 
 def _controller(app: Celery, name: str, settings: DetectSettings) -> Any:
-    app.conf.broker_transport = tolerant_transport(urlsplit(settings.redis_url).scheme)
+    app.conf.broker_transport = bell_transport(urlsplit(settings.redis_url).scheme)
+    app.conf.broker_connection_max_retries = None  # a broker that is away comes back
     app.conf.worker_redirect_stdouts = False
     app.conf.worker_hijack_root_logger = False
     app.finalize()

@@ -1,7 +1,8 @@
-"""kombu's Redis transport, made to survive what strangers push into the queue.
+"""kombu's Redis transport, made for bells: hints that may be lost and are never acknowledged.
 
-kombu lets a message that is no message end the consumer. Bells are hints that may be lost, so
-here such a message is logged and forgotten.
+Two of kombu's habits end a consumer that could live on. A message that is no message raises;
+here it is logged and forgotten. And Celery acknowledges what was consumed with `no_ack` too, over
+a connection that may be gone by then; here there is nothing to acknowledge.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from kombu.transport import get_transport_cls
 log = structlog.get_logger(__name__)
 
 
-def tolerant_transport(scheme: str) -> type[Any]:
-    """The transport of a Redis URL's scheme, tolerant.
+def bell_transport(scheme: str) -> type[Any]:
+    """The transport for bells over Redis.
 
     Args:
-        scheme: such as `redis` or `rediss`.
+        scheme: of the broker's URL, such as `redis` or `rediss`.
     """
     base: Any = get_transport_cls(scheme)
 
@@ -30,4 +31,10 @@ def tolerant_transport(scheme: str) -> type[Any]:
                 log.warning("bell.refused", reason=f"{type(error).__name__}: {error}")
                 return True
 
-    return type("TolerantTransport", (base,), {"Channel": Channel})
+        def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+            """Does nothing."""
+
+        def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
+            """Does nothing."""
+
+    return type("BellTransport", (base,), {"Channel": Channel})
