@@ -15,6 +15,7 @@ import signal
 import threading
 import time
 import traceback
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -37,7 +38,11 @@ def serve(socket: int, parent: int) -> None:
     """
     _die_with(parent)
     _prefer_being_killed()
-    connection = Connection(socket)
+    with suppress(EOFError, ConnectionError):  # the parent has gone, and so shall we
+        _serve(Connection(socket))
+
+
+def _serve(connection: Connection) -> None:
     load: Load = connection.recv()
     try:
         detector = _load(load)
