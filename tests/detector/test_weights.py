@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 from collections import OrderedDict
 from pathlib import Path
 
@@ -63,6 +65,24 @@ def test_getattr_in_a_checkpoint_reaches_nothing(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(Reach())) is np.ndarray.tofile  # as it would have been
 
 
+def test_the_command_line_converts_a_checkpoint_and_says_why_it_refuses_one(
+    tmp_path: Path,
+) -> None:
+    save_checkpoint(tmp_path / "model.pth")
+    (tmp_path / "broken.pth").write_bytes(b"not a checkpoint")
+    command = [sys.executable, "-m", "boxyard_worker.cli", "convert"]
+    good = subprocess.run(
+        [*command, str(tmp_path / "model.pth")], capture_output=True, text=True, check=False
+    )
+    assert good.stdout.strip() == str(tmp_path / "model.safetensors"), good.stderr
+    assert read_weights(tmp_path / "model.safetensors")
+    bad = subprocess.run(
+        [*command, str(tmp_path / "broken.pth")], capture_output=True, text=True, check=False
+    )
+    assert bad.returncode == 1
+    assert bad.stderr.startswith("boxyard-worker: broken.pth is not a checkpoint"), bad.stderr
+
+
 def test_a_checkpoint_whose_name_claims_another_digest_is_damaged(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "model_20221124-33d4595b.pth")
     with pytest.raises(DetectorLoadError, match="damaged"):
@@ -71,7 +91,7 @@ def test_a_checkpoint_whose_name_claims_another_digest_is_damaged(tmp_path: Path
 
 def test_a_checkpoint_is_not_loaded_while_serving(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "model.pth")
-    with pytest.raises(DetectorLoadError, match="conversion") as caught:
+    with pytest.raises(DetectorLoadError, match="boxyard-worker convert") as caught:
         read_weights(tmp_path / "model.pth")
     assert str(tmp_path / "model.pth") in caught.value.hint
 

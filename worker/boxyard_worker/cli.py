@@ -79,6 +79,21 @@ def sweep(log_level: Level = "info") -> None:
 
 
 @app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A published checkpoint, `.pth`.")],
+    target: Annotated[Path | None, typer.Argument(help="Beside the source by default.")] = None,
+) -> None:
+    """Writes a checkpoint's weights as safetensors, which is what `detect` serves."""
+    from boxyard_worker.detector.conversion import convert_checkpoint
+    from boxyard_worker.detector.errors import DetectorLoadError
+
+    try:
+        typer.echo(convert_checkpoint(source, target))
+    except DetectorLoadError as error:
+        raise SetupError(str(error)) from error
+
+
+@app.command()
 def check(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar, assert_never
 
+import structlog
+
 from boxyard_ledger import BlobMissing, Ledger, upload_key
 from boxyard_schemas import S3Image, StoredImage, UploadImage, UrlImage
 from boxyard_schemas.errors import Permanent, Retryable, TooLarge, Unavailable
@@ -14,6 +16,7 @@ from boxyard_worker.egress import Egress
 from boxyard_worker.settings import DetectSettings
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 
 class Fetcher:
@@ -86,8 +89,9 @@ def with_patience(get: Callable[[], T], patience_s: float, *, give_up: Callable[
     while True:
         try:
             return get()
-        except Unavailable:
+        except Unavailable as error:
             if time.monotonic() + pause > end or give_up():
                 raise
+            log.warning("store.awaited", detail=error.detail, again_in_s=pause)
         time.sleep(pause)
         pause = min(pause * 2, 2.0)

@@ -1,13 +1,9 @@
-"""Published `.pth` checkpoints → safetensors, once, offline, without running what is pickled.
-
-python -m boxyard_worker.detector.conversion CHECKPOINT.pth [WEIGHTS.safetensors]
-"""
+"""Published `.pth` checkpoints → safetensors, once, offline, without running what is pickled."""
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,10 +106,3 @@ def _classes(meta: dict[str, Any]) -> list[str]:
     dataset = {str(k).lower(): v for k, v in (meta.get("dataset_meta") or meta).items()}
     classes = dataset.get("classes") or ()
     return [classes] if isinstance(classes, str) else list(classes)
-
-
-if __name__ == "__main__":
-    try:
-        print(convert_checkpoint(*map(Path, sys.argv[1:3])))
-    except DetectorLoadError as error:
-        sys.exit(str(error))

@@ -145,7 +145,7 @@ def _choose_weights(entry: CatalogueEntry, chosen: Path | None) -> Path:
         fetch = f"fetch {entry.weights_url}, " if entry.weights_url else "take its checkpoint, "
         raise DetectorLoadError(
             f"No weights are given for {entry.name}.",
-            f"Once, {fetch}convert it by `python -m boxyard_worker.detector.conversion FILE`, and"
+            f"Once, {fetch}convert it by `boxyard-worker convert FILE`, and"
             " pass `--weights FILE.safetensors`; or try it untrained with `--weights random`.",
         )
     return path

@@ -47,7 +47,7 @@ def read_weights(path: Path) -> Weights:
     if path.suffix in {".pth", ".pt"}:
         raise DetectorLoadError(
             f"{path.name} is a pickled checkpoint, which is never loaded while serving.",
-            f"Convert it once: python -m boxyard_worker.detector.conversion {path}",
+            f"Convert it once: boxyard-worker convert {path}",
         )
     try:
         with safe_open(path, framework="pt") as file:
