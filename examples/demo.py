@@ -38,8 +38,8 @@ def main() -> None:
         stack.wait_for("webhook secret:", limit_s=900)
         credentials = Credentials.find(arguments.data)
         assert credentials
-        secret = {"BOXYARD_WEBHOOK_SECRET": credentials.webhook_secret, "PORT": "0"}
-        with Child([str(HERE / "callback_consumer.py")], environment=secret) as consumer:
+        secret = {"BOXYARD_WEBHOOK_SECRET": credentials.webhook_secret}
+        with Child(_consumer(), environment=secret) as consumer:
             outcomes = _run(credentials, consumer, pictures)
     _show(pictures, outcomes, arguments.out)
     console.print(f"\nAll that was {time.monotonic() - began:.0f} s, and everything has stopped.")
@@ -64,9 +64,13 @@ def _up(arguments: argparse.Namespace) -> list[str]:
     return [*words, "--detector", arguments.detector] if arguments.detector else words
 
 
+def _consumer() -> list[str]:
+    return ["-m", "uvicorn", "callback_consumer:app", "--app-dir", str(HERE), "--port", "0"]
+
+
 def _run(credentials: Credentials, consumer: Child, pictures: Sequence[Path]) -> list[ImageOutcome]:
     """Every picture's outcome, once the consumer has seen an event of every job."""
-    url = consumer.wait_for("listening on", limit_s=30).split()[-1]
+    url = consumer.wait_for("running on", limit_s=60).partition("running on ")[2].split()[0]
     delivery = Delivery(callback=Callback.model_validate({"url": f"{url}/boxyard"}))
     with Client(credentials.url, credentials.api_key) as client:
         jobs = [
@@ -127,7 +131,7 @@ def _go_on() -> None:
         "  boxyard up             a stack that stays; then, from another terminal here,\n"
         f"  boxyard submit PICTURE --model {MODEL} --wait --save-dir out\n"
         "  python examples/quickstart.py PICTURE    the same from Python\n"
-        "  python examples/callback_consumer.py     receives signed events",
+        "  examples/callback_consumer.py            receives signed events; the README starts it",
         highlight=False,
         soft_wrap=True,
     )
