@@ -13,13 +13,13 @@ from demo_model.augment import Example
 boxyard_ops.install()
 
 # mmdet's imports need mmcv's operators in place.
-from mmcv.transforms import Compose  # noqa: E402
-from mmdet.registry import MODELS  # noqa: E402
-from mmdet.structures import DetDataSample  # noqa: E402
-from mmdet.structures.mask import BitmapMasks  # noqa: E402
-from mmdet.utils import register_all_modules  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.structures import InstanceData  # noqa: E402
+from mmcv.transforms import Compose
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.structures import InstanceData
 
 DEMO = Path(__file__).parents[2] / "worker" / "boxyard_worker" / "demo"
 CONFIG = DEMO / "rtmdet-ins_demo.py"

@@ -22,32 +22,32 @@ boxyard_ops.install()  # mmdet imports mmcv.ops, which needs its compiled half o
 warnings.filterwarnings("ignore", module="(.*/)?(mmcv|mmdet|mmengine)")
 warnings.filterwarnings("ignore", message="torch.meshgrid")
 
-import mmcv  # noqa: E402
-import mmdet  # noqa: E402
-import mmengine  # noqa: E402
-from mmdet.registry import MODELS  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.model.utils import revert_sync_batchnorm  # noqa: E402
-from mmengine.registry import init_default_scope  # noqa: E402
+import mmcv
+import mmdet
+import mmengine
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.model.utils import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
 
-from boxyard_worker.detector.catalogue import CatalogueEntry, find_model  # noqa: E402
-from boxyard_worker.detector.configuration import (  # noqa: E402
+from boxyard_worker.detector.catalogue import CatalogueEntry, find_model
+from boxyard_worker.detector.configuration import (
     class_names,
     hash_config,
     read_config,
 )
-from boxyard_worker.detector.contract import (  # noqa: E402
+from boxyard_worker.detector.contract import (
     ModelDescription,
     ModelImage,
     Pixels,
     RawDetections,
 )
-from boxyard_worker.detector.detections import collect  # noqa: E402
-from boxyard_worker.detector.errors import DetectorLoadError  # noqa: E402
-from boxyard_worker.detector.heads import REQUEST, limit_masks  # noqa: E402
-from boxyard_worker.detector.pipeline import Pipeline  # noqa: E402
-from boxyard_worker.detector.resize import resize  # noqa: E402
-from boxyard_worker.detector.weights import (  # noqa: E402
+from boxyard_worker.detector.detections import collect
+from boxyard_worker.detector.errors import DetectorLoadError
+from boxyard_worker.detector.heads import REQUEST, limit_masks
+from boxyard_worker.detector.pipeline import Pipeline
+from boxyard_worker.detector.resize import resize
+from boxyard_worker.detector.weights import (
     Weights,
     load_weights,
     randomise,
