@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import json
 from pathlib import Path
 
 import torch
@@ -9,20 +10,22 @@ from safetensors.torch import save_file
 
 from demo_model.cache import FOLDER
 from demo_model.network import WEIGHTS
+from demo_model.render import CLASSES
 
 
 def export(checkpoint: Path, weights: Path) -> str:
     """Write the averaged weights and return the file's sha256.
 
-    Matrices are stored in half precision, which halves the file and moves no figure of the model
-    card; levels of the head that share a convolution each get their copy, as mmdet's files have.
+    Matrices are stored in half precision, which halves the file; the model card's figures are of
+    these. Levels of the head that share a convolution each get a copy, as in mmdet's own files.
     """
     saved = torch.load(checkpoint, weights_only=True)
     tensors = {
         name: (value.half() if value.ndim > 1 else value).contiguous().clone()
         for name, value in saved["average"].items()
     }
-    save_file(tensors, weights, {"format": "pt", "step": str(saved["step"])})
+    notes = {"format": "pt", "step": str(saved["step"]), "classes": json.dumps(CLASSES)}
+    save_file(tensors, weights, notes)
     return hashlib.sha256(weights.read_bytes()).hexdigest()
 
 

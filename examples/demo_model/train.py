@@ -21,7 +21,7 @@ from demo_model.network import build_network, pack
 
 SEED = 20
 BATCH = 16
-STEPS = 2600
+STEPS = 2900
 WARM_UP = 150
 PEAK_RATE = 1.5e-3
 DECAY = 0.05
