@@ -101,4 +101,6 @@ def describe_exit(status: int) -> str:
 
 
 def _end_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # SIGKILL: the parent died without a word and Redis dies with it, so there is nothing left
+    # that a worker could finish with; what it held comes back when its lease ends.
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

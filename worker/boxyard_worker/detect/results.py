@@ -57,8 +57,10 @@ class Results:
         try:
             return self._ledger.blobs.put(key, data, once=True)
         except Conflict:
-            # The key is this claim's own: an earlier try got through though its answer did not.
-            return ResultReference(key=key, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+            # Redis gave this token before and lost that it did; what was stored first stands.
+            stored = self._ledger.blobs.get(key)
+            digest = hashlib.sha256(stored).hexdigest()
+            return ResultReference(key=key, sha256=digest, size=len(stored))
 
     def _wait(self, job: HeldJob, step: Callable[[], T]) -> T:
         return with_patience(
