@@ -24,7 +24,7 @@ from truth import compare, read_truth
 HERE = Path(__file__).parent
 MODEL = "rtmdet-ins_demo"
 IMAGES_PER_JOB = 4
-SCORE, RECALL, PRECISION = 0.4, 0.75, 0.85
+SCORE, RECALL, PRECISION = 0.4, 0.75, 0.8
 console = Console()
 
 
