@@ -198,6 +198,12 @@ def test_redis_that_was_killed_is_back_with_every_job(
         assert client.wait(again.id, timeout_s=90).state is JobState.SUCCEEDED
 
 
+def test_a_stack_whose_weights_cannot_be_read_says_why_and_stops(boxyard: Boxyard, tmp_path: Path):
+    done = boxyard("up", "--port", "0", "--data", str(tmp_path), "--weights", "gone.safetensors")
+    assert done.returncode == 1
+    assert "gone.safetensors cannot be read" in " ".join(done.stderr.split())
+
+
 def test_a_second_stack_cannot_take_the_same_data(stack: RunningStack, boxyard: Boxyard):
     done = boxyard("up", "--port", "0", "--data", str(stack.data))
     assert done.returncode == 1

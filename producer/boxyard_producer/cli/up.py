@@ -26,6 +26,12 @@ def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     model: Annotated[str, typer.Option(help="What the detect worker serves.")] = DEMO_MODEL,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="The model's safetensors, or `random` to try a model without."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="`cpu` or `cuda:N`.")] = "cpu",
     data: Annotated[Path, typer.Option(help="Everything that is kept.")] = DEFAULT_DATA,
     allow_network: Annotated[
@@ -41,6 +47,7 @@ def up(
         host=host,
         port=port,
         model=model,
+        weights=weights,
         device=device,
         data=data,
         allow_networks=tuple(_network(each) for each in allow_network or ()),

@@ -54,6 +54,7 @@ def share_environment(
 
 def _detect(settings: StackSettings) -> list[str]:
     words = ["detect", "--model", settings.model, "--device", settings.device]
+    words += ["--weights", settings.weights] if settings.weights else []
     return [*words, "--detector", settings.detector] if settings.detector else words
 
 

@@ -20,6 +20,8 @@ class StackSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     model: str = DEMO_MODEL
+    weights: str | None = None
+    """A safetensors file, or `random`; the demo model brings its own."""
     device: str = "cpu"
     data: Path = DEFAULT_DATA
     allow_networks: tuple[str, ...] = ()
