@@ -19,6 +19,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
+_LOOPBACK4 = ipaddress.IPv4Network("127.0.0.0/8")
+_LOOPBACK6 = ipaddress.IPv6Network("::1/128")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "localhost6", "ip6-localhost")
 
@@ -37,7 +39,9 @@ class AddressPolicy:
     def __init__(
         self, allowed_networks: Iterable[str] = (), allowed_hosts: Iterable[str] = ()
     ) -> None:
-        self._networks = tuple(ipaddress.ip_network(network) for network in allowed_networks)
+        networks = tuple(ipaddress.ip_network(network) for network in allowed_networks)
+        # `localhost` is both loopbacks; who opens the one means this machine.
+        self._networks = (*networks, _LOOPBACK6) if _LOOPBACK4 in networks else networks
         self._hosts = frozenset(normalise_host(host) for host in allowed_hosts)
 
     def check_url(self, url: str) -> None:

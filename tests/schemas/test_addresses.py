@@ -68,6 +68,14 @@ def test_the_operator_opens_a_network_and_no_more() -> None:
         policy.check_host("10.0.0.1")
 
 
+def test_who_opens_the_loopback_opens_localhost_in_both_families() -> None:
+    policy = AddressPolicy(["127.0.0.0/8"])
+    for address in ("127.0.0.1", "::1"):
+        policy.check_address(address, host="localhost")
+    with pytest.raises(Permanent):
+        AddressPolicy(["127.0.0.1/32"]).check_address("::1", host="localhost")
+
+
 def test_the_operator_opens_a_host_by_its_name() -> None:
     policy = AddressPolicy(allowed_hosts=["Camera.Internal"])
     policy.check_host("camera.internal.")
