@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from . import keys
 from .connection import Connection, translated
 
@@ -33,10 +31,5 @@ class FinishedFeed:
     def __enter__(self) -> FinishedFeed:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

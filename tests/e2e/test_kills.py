@@ -63,13 +63,15 @@ def check_recorded_once(yard: Yard, job: str) -> None:
     assert yard.ledger.jobs.ready(status.job.model) == 0
 
 
-@pytest.mark.parametrize("stage", ["fetch", "infer", "encode"])
-def test_a_killed_model_child_costs_no_attempt_and_no_picture(yard: Yard, stage: str) -> None:
+@pytest.mark.parametrize(("event", "stage"), STAGES)
+def test_a_model_child_killed_in_any_stage_costs_no_attempt_and_no_picture(
+    yard: Yard, event: str, stage: str | None
+) -> None:
     with Receiver(say(200, png(scene()))) as server:
         worker = yard.worker()
         child = worker.child
         job = yard.accept([slow_picture(yard, stage, server), png(scene())])
-        worker.await_event("picture.stage", job=job, stage=stage)
+        worker.await_event(event, job=job, **({"stage": stage} if stage else {}))
         os.kill(child, signal.SIGKILL)
         result = yard.result(job)
         worker.await_event("model.died")
