@@ -25,6 +25,10 @@ RECEIVER_LEASES = f"{_ROOT}:receiver-leases"
 TENANTS = f"{_ROOT}:tenants"
 API_KEYS = f"{_ROOT}:api-keys"
 WORKERS = f"{_ROOT}:workers"
+LOOSE_UPLOADS = f"{_ROOT}:loose-uploads"
+"""Uploads that no job names, by when they came."""
+ERASURES = f"{_ROOT}:erasures"
+"""Blobs, or what their names begin with, that must go, by when."""
 
 
 def member(tenant: str, name: str) -> str:
@@ -61,6 +65,36 @@ def idempotency(tenant: str, key: str) -> str:
 def referents(tenant: str, upload_id: str) -> str:
     """The jobs that name an upload."""
     return f"{_ROOT}:{tenant}:upload:{upload_id}:jobs"
+
+
+def uploads(tenant: str) -> str:
+    """The bytes of each of a tenant's uploads, by id."""
+    return f"{_ROOT}:{tenant}:uploads"
+
+
+def stored_bytes(tenant: str) -> str:
+    """The bytes of a tenant's uploads together."""
+    return f"{_ROOT}:{tenant}:stored-bytes"
+
+
+def submissions(tenant: str) -> str:
+    """How far a tenant's submissions are ahead of its rate."""
+    return f"{_ROOT}:{tenant}:submissions"
+
+
+def drained(model: str) -> str:
+    """How many jobs of a model ended lately."""
+    return f"{_ROOT}:drained:{model}"
+
+
+def drained_by(tenant: str) -> str:
+    """How many jobs of a tenant ended lately."""
+    return f"{_ROOT}:{tenant}:drained"
+
+
+def exhausted(tenant: str) -> str:
+    """A tenant's deliveries that were given up, by when."""
+    return f"{_ROOT}:{tenant}:exhausted"
 
 
 def deliveries(tenant: str, job_id: str) -> str:

@@ -35,8 +35,18 @@ class LedgerSettings(BaseSettings):
     chunk_images: int = Field(32, ge=1, description="Images that one bell stands for.")
     max_bells: int = Field(64, ge=1, description="Bells that wait on one queue at most.")
     retention_s: float = Field(7 * 86400, gt=0, description="What ended is kept so long.")
+    upload_ttl_s: float = Field(86400, gt=0, description="An upload that no job names is kept so.")
 
-    @field_validator("allowed_buckets", mode="before")
+    max_queued_per_model: int = Field(200_000, ge=1, description="Jobs that wait for one model.")
+    max_queued_per_tenant: int = Field(100_000, ge=1, description="Jobs of one tenant that wait.")
+    max_jobs_per_minute: int = Field(60_000, ge=1, description="Of one tenant, in the long run.")
+    max_stored_bytes: int = Field(50 * 2**30, ge=1, description="Of one tenant's uploads.")
+
+    secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Seal webhook secrets at rest; comma-separated, the first one seals."
+    )
+
+    @field_validator("allowed_buckets", "secret_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
