@@ -12,6 +12,7 @@ from redis.retry import Retry
 
 from boxyard_schemas.errors import SetupError, Unavailable
 
+from .breaker import Breaker
 from .scripts import read_script
 from .settings import LedgerSettings
 
@@ -60,15 +61,20 @@ class Connection:
             # try. A server that answers too late is not: the caller waits for a 503.
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
+        self._breaker = Breaker(self._redis.ping)
 
     def command(self, *words: Word) -> Any:
         """One command, its answer decoded."""
-        with translated():
+        with translated(), self._breaker.watched():
             return self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
 
     def commands(self, *commands: Sequence[Word], atomic: bool = False) -> list[Any]:
         """Several commands in one exchange, their answers in order."""
-        with translated(), self._redis.pipeline(transaction=atomic) as pipeline:
+        with (
+            translated(),
+            self._breaker.watched(),
+            self._redis.pipeline(transaction=atomic) as pipeline,
+        ):
             for words in commands:
                 pipeline.execute_command(*words)  # type: ignore[no-untyped-call]
             return pipeline.execute()
@@ -76,7 +82,7 @@ class Connection:
     def run(self, script: str, keys: Sequence[str], args: Sequence[Word]) -> Any:
         """Runs `scripts/{script}.lua`."""
         sha, text = read_script(script)
-        with translated():
+        with translated(), self._breaker.watched():
             try:
                 return self._redis.evalsha(sha, len(keys), *keys, *args)
             except redis.exceptions.NoScriptError:
@@ -133,4 +139,5 @@ class Connection:
 
     def close(self) -> None:
         """Closes every connection of the pool."""
+        self._breaker.close()
         self._redis.close()

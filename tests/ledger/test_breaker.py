@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
+from boxyard_schemas.errors import Unavailable
+
+TIMEOUT_S = 1.5
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        yield server
+        if server.alive and server.pid:
+            os.kill(server.pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def impatient(own_redis: EmbeddedRedis, tmp_path: Path) -> Iterator[Ledger]:
+    settings = LedgerSettings(
+        redis_url=own_redis.url, blob_url=tmp_path.as_uri(), redis_timeout_s=TIMEOUT_S
+    )
+    with Ledger.open(settings) as ledger:
+        yield ledger
+
+
+def _refused(ledger: Ledger) -> float:
+    """Seconds until the ledger says that Redis is away."""
+    began = time.monotonic()
+    with pytest.raises(Unavailable) as refusal:
+        ledger.tenants.authenticate("key")
+    assert refusal.value.data["retry_after_s"] >= 1
+    return time.monotonic() - began
+
+
+def _stop(server: EmbeddedRedis) -> None:
+    assert server.pid
+    os.kill(server.pid, signal.SIGSTOP)
+
+
+def test_after_the_first_command_that_redis_leaves_unanswered_nobody_waits(
+    own_redis: EmbeddedRedis, impatient: Ledger
+) -> None:
+    assert impatient.tenants.authenticate("key") is None
+    _stop(own_redis)
+    assert _refused(impatient) >= TIMEOUT_S * 0.9
+    assert sum(_refused(impatient) for _ in range(50)) < TIMEOUT_S
+
+
+def test_the_first_answer_lets_everybody_in_again(
+    own_redis: EmbeddedRedis, impatient: Ledger
+) -> None:
+    _stop(own_redis)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: _refused(impatient), range(16)))
+    assert own_redis.pid
+    os.kill(own_redis.pid, signal.SIGCONT)
+    _await_answer(impatient)
+    assert impatient.tenants.authenticate("key") is None
+
+
+def test_a_redis_that_died_while_it_stalled_is_used_again_when_it_is_back(
+    own_redis: EmbeddedRedis, impatient: Ledger
+) -> None:
+    _stop(own_redis)
+    _refused(impatient)
+    own_redis.kill()
+    _refused(impatient)
+    own_redis.start()
+    _await_answer(impatient)
+
+
+def _await_answer(ledger: Ledger) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            ledger.tenants.authenticate("key")
+        except Unavailable:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        else:
+            return
