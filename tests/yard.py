@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from boxyard_ledger import EmbeddedRedis, JobRecord, JobStatus, Ledger, LedgerSettings, upload_key
+from boxyard_ledger import EmbeddedRedis, JobRecord, JobStatus, Ledger, LedgerSettings
 from boxyard_schemas import JobResult, StoredImage, UploadImage, new_id
 from boxyard_schemas.errors import Unavailable
 from boxyard_schemas.words import utc_now
@@ -102,9 +102,7 @@ class Yard:
         return started
 
     def upload(self, data: bytes) -> UploadImage:
-        name = new_id("upl")
-        self.ledger.blobs.put(upload_key("default", name), data)
-        return UploadImage(upload=name)
+        return UploadImage(upload=self.ledger.uploads.store("default", data).id)
 
     def accept(self, images: Sequence[StoredImage | bytes], **fields: Any) -> str:
         """Accepts a job; bytes are uploaded first. Returns its id."""

@@ -4,12 +4,12 @@ Records (`boxyard_ledger.records`) and bytes come in; what Redis and the blob st
 out. Here alone does code talk to Redis and S3, and here alone does it ring the Celery bell.
 """
 
+from .admission import Idempotency
 from .bells import make_app
 from .blobs import BlobMissing, BlobStore
-from .deliveries import DeliveryStatus
+from .delivery_status import DeliveryStatus
 from .embedded import EmbeddedRedis
 from .finished import FinishedFeed
-from .jobs import Idempotency
 from .keys import result_key, upload_key
 from .ledger import Ledger
 from .records import (

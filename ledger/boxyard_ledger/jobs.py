@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from boxyard_schemas import JobState, Priority
-from boxyard_schemas.errors import IdempotencyConflict, InvalidRequest, UnknownJob
+from boxyard_schemas.errors import Conflict, InvalidRequest, UnknownJob
 
 from . import keys
+from .admission import Admission, Idempotency
 from .bells import Bells
 from .connection import Connection
 from .finished import FinishedFeed
 from .records import Claim, JobRecord, JobStatus, ResultReference
+from .retention import Retention
 from .settings import LedgerSettings
 from .status import read_status
 from .transitions import Transitions
 
 _CURSOR = re.compile(r"job_[0-9a-f]{32}")
 _ROUNDS = 4
-"""How often a claim looks again when others took all that it saw."""
-
-
-class Idempotency(NamedTuple):
-    """A caller's key for one submission, and the hash of what it submitted."""
-
-    key: str
-    fingerprint: str
+"""How often a step looks again when others changed what it saw."""
 
 
 class Jobs:
@@ -37,12 +31,17 @@ class Jobs:
         self,
         connection: Connection,
         settings: LedgerSettings,
+        *,
+        admission: Admission,
         transitions: Transitions,
+        retention: Retention,
         bells: Bells,
     ) -> None:
         self._connection = connection
         self._settings = settings
+        self._admission = admission
         self._transitions = transitions
+        self._retention = retention
         self._bells = bells
 
     def accept(
@@ -52,20 +51,34 @@ class Jobs:
 
         Returns:
             The job that stands, and whether it is this one: an idempotency key that was used
-            with the same fingerprint stands for the job of then.
+            with the same fingerprint stands for the job of then, until that is forgotten.
+
+        Raises:
+            IdempotencyConflict: the key was used with another fingerprint.
+            TooManyRequests: a bound is reached: `limit` names it, `retry_after_s` says when to
+                come back.
+            UnknownUpload: the tenant has not one of the uploads, or no longer.
+        """
+        job_id = self._admission.admit(job, idempotency)
+        if job_id != job.id:
+            return self.get(job.tenant, job_id), False
+        self._bells.ring(job.model)
+        status = JobStatus(
+            job=job,
+            state=JobState.QUEUED,
+            strikes=(0,) * len(job.images),
+            idempotency=keys.digest(idempotency.key) if idempotency else None,
+        )
+        return status, True
+
+    def find(self, tenant: str, idempotency: Idempotency) -> JobStatus | None:
+        """The job that an idempotency key stands for.
 
         Raises:
             IdempotencyConflict: the key was used with another fingerprint.
         """
-        verdict, job_id = self._transitions.accept(job, idempotency, self._settings.retention_s)
-        if verdict == "conflict":
-            raise IdempotencyConflict(
-                f"This Idempotency-Key was used for job {job_id}, with another body."
-            )
-        if job_id != job.id:
-            return self.get(job.tenant, job_id), False
-        self._bells.ring(job.model)
-        return JobStatus(job=job, state=JobState.QUEUED, strikes=(0,) * len(job.images)), True
+        job_id = self._admission.find(tenant, idempotency)
+        return self._look(tenant, job_id) if job_id else None
 
     def get(self, tenant: str, job_id: str) -> JobStatus:
         """How a job stands.
@@ -73,10 +86,14 @@ class Jobs:
         Raises:
             UnknownJob: this tenant has no such job.
         """
-        fields = self._connection.command("HGETALL", keys.job(tenant, job_id))
-        if not fields:
+        status = self._look(tenant, job_id)
+        if status is None:
             raise UnknownJob(f"No job has the id {job_id}; its retention may be over.")
-        return read_status(fields)
+        return status
+
+    def _look(self, tenant: str, job_id: str) -> JobStatus | None:
+        fields = self._connection.command("HGETALL", keys.job(tenant, job_id))
+        return read_status(fields) if fields else None
 
     def cancel(self, tenant: str, job_id: str) -> JobStatus:
         """Ends a job that has not ended and fences its claim out; else leaves it as it is.
@@ -86,6 +103,39 @@ class Jobs:
         """
         self._transitions.cancel(self.get(tenant, job_id).job)
         return self.get(tenant, job_id)
+
+    def replay(self, tenant: str, job_id: str) -> JobStatus:
+        """Makes a dead job ready again, as if it had never been tried, and rings for its model.
+
+        Raises:
+            UnknownJob: this tenant has no such job.
+            Conflict: it is not dead.
+        """
+        status = self.get(tenant, job_id)
+        if status.state is not JobState.DEAD:
+            raise Conflict(f"Job {job_id} is {status.state}; only a dead job can be replayed.")
+        # When it is dead no more, then somebody replayed it just now: perhaps this very call,
+        # sent again after a lost answer.
+        if self._transitions.replay(status.job):
+            self._bells.ring(status.job.model)
+        return self.get(tenant, job_id)
+
+    def erase(self, tenant: str, job_id: str) -> None:
+        """Removes a job, its deliveries, its results and the uploads that it alone names.
+
+        A job that has not ended is cancelled first. Blobs go at once, or when their store is back.
+
+        Raises:
+            UnknownJob: this tenant has no such job.
+            Conflict: it is replayed again and again meanwhile.
+        """
+        status: JobStatus | None = self.get(tenant, job_id)
+        for _ in range(_ROUNDS):
+            if status is None or self._retention.erase(status):
+                return
+            self._transitions.cancel(status.job)
+            status = self._look(tenant, job_id)
+        raise Conflict(f"Job {job_id} does not stand still. Try again.")
 
     def claim(self, model: str, *, worker: str, max_images: int) -> list[Claim]:
         """Takes ready jobs, by priority and then by age, up to `max_images`; one at least.
@@ -100,7 +150,8 @@ class Jobs:
                 candidates, lease_s=self._settings.lease_s, max_images=max_images, worker=worker
             )
             for entry in expired:
-                self._transitions.expire(self.get(*keys.split(entry)).job)
+                if late := self._look(*keys.split(entry)):
+                    self._transitions.expire(late.job)
             if claims:
                 return claims
         return []

@@ -57,9 +57,14 @@ def listed(tenant: str, state: JobState | None = None) -> str:
     return f"{_ROOT}:{tenant}:jobs" + (f":{state}" if state else "")
 
 
-def idempotency(tenant: str, key: str) -> str:
-    """What a caller's idempotency key stands for; hashed, as a caller's text has no bounds."""
-    return f"{_ROOT}:{tenant}:idempotency:{hashlib.sha256(key.encode()).hexdigest()}"
+def digest(key: str) -> str:
+    """A caller's idempotency key as it is kept: a caller's text has no bounds."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def idempotency(tenant: str, digest: str) -> str:
+    """What a caller's idempotency key stands for."""
+    return f"{_ROOT}:{tenant}:idempotency:{digest}"
 
 
 def referents(tenant: str, upload_id: str) -> str:
@@ -93,7 +98,7 @@ def drained_by(tenant: str) -> str:
 
 
 def exhausted(tenant: str) -> str:
-    """A tenant's deliveries that were given up, by when."""
+    """A tenant's deliveries that were given up, by id and so by age."""
     return f"{_ROOT}:{tenant}:exhausted"
 
 
@@ -122,6 +127,16 @@ def sending(receiver: str) -> str:
     return f"{_ROOT}:receiver:{receiver}:sending"
 
 
+def streak(receiver: str) -> str:
+    """How many deliveries a receiver took in a row, lately."""
+    return f"{_ROOT}:receiver:{receiver}:streak"
+
+
+def rest(receiver: str) -> str:
+    """Stands while a receiver is left alone, as it asked."""
+    return f"{_ROOT}:receiver:{receiver}:rest"
+
+
 def tenant_facts(tenant: str) -> str:
     """A tenant's key and secret."""
     return f"{_ROOT}:{tenant}:tenant"
@@ -145,6 +160,12 @@ def upload_key(tenant: str, upload_id: str) -> str:
 def result_prefix(tenant: str, job_id: str) -> str:
     """What the blobs of a job's results, recorded or not, begin with."""
     return f"{tenant}/results/{job_id}/"
+
+
+def job_of_results(prefix: str) -> tuple[str, str]:
+    """The tenant and the job behind a `result_prefix`."""
+    tenant, _, job_id, _ = prefix.split("/")
+    return tenant, job_id
 
 
 def result_key(tenant: str, job_id: str, token: int) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from .admission import Admission
 from .bells import Bells
 from .blobs import BlobStore, open_blobs
 from .buckets import Buckets
 from .connection import Connection
 from .deliveries import Deliveries
+from .erasures import Erasures
 from .jobs import Jobs
 from .retention import Retention
 from .s3 import S3
@@ -14,6 +16,7 @@ from .settings import LedgerSettings
 from .sweeps import Sweeps
 from .tenants import Tenants
 from .transitions import Transitions
+from .uploads import Uploads
 from .workers import Workers
 
 
@@ -30,10 +33,19 @@ class Ledger:
         self.tenants = Tenants(connection)
         self.bells = Bells(connection, settings)
         transitions = Transitions(connection, self.tenants)
-        self.jobs = Jobs(connection, settings, transitions, self.bells)
         self.deliveries = Deliveries(connection, settings)
+        erasures = Erasures(connection, self.blobs)
+        self.uploads = Uploads(connection, settings, self.blobs, erasures)
+        retention = Retention(connection, self.deliveries, erasures)
+        self.jobs = Jobs(
+            connection,
+            settings,
+            admission=Admission(connection, settings),
+            transitions=transitions,
+            retention=retention,
+            bells=self.bells,
+        )
         self.workers = Workers(connection)
-        retention = Retention(connection, transitions, self.deliveries, self.blobs)
         self.sweeps = Sweeps(
             connection,
             settings=settings,
@@ -41,6 +53,8 @@ class Ledger:
             deliveries=self.deliveries,
             bells=self.bells,
             retention=retention,
+            uploads=self.uploads,
+            erasures=erasures,
         )
 
     @classmethod

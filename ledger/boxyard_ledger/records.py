@@ -11,6 +11,7 @@ from boxyard_schemas import (
     Delivery,
     DeliveryId,
     EndpointId,
+    EventType,
     ImageCounts,
     Job,
     JobId,
@@ -68,6 +69,7 @@ class JobStatus(Record):
     failed: int = Field(0, description="Images, crashed ones included.")
     reason: str | None = None
     result: ResultReference | None = None
+    idempotency: str | None = Field(None, description="Digest of the key it came with.")
 
     def view(self) -> Job:
         """The job as its tenant sees it."""
@@ -128,6 +130,7 @@ class DeliveryRecord(Record):
     kind: DeliveryKind
     target: str = Field(description="Callback URL, or `s3://bucket/prefix`.")
     endpoint: EndpointId | None = Field(None, description="Whose secret signs; else the tenant's.")
+    event: EventType | None = Field(None, description="What it tells; a replayed job ends anew.")
     created_at: Timestamp
 
 

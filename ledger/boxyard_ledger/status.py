@@ -54,4 +54,5 @@ def read_status(fields: Mapping[str, str]) -> JobStatus:
         failed=int(fields.get("failed", 0)),
         reason=fields.get("reason") or None,
         result=ResultReference.model_validate_json(result) if result else None,
+        idempotency=fields.get("idempotency"),
     )

@@ -8,12 +8,14 @@ from . import keys
 from .bells import Bells
 from .connection import Connection
 from .deliveries import Deliveries
+from .erasures import Erasures
 from .indexes import read_due
 from .records import Claim
 from .retention import Retention
 from .settings import LedgerSettings
 from .status import read_claim, read_status
 from .transitions import Transitions
+from .uploads import Uploads
 
 _LOST = "The worker's lease ended."
 
@@ -26,6 +28,8 @@ class Swept(NamedTuple):
     expired: int
     bells: int
     forgotten: int
+    loose: int
+    erased: int
 
 
 class Sweeps:
@@ -40,6 +44,8 @@ class Sweeps:
         deliveries: Deliveries,
         bells: Bells,
         retention: Retention,
+        uploads: Uploads,
+        erasures: Erasures,
     ) -> None:
         self._connection = connection
         self._settings = settings
@@ -47,6 +53,8 @@ class Sweeps:
         self._deliveries = deliveries
         self._bells = bells
         self._retention = retention
+        self._uploads = uploads
+        self._erasures = erasures
 
     def sweep(self, limit: int = 500) -> Swept:
         """One tick: at most `limit` entries of each kind."""
@@ -56,6 +64,8 @@ class Sweeps:
             expired=self.expire_jobs(limit),
             bells=self.ring_missing_bells(),
             forgotten=self.apply_retention(limit),
+            loose=self._uploads.drop_loose(limit),
+            erased=self._erasures.apply(limit),
         )
 
     def release_expired_leases(self, limit: int) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from boxyard_schemas import JobState, UploadImage
+from boxyard_schemas import JobState
 from boxyard_schemas.words import utc_now
 
 from . import keys
 from .connection import Connection, Word
-from .outbox import outbox_args, outbox_keys, plan_deliveries, receiver_of
-from .records import Claim, DeliveryRecord, JobRecord, JobStatus, ResultReference
+from .outbox import outbox_args, outbox_keys, plan_deliveries
+from .records import Claim, JobRecord, ResultReference
 from .status import read_claim, to_ms
 from .tenants import Tenants
 
@@ -22,31 +22,6 @@ class Transitions:
     def __init__(self, connection: Connection, tenants: Tenants) -> None:
         self._connection = connection
         self._tenants = tenants
-
-    def accept(
-        self, job: JobRecord, idempotency: tuple[str, str] | None, retention_s: float
-    ) -> tuple[str, str]:
-        """Writes a job down.
-
-        Args:
-            job: the job.
-            idempotency: key and fingerprint.
-            retention_s: how long the key is kept.
-
-        Returns:
-            `accepted`, `twin` or `conflict`; and the id of the job that stands.
-        """
-        key, fingerprint = idempotency or ("", "")
-        record_key, ready_key, _, expiries, queued, _ = keys.live(job)
-        names = [record_key, ready_key, expiries, keys.listed(job.tenant), queued, keys.MODELS]
-        names.append(keys.idempotency(job.tenant, key))
-        names += [keys.referents(job.tenant, upload) for upload in uploads_of(job)]
-        words: list[Word] = [keys.member(job.tenant, job.id), job.id, job.model_dump_json()]
-        words += [len(job.images), to_ms(job.created_at)]
-        words += [to_ms(job.expires_at) if job.expires_at else "", job.model]
-        words += [fingerprint, int(retention_s * 1000)]
-        verdict, job_id = self._connection.run("accept", names, words)
-        return verdict, job_id
 
     def claim(
         self, jobs: Sequence[tuple[str, str]], *, lease_s: float, max_images: int, worker: str
@@ -113,23 +88,12 @@ class Transitions:
         words = (claim.token, "1" if only_lost else "")
         return self._end("bury", claim.job, JobState.DEAD, why, words)
 
-    def forget(self, status: JobStatus, deliveries: Sequence[DeliveryRecord]) -> bool:
-        """Removes every trace of a job that has ended; its blobs go before."""
-        job = status.job
-        names = [keys.job(job.tenant, job.id), keys.listed(job.tenant)]
-        names += [keys.listed(job.tenant, status.state), keys.ENDED]
-        names += [keys.deliveries(job.tenant, job.id)]
-        names += [keys.referents(job.tenant, upload) for upload in uploads_of(job)]
-        words: list[Word] = [keys.member(job.tenant, job.id), job.id, status.state]
-        words.append(len(uploads_of(job)))
-        for delivery in deliveries:
-            names += [
-                keys.delivery(delivery.tenant, delivery.id),
-                keys.attempts(delivery.tenant, delivery.id),
-                keys.pending(receiver_of(delivery)),
-            ]
-            words.append(keys.member(delivery.tenant, delivery.id))
-        return bool(self._connection.run("forget", names, words))
+    def replay(self, job: JobRecord) -> bool:
+        """Makes a dead job ready again, as if it had never been tried."""
+        record_key, ready_key, _, _, queued, _ = keys.live(job)
+        names = [record_key, ready_key, queued, keys.listed(job.tenant, JobState.DEAD), keys.ENDED]
+        words: list[Word] = [keys.member(job.tenant, job.id), job.id, to_ms(job.created_at)]
+        return bool(self._connection.run("replay", names, words))
 
     def _end(
         self, script: str, job: JobRecord, state: JobState, reason: str, words: Sequence[Word] = ()
@@ -138,12 +102,9 @@ class Transitions:
         outbox = plan_deliveries(job, state, endpoints, utc_now())
         names = [*keys.live(job), keys.listed(job.tenant, state), keys.ENDED]
         names += [keys.deliveries(job.tenant, job.id), keys.RECEIVERS, keys.RECEIVER_LEASES]
+        names += [keys.ERASURES, keys.drained(job.model), keys.drained_by(job.tenant)]
         names += outbox_keys(outbox)
         known = [keys.member(job.tenant, job.id), job.id, state, reason, keys.FINISHED]
+        known.append(keys.result_prefix(job.tenant, job.id))
         ended = self._connection.run(script, names, [*known, *words, *outbox_args(outbox)])
         return bool(ended)
-
-
-def uploads_of(job: JobRecord) -> list[str]:
-    """The uploads that a job names, each once."""
-    return sorted({image.upload for image in job.images if isinstance(image, UploadImage)})

@@ -8,15 +8,14 @@ from base64 import b64encode
 import redis
 from PIL import Image
 
+from boxyard_ledger import upload_key
 from boxyard_schemas import (
     ImageFailure,
     ImageSuccess,
     JobState,
     S3Image,
-    UploadImage,
     UrlImage,
     detect_queue,
-    new_id,
 )
 from boxyard_worker.detector.standin import Trouble
 from pictures import encoded, png, scene, trouble
@@ -67,13 +66,15 @@ def test_every_bad_picture_fails_alone_and_says_why(yard: Yard) -> None:
         Receiver(drip) as slow,
     ):
         yard.worker(fetch_deadline_s=1, max_image_bytes=20_000, max_pixels=100_000)
+        lost = yard.upload(b"its blob is gone")
+        yard.ledger.blobs.delete(upload_key("default", lost.upload))
         wanted = {
             yard.upload(jpeg): None,
             yard.upload(jpeg[: len(jpeg) // 2]): "undecodable-image",
             yard.upload(b"hello"): "unsupported-format",
             yard.upload(png(scene(1000, 1000))): "too-many-pixels",
             yard.upload(bytes(20_001)): "too-large",
-            UploadImage(upload=new_id("upl")): "missing-upload",
+            lost: "missing-upload",
             UrlImage(url=good.url): None,
             UrlImage(url=gone.url): "status-404",
             UrlImage(url=broken.url): "status-503",

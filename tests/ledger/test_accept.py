@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from boxyard_ledger import Idempotency, Ledger
-from boxyard_schemas import JobState, UploadImage, new_id
+from boxyard_schemas import JobState, UploadImage
 from boxyard_schemas.errors import IdempotencyConflict, InvalidRequest, UnknownJob
 from boxyard_schemas.words import utc_now
 
@@ -83,12 +83,28 @@ def test_concurrent_twins_make_one_job(ledger: Ledger, make_job: Callable):
     assert sum(created for _, created in answers) == 1
 
 
-def test_an_idempotency_key_is_kept_as_long_as_jobs_are(
+def test_an_idempotency_key_is_kept_until_its_job_is_forgotten(
     ledger: Ledger, make_job: Callable, raw: redis.Redis
 ):
-    ledger.jobs.accept(make_job(), idempotency=Idempotency("key", "body"))
+    key = Idempotency("key", "body")
+    first, _ = ledger.jobs.accept(make_job(), idempotency=key)
     (name,) = raw.keys("boxyard:acme:idempotency:*")
-    assert 0.9 * ledger.settings.retention_s < raw.pttl(name) / 1000 <= ledger.settings.retention_s
+    assert raw.ttl(name) == -1
+    ledger.jobs.cancel("acme", first.job.id)
+    assert ledger.jobs.accept(make_job(), idempotency=key)[0].job == first.job
+    ledger.jobs.erase("acme", first.job.id)
+    assert ledger.jobs.find("acme", key) is None
+    assert ledger.jobs.accept(make_job(), idempotency=key)[1]
+
+
+def test_the_job_of_an_idempotency_key_can_be_found(ledger: Ledger, make_job: Callable):
+    key = Idempotency("key", "body")
+    assert ledger.jobs.find("acme", key) is None
+    accepted, _ = ledger.jobs.accept(make_job(), idempotency=key)
+    assert ledger.jobs.find("acme", key) == accepted
+    assert ledger.jobs.find("other", key) is None
+    with pytest.raises(IdempotencyConflict):
+        ledger.jobs.find("acme", Idempotency("key", "another"))
 
 
 def test_a_listing_goes_from_new_to_old_page_by_page(ledger: Ledger, accept: Callable):
@@ -117,7 +133,8 @@ def test_a_cursor_of_nobody_is_an_invalid_request(ledger: Ledger):
 def test_all_that_a_job_leaves_carries_its_tenant_but_the_global_indexes(
     ledger: Ledger, make_job: Callable, raw: redis.Redis
 ):
-    upload, soon = UploadImage(upload=new_id("upl")), utc_now() + timedelta(seconds=60)
+    upload = UploadImage(upload=ledger.uploads.store("acme", b"pixels").id)
+    soon = utc_now() + timedelta(seconds=60)
     job = make_job().model_copy(update={"images": (upload,), "expires_at": soon})
     ledger.jobs.accept(job, idempotency=Idempotency("key", "body"))
     indexes = {

@@ -9,6 +9,8 @@ import pytest
 
 from boxyard_ledger import Ledger
 from boxyard_ledger.connection import Connection
+from boxyard_ledger.erasures import Erasures
+from boxyard_ledger.retention import Retention
 from boxyard_ledger.tenants import Tenants
 from boxyard_ledger.transitions import Transitions
 from boxyard_schemas import JobState
@@ -16,10 +18,20 @@ from boxyard_schemas.words import utc_now
 
 
 @pytest.fixture
-def transitions(ledger: Ledger) -> Iterator[Transitions]:
+def connection(ledger: Ledger) -> Iterator[Connection]:
     connection = Connection(ledger.settings)
-    yield Transitions(connection, Tenants(connection))
+    yield connection
     connection.close()
+
+
+@pytest.fixture
+def transitions(connection: Connection) -> Transitions:
+    return Transitions(connection, Tenants(connection))
+
+
+@pytest.fixture
+def retention(ledger: Ledger, connection: Connection) -> Retention:
+    return Retention(connection, ledger.deliveries, Erasures(connection, ledger.blobs))
 
 
 @pytest.mark.parametrize("step", ["requeue", "bury"])
@@ -52,9 +64,10 @@ def test_a_job_whose_time_has_not_come_does_not_expire(
 
 
 def test_a_job_that_has_not_ended_as_was_seen_is_not_forgotten(
-    ledger: Ledger, transitions: Transitions, accept: Callable
+    ledger: Ledger, retention: Retention, accept: Callable
 ):
     job = accept()
-    seen = ledger.jobs.get("acme", job.id).model_copy(update={"state": JobState.CANCELLED})
-    assert not transitions.forget(seen, [])
-    assert ledger.jobs.get("acme", job.id).job == job
+    queued = ledger.jobs.get("acme", job.id)
+    for state in (JobState.QUEUED, JobState.CANCELLED):
+        assert not retention.erase(queued.model_copy(update={"state": state}))
+    assert ledger.jobs.get("acme", job.id) == queued

@@ -19,7 +19,7 @@ def accepted(ledger: Ledger) -> list[JobRecord]:
             id=new_id("job"),
             tenant="default",
             model=MODEL,
-            images=(UploadImage(upload=new_id("upl")),),
+            images=(UploadImage(upload=ledger.uploads.store("default", b"pixels").id),),
             created_at=utc_now(),
         )
         for _ in range(2)

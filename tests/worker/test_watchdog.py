@@ -45,7 +45,7 @@ def ready_job(ledger: Ledger) -> JobRecord:
         id=new_id("job"),
         tenant="default",
         model=MODEL,
-        images=(UploadImage(upload=new_id("upl")),),
+        images=(UploadImage(upload=ledger.uploads.store("default", b"pixels").id),),
         created_at=utc_now(),
     )
     ledger.jobs.accept(job)

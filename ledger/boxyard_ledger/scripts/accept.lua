@@ -1,10 +1,28 @@
 #!lua
--- Writes a job down and makes it ready, unless its idempotency key or its id is known.
--- KEYS: 1 job, 2 ready, 3 expiries, 4 listed, 5 queued, 6 models, 7 idempotency,
---   then each upload's referents.
+-- Writes a job down and makes it ready, unless its idempotency key or its id is known, a bound is
+-- reached, or it names an upload that the tenant has not. What is known comes first: a caller that
+-- asks again must hear of its job, whatever the bounds are now. The rate comes last, for only a
+-- job that is taken counts.
+-- KEYS: 1 job, 2 ready, 3 expiries, 4 listed, 5 queued, 6 models, 7 idempotency, 8 tenant's facts,
+--   9 submissions, 10 drained of the model, 11 drained of the tenant, 12 uploads,
+--   13 loose uploads, 14..16 all the model's ready ones, then each upload's referents.
 -- ARGV: 1 tenant/job, 2 job, 3 record, 4 images, 5 created (ms), 6 expires (ms) or '', 7 model,
---   8 fingerprint or '', 9 life of the idempotency key (ms).
--- Answers {accepted | twin | conflict, job}.
+--   8 fingerprint or '', 9 digest of the idempotency key, 10 queued at most for a model,
+--   11 for a tenant, 12 jobs a minute, then for each upload: tenant/upload, upload.
+-- Answers {accepted | twin | conflict, job}, {unknown-upload, upload} or {name of the bound,
+-- seconds to wait}.
+local MINUTE = 60000
+
+-- A minute's jobs may come at once; then each has to wait for its share of the minute (GCRA).
+-- Answers nil, or the seconds to wait.
+local function count_submission(per_minute)
+  local now, share = now_ms(), MINUTE / per_minute
+  local ahead = math.max(now, tonumber(redis.call('GET', KEYS[9])) or 0) + share
+  local early = ahead - now - MINUTE
+  if early > 0 then return math.ceil(math.min(early, MINUTE) / 1000) end
+  redis.call('SET', KEYS[9], string.format('%.3f', ahead), 'PX', math.ceil(ahead - now))
+end
+
 if ARGV[8] ~= '' then
   local known = redis.call('HMGET', KEYS[7], 'fingerprint', 'job')
   if known[1] then
@@ -12,6 +30,25 @@ if ARGV[8] ~= '' then
   end
 end
 if redis.call('EXISTS', KEYS[1]) == 1 then return {'twin', ARGV[2]} end
+
+local quota = redis.call('HMGET', KEYS[8], 'queued_jobs', 'jobs_per_minute')
+local for_model, for_tenant = tonumber(ARGV[10]), tonumber(quota[1] or ARGV[11])
+local waiting = 0
+for index = 14, 16 do waiting = waiting + redis.call('ZCARD', KEYS[index]) end
+if waiting >= for_model then
+  return {'queued-per-model', seconds_to_drain(KEYS[10], for_model)}
+end
+if redis.call('ZCARD', KEYS[5]) >= for_tenant then
+  return {'queued-per-tenant', seconds_to_drain(KEYS[11], for_tenant)}
+end
+local uploads = #KEYS - 16
+for index = 1, uploads do
+  local upload = ARGV[12 + 2 * index]
+  if redis.call('HEXISTS', KEYS[12], upload) == 0 then return {'unknown-upload', upload} end
+end
+local early = count_submission(tonumber(quota[2] or ARGV[12]))
+if early then return {'jobs-per-minute', early} end
+
 redis.call('HSET', KEYS[1], 'record', ARGV[3], 'state', 'queued', 'images', ARGV[4],
   'token', 0, 'attempts', 0)
 redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
@@ -21,7 +58,10 @@ redis.call('ZADD', KEYS[5], 0, ARGV[2])
 redis.call('SADD', KEYS[6], ARGV[7])
 if ARGV[8] ~= '' then
   redis.call('HSET', KEYS[7], 'fingerprint', ARGV[8], 'job', ARGV[2])
-  redis.call('PEXPIRE', KEYS[7], ARGV[9])
+  redis.call('HSET', KEYS[1], 'idempotency', ARGV[9])
 end
-for index = 8, #KEYS do redis.call('SADD', KEYS[index], ARGV[2]) end
+for index = 1, uploads do
+  redis.call('SADD', KEYS[16 + index], ARGV[2])
+  redis.call('ZREM', KEYS[13], ARGV[11 + 2 * index])
+end
 return {'accepted', ARGV[2]}

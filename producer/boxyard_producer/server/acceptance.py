@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import structlog
 
-from boxyard_ledger import Idempotency, JobRecord, JobStatus, Ledger, upload_key
+from boxyard_ledger import Idempotency, JobRecord, JobStatus, Ledger
 from boxyard_schemas import (
     Base64Image,
     ImageSource,
@@ -72,9 +72,7 @@ class Acceptance:
 
     def store(self, tenant: str, data: bytes) -> Upload:
         """Puts a picture away."""
-        upload_id = new_id("upl")
-        stored = self._ledger.blobs.put(upload_key(tenant, upload_id), data)
-        return Upload(id=upload_id, bytes=stored.size, sha256=stored.sha256)
+        return self._ledger.uploads.store(tenant, data)
 
     def _stored(self, tenant: str, image: ImageSource) -> StoredImage:
         if not isinstance(image, Base64Image):
@@ -97,7 +95,7 @@ class Acceptance:
         """Inline pictures that were stored for a job that is not made: nobody needs those."""
         for asked, stored in zip(request.images, record.images, strict=True):
             if isinstance(asked, Base64Image) and isinstance(stored, UploadImage):
-                self._ledger.blobs.delete(upload_key(record.tenant, stored.upload))
+                self._ledger.uploads.discard(record.tenant, stored.upload)
 
 
 def fingerprint(request: JobRequest) -> str:

@@ -1,0 +1,88 @@
+"""Erasures: blobs that must go, written down by the step that decided so.
+
+Each is erased twice: at once, and an hour later, when no worker that was fenced out can still be
+storing what it made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import structlog
+
+from boxyard_schemas import JobState
+from boxyard_schemas.errors import Unavailable
+
+from . import keys
+from .blobs import BlobStore
+from .connection import Connection
+from .records import ResultReference
+
+_PATIENCE_S = 2.0
+"""How long one round goes on: nothing else in a sweeper's tick may wait longer."""
+_POSTPONE_MS = 60_000
+_FIRST = "first"
+
+_log = structlog.get_logger(__name__)
+
+
+class Erasures:
+    """Erases blobs; one that resists is put off, and delays no other."""
+
+    def __init__(self, connection: Connection, blobs: BlobStore) -> None:
+        self._connection = connection
+        self._blobs = blobs
+
+    def apply(self, limit: int) -> int:
+        """Carries out at most `limit` erasures that are due; returns how many.
+
+        Raises:
+            Unavailable: Redis is away. A blob store that is away only delays.
+        """
+        now = self._connection.now_ms()
+        due = self._connection.command(
+            "ZRANGE", keys.ERASURES, "-inf", now, "BYSCORE", "LIMIT", 0, limit
+        )
+        return self._carry_out(due)
+
+    def carry_out(self, blobs: Iterable[str]) -> int:
+        """Erases what was written down just now, rather than at the sweeper's next tick."""
+        return self._carry_out(f"{_FIRST} {blob}" for blob in blobs)
+
+    def _carry_out(self, entries: Iterable[str]) -> int:
+        end, erased = time.monotonic() + _PATIENCE_S, 0
+        for entry in entries:
+            if time.monotonic() > end:
+                break
+            erased += self._carry_out_one(entry)
+        return erased
+
+    def _carry_out_one(self, entry: str) -> int:
+        blob = entry.partition(" ")[2]
+        try:
+            for key in self._found(blob):
+                self._blobs.delete(key)
+        except Unavailable as error:
+            _log.warning("blob-not-erased", blob=blob, error=error.detail)
+            later = self._connection.now_ms() + _POSTPONE_MS
+            self._connection.command("ZADD", keys.ERASURES, "XX", later, entry)
+            return 0
+        return int(self._connection.command("ZREM", keys.ERASURES, entry))
+
+    def _found(self, blob: str) -> list[str]:
+        """The blobs that must go. Of a job that still stands: the results that it did not record.
+
+        The job is looked at last. What was stored before and is not recorded by a job that has
+        ended can be recorded no more: were it replayed, its next claim had a new token.
+        """
+        if not blob.endswith("/"):
+            return [blob]
+        found = list(self._blobs.keys(blob))
+        state, result = self._connection.command(
+            "HMGET", keys.job(*keys.job_of_results(blob)), "state", "result"
+        )
+        if state and not JobState(state).terminal:
+            return []
+        recorded = ResultReference.model_validate_json(result).key if result else None
+        return [key for key in found if key != recorded]
