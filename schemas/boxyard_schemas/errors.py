@@ -13,6 +13,7 @@ BoxyardError
 │   │   ├── IdempotencyConflict  409  idempotency-conflict
 │   │   └── NotFinished          409  not-finished
 │   ├── TooLarge                 413  too-large
+│   ├── TooSlow                  408  too-slow
 │   └── TooManyRequests          429  too-many-requests    (retry_after_s)
 ├── ServiceError                 the service's; the same request may work later
 │   ├── Unavailable              503  unavailable          (retry_after_s)
@@ -142,6 +143,12 @@ class TooLarge(RequestError):
     """The body or the upload is over its limit."""
 
     status, code, title = 413, "too-large", "Too large"
+
+
+class TooSlow(RequestError):
+    """The body did not come in time."""
+
+    status, code, title = 408, "too-slow", "Too slow"
 
 
 class TooManyRequests(RequestError):

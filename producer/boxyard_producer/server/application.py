@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from boxyard_ledger import Ledger
 
-from . import endpoints, health, jobs, models, score, uploads
+from . import endpoints, health, jobs, keys, models, score, uploads
 from .acceptance import Acceptance
 from .checks import Checks
 from .endings import Endings
@@ -20,6 +20,9 @@ from .settings import ServerSettings
 
 VERSION = "1"
 """Of the HTTP contract: it is in every path."""
+
+_ROOMY = frozenset({"/v1/jobs", "/v1/uploads", "/score"})
+"""Paths that take pictures."""
 
 
 def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
@@ -35,9 +38,9 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
     checks = Checks(settings, ledger)
     app.state.checks, app.state.acceptance = checks, Acceptance(ledger, checks)
     app.state.endings = Endings(ledger)
-    for room in (jobs, uploads, models, endpoints, score, health):
+    for room in (jobs, uploads, models, endpoints, keys, score, health):
         app.include_router(room.router)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, settings=settings, roomy=_ROOMY)
     install_problems(app)
     install_openapi(app)
     return app

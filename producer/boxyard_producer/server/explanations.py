@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 
 from pydantic_core import ErrorDetails
 
+_MOST, _NAME = 100, 64
 _FORMS = frozenset({"url", "base64", "s3", "upload"})
+_NO_OBJECT = frozenset({"missing", "model_attributes_type", "model_type", "dict_type"})
 _PLACES = frozenset({"body", "query", "path", "header"})
 
 
 def explain(errors: Sequence[ErrorDetails]) -> list[dict[str, str]]:
-    """Each of pydantic's errors as `where` (a dotted path) and `what`."""
+    """Each of pydantic's errors, up to a bound, as `where` (a dotted path) and `what`."""
+    shown = errors[:_MOST]
     return [
         {"where": _where(found["loc"]), "what": _what(found)}
-        for found in errors
-        if not _follows(found, errors)
+        for found in shown
+        if not _follows(found, shown)
     ]
 
 
@@ -35,12 +38,13 @@ def _where(place: Sequence[str | int]) -> str:
     # images.0.url.url: the first `url` is the tag of the form, the second the member.
     if len(parts) > 3 and parts[0] == "images" and parts[2] in _FORMS:
         del parts[2]
-    return ".".join(str(part) for part in parts)
+    # A member's name is the caller's text, of any length.
+    return ".".join(str(part)[:_NAME] for part in parts)
 
 
 def _what(found: ErrorDetails) -> str:
     kind, context = found["type"], found.get("ctx", {})
-    if found["loc"] == ("body",) and kind in ("missing", "model_attributes_type", "dict_type"):
+    if found["loc"] == ("body",) and kind in _NO_OBJECT:
         return "send a JSON object, with Content-Type: application/json"
     if kind in _PLAIN:
         return _PLAIN[kind].format_map(context)

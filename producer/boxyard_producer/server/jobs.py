@@ -24,12 +24,15 @@ from boxyard_schemas.errors import (
     NotFinished,
     NotFound,
     TooLarge,
+    TooManyRequests,
+    TooSlow,
     UnknownJob,
     UnknownModel,
     UnknownUpload,
 )
 
 from .access import Caller, guarded_router
+from .bodies import describe_body, json_body
 from .outbox import list_deliveries
 from .parts import TheAcceptance, TheEndings, TheLedger, TheSettings
 from .problems import responses
@@ -67,12 +70,21 @@ IdempotencyKey = Annotated[
             "description": "The job is recorded.",
             "headers": {"Location": {"description": "The job.", "schema": {"type": "string"}}},
         },
-        **responses(UnknownModel, UnknownUpload, IdempotencyConflict, TooLarge, InvalidRequest),
+        **responses(
+            UnknownModel,
+            UnknownUpload,
+            IdempotencyConflict,
+            TooSlow,
+            TooLarge,
+            InvalidRequest,
+            TooManyRequests,
+        ),
     },
+    openapi_extra=describe_body(JobRequest),
 )
 def submit_job(
     *,
-    request: JobRequest,
+    request: Annotated[JobRequest, Depends(json_body(JobRequest))],
     response: Response,
     tenant: Caller,
     acceptance: TheAcceptance,

@@ -1,54 +1,174 @@
-"""The cap on request bodies, declared or streamed."""
+"""What request bodies may cost: bytes each, bytes together, and time."""
 
 from __future__ import annotations
 
-from starlette.exceptions import HTTPException
+import asyncio
+import time
+from collections import Counter
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from boxyard_schemas.errors import TooLarge
+from boxyard_schemas.errors import (
+    BoxyardError,
+    TooLarge,
+    TooManyRequests,
+    TooSlow,
+    Unavailable,
+)
 
-from .problems import answer
+from .problems import BodyRefused, answer
+from .settings import ServerSettings
+
+_SMALL = 64 * 2**10
+"""The cap of bodies that carry no pictures. So much of any body is not counted against the room."""
+
+_RETRY_AFTER_S = 2
+
+
+class Room:
+    """Bytes of bodies that may be in memory at once; no tenant gets more than half of them."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._held: Counter[str] = Counter()
+
+    def take(self, tenant: str, size: int) -> None:
+        """Makes room.
+
+        Raises:
+            TooManyRequests: this tenant holds its half.
+            Unavailable: there is none.
+        """
+        if self._held[tenant] + size > self._max_bytes // 2:
+            raise TooManyRequests(
+                f"Your requests fill {self._max_bytes // 2} bytes of the server's memory. "
+                "Send fewer at once, or pictures by POST /v1/uploads.",
+                retry_after_s=_RETRY_AFTER_S,
+                limit="body-bytes",
+            )
+        if self._held.total() + size > self._max_bytes:
+            raise Unavailable("The server's memory is full.", retry_after_s=_RETRY_AFTER_S)
+        self._held[tenant] += size
+
+    def give(self, tenant: str, size: int) -> None:
+        """Gives room back."""
+        self._held[tenant] -= size
+        if not self._held[tenant]:
+            del self._held[tenant]
 
 
 class BodyLimit:
-    """Middleware that reads no more of a body than `max_bytes`.
+    """Middleware that reads no more of a body, and no longer, than the settings say.
 
     A body that declares more is refused unread; one that declares nothing (chunked) is counted.
+
+    Args:
+        app: what is behind it.
+        settings: the server's.
+        roomy: paths that take pictures; bodies to all others are small.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app, self._max_bytes = app, max_bytes
+    def __init__(self, app: ASGIApp, settings: ServerSettings, roomy: frozenset[str]) -> None:
+        self._app, self._settings, self._roomy = app, settings, roomy
+        self._room = Room(settings.max_bodies_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on, its body counted."""
+        """Passes the request on, its body bounded."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif _declared(scope) > self._max_bytes:
-            await answer(self._too_large(), scope["path"])(scope, receive, send)
-        else:
-            await self._app(scope, self._counted(receive), send)
+            return
+        max_bytes = self._settings.max_body_bytes if scope["path"] in self._roomy else _SMALL
+        body = _Body(
+            scope,
+            receive,
+            send,
+            max_bytes=max_bytes,
+            timeout_s=self._settings.body_timeout_s,
+            room=self._room,
+        )
+        if body.declared > max_bytes:
+            await answer(body.too_large(), scope["path"])(scope, body.receive, body.send)
+            return
+        try:
+            await self._app(scope, body.receive, body.send)
+        finally:
+            body.release()
 
-    def _counted(self, receive: Receive) -> Receive:
-        seen = 0
 
-        async def receive_counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._max_bytes:
-                # FastAPI lets this kind pass unchanged while it reads a body.
-                raise HTTPException(413, self._too_large().detail)
-            return message
+class _Body:
+    """One request's body on its way in."""
 
-        return receive_counted
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        max_bytes: int,
+        timeout_s: float,
+        room: Room,
+    ) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._max_bytes, self._timeout_s, self._room = max_bytes, timeout_s, room
+        self._deadline = time.monotonic() + timeout_s
+        headers = dict(scope["headers"])
+        self.declared = int(headers.get(b"content-length", b"0"))
+        self._whole = not self.declared and b"transfer-encoding" not in headers
+        self._seen = self._held = 0
+        self._tenant = ""
 
-    def _too_large(self) -> TooLarge:
+    async def receive(self) -> Message:
+        """The next piece, if it may come."""
+        if self._whole:
+            return await self._receive()
+        message = await self._next()
+        self._seen += len(message.get("body", b""))
+        if self._seen > self._max_bytes:
+            raise BodyRefused(self.too_large())
+        self._hold()
+        self._whole = not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """An answer before the body's end also ends the connection: nobody would go on reading."""
+        if message["type"] == "http.response.start" and not self._whole:
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await self._send(message)
+
+    def release(self) -> None:
+        """The body is in memory no longer."""
+        if self._held:
+            self._room.give(self._tenant, self._held)
+
+    def too_large(self) -> TooLarge:
+        """What is said of a body over its cap."""
         return TooLarge(
             f"The body is larger than {self._max_bytes} bytes (BOXYARD_MAX_BODY_BYTES). "
             "Send pictures by POST /v1/uploads, one each."
+            if self._max_bytes > _SMALL
+            else f"The body is larger than {self._max_bytes} bytes."
         )
 
+    async def _next(self) -> Message:
+        try:
+            async with asyncio.timeout(max(0, self._deadline - time.monotonic())):
+                return await self._receive()
+        except TimeoutError:
+            raise BodyRefused(
+                TooSlow(
+                    f"The body was not here after {self._timeout_s:g} s "
+                    "(BOXYARD_BODY_TIMEOUT_S). Send fewer pictures at once."
+                )
+            ) from None
 
-def _declared(scope: Scope) -> int:
-    found = dict(scope["headers"]).get(b"content-length", b"0")
-    return int(found) if found.isdigit() else 0
+    def _hold(self) -> None:
+        more = self._seen - _SMALL - self._held
+        if more <= 0:
+            return
+        # Whoever sends a large body has been let in before: strangers' bodies are not read.
+        self._tenant = self._scope.get("state", {}).get("tenant", "")
+        try:
+            self._room.take(self._tenant, more)
+        except BoxyardError as error:
+            raise BodyRefused(error) from error
+        self._held += more

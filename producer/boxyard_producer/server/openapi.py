@@ -7,6 +7,9 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from boxyard_schemas import JobRequest, ScoreRequest
 
 from .problems import PROBLEM_JSON
 
@@ -32,11 +35,23 @@ def _describe(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         separate_input_output_schemas=False,
     )
+    schemas = schema["components"]["schemas"]
+    schema["components"]["schemas"] = dict(sorted((schemas | _bodies()).items()))
     for responses in _responses(schema):
         _describe_problems(responses)
     for name in _FASTAPI_OWN:
         schema["components"]["schemas"].pop(name, None)
     return schema
+
+
+def _bodies() -> dict[str, Any]:
+    """What the routes read themselves, beside FastAPI."""
+    _, schema = models_json_schema(
+        [(JobRequest, "validation"), (ScoreRequest, "validation")],
+        ref_template="#/components/schemas/{model}",
+    )
+    found: dict[str, Any] = schema["$defs"]
+    return found
 
 
 def _responses(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -18,8 +18,9 @@ from boxyard_schemas.errors import (
     NotFound,
     Problem,
     ServiceError,
-    TooLarge,
+    SetupError,
     Unauthorized,
+    Unavailable,
 )
 
 from .explanations import explain
@@ -27,6 +28,14 @@ from .explanations import explain
 PROBLEM_JSON = "application/problem+json"
 
 _log = structlog.get_logger(__name__)
+
+
+class BodyRefused(HTTPException):
+    """An error as the one kind of exception that FastAPI lets pass while it reads a body."""
+
+    def __init__(self, error: BoxyardError) -> None:
+        super().__init__(error.status, error.detail)
+        self.error = error
 
 
 def install_problems(app: FastAPI) -> None:
@@ -57,11 +66,8 @@ def _respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Resp
 
 
 def _headers(error: BoxyardError) -> dict[str, str]:
-    # Both are said before the body is read; on a closed connection nobody goes on sending it.
     if isinstance(error, Unauthorized):
-        return {"WWW-Authenticate": "Bearer", "Connection": "close"}
-    if isinstance(error, TooLarge):
-        return {"Connection": "close"}
+        return {"WWW-Authenticate": "Bearer"}
     if (retry_after_s := error.data.get("retry_after_s")) is not None:
         return {"Retry-After": str(max(1, math.ceil(retry_after_s)))}
     return {}
@@ -69,6 +75,11 @@ def _headers(error: BoxyardError) -> dict[str, str]:
 
 async def _answer_boxyard_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, BoxyardError)
+    if isinstance(error, SetupError):
+        # Redis wants another password, or a secret key is not set: nothing of that is a caller's.
+        _log.error("request.unserved", path=request.url.path, code=error.code, why=error.detail)
+        hidden = Unavailable("The service is not set up right; its log says why.", retry_after_s=30)
+        return answer(hidden, request.url.path)
     if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return await _answer_surprise(request, error)
     if error.status > HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -86,10 +97,10 @@ async def _answer_invalid_request(request: Request, error: Exception) -> Respons
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path
-    known: dict[int, type[BoxyardError]] = {404: NotFound, 413: TooLarge}
-    if kind := known.get(error.status_code):
-        detail = f"There is nothing at {path}." if kind is NotFound else error.detail
-        return answer(kind(detail), path)
+    if isinstance(error, BodyRefused):
+        return await _answer_boxyard_error(request, error.error)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return answer(NotFound(f"There is nothing at {path}."), path)
     title = HTTPStatus(error.status_code).phrase
     problem = Problem(
         title=title.capitalize(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends, Query
 from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import JobStatus, Ledger
@@ -14,12 +14,15 @@ from boxyard_schemas.errors import (
     DeadlineExceeded,
     InvalidRequest,
     TooLarge,
+    TooManyRequests,
+    TooSlow,
     Unavailable,
     UnknownModel,
 )
 
 from .access import Caller, guarded_router
 from .azureml import read_images, read_parameters, write_answer
+from .bodies import describe_body, json_body
 from .catalogue import resolve, served_models
 from .parts import TheAcceptance, TheEndings, TheLedger, TheSettings
 from .problems import refuse, responses
@@ -31,11 +34,14 @@ router = guarded_router(prefix="/score", tag="score")
 @router.post(
     "",
     response_model_exclude_none=True,
-    responses=responses(UnknownModel, TooLarge, InvalidRequest, Unavailable, DeadlineExceeded),
+    responses=responses(
+        UnknownModel, TooSlow, TooLarge, InvalidRequest, TooManyRequests, DeadlineExceeded
+    ),
+    openapi_extra=describe_body(ScoreRequest),
 )
 async def score(
     *,
-    request: ScoreRequest,
+    request: Annotated[ScoreRequest, Depends(json_body(ScoreRequest))],
     tenant: Caller,
     acceptance: TheAcceptance,
     endings: TheEndings,

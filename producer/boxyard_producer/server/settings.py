@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from boxyard_schemas.addresses import AddressPolicy
@@ -26,6 +26,12 @@ class ServerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BOXYARD_", frozen=True, extra="ignore")
 
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Of any request.")
+    max_bodies_bytes: int = Field(
+        256 * 2**20, ge=2048, description="Of all requests at once; one tenant gets half."
+    )
+    body_timeout_s: float = Field(120, gt=0, description="For the whole of a body.")
+    head_timeout_s: float = Field(15, gt=0, description="For a request's line and headers.")
+    max_connections: int = Field(800, ge=1, description="At once, idle ones included.")
     max_upload_bytes: int = Field(32 * 2**20, ge=1, description="Of one picture.")
     max_images_per_job: int = Field(64, ge=1)
     max_wait_s: float = Field(60, ge=0, description="The longest that `?wait=` holds an answer.")
@@ -37,6 +43,12 @@ class ServerSettings(BaseSettings):
     allowed_buckets: Names = Field((), description="Callers' buckets; none by default.")
     api_key: SecretStr | None = Field(None, description="Registers the tenant `default` at start.")
     webhook_secret: SecretStr | None = Field(None, description="Signs that tenant's callbacks.")
+
+    @model_validator(mode="after")
+    def _bodies_hold_a_body(self) -> Self:
+        if self.max_bodies_bytes < 2 * self.max_body_bytes:
+            raise ValueError("max_bodies_bytes must be at least twice max_body_bytes")
+        return self
 
     def address_policy(self) -> AddressPolicy:
         """The addresses that a caller may name."""

@@ -6,9 +6,10 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from boxyard_schemas import Upload
-from boxyard_schemas.errors import InvalidRequest, TooLarge
+from boxyard_schemas.errors import InvalidRequest, TooLarge, TooManyRequests, TooSlow
 
 from .access import Caller, guarded_router
+from .bodies import refuse_encoding
 from .parts import TheAcceptance, TheSettings
 from .problems import refuse, responses
 
@@ -29,7 +30,7 @@ _RAW_BODY = {
 @router.post(
     "",
     status_code=201,
-    responses=responses(TooLarge, InvalidRequest),
+    responses=responses(TooSlow, TooLarge, InvalidRequest, TooManyRequests),
     openapi_extra=_RAW_BODY,
 )
 async def upload_picture(
@@ -41,6 +42,7 @@ async def upload_picture(
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:
+    refuse_encoding(request)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
