@@ -12,6 +12,7 @@ from .embedded import EmbeddedRedis
 from .finished import FinishedFeed
 from .keys import result_key, upload_key
 from .ledger import Ledger
+from .outbox import lanes_of, receiver_of
 from .records import (
     Claim,
     DeliveryAttempt,
@@ -45,7 +46,9 @@ __all__ = [
     "LedgerSettings",
     "ResultReference",
     "WorkerRecord",
+    "lanes_of",
     "make_app",
+    "receiver_of",
     "result_key",
     "upload_key",
 ]

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import NamedTuple
+import re
+from collections.abc import Collection, Sequence
+
+from boxyard_schemas.errors import Conflict, InvalidRequest, NotFound
 
 from . import keys
 from .connection import Connection
+from .delivery_status import DeliveryStatus, read_deliveries
 from .outbox import receiver_of
+from .receivers import LOG_LINES, Receivers, index_keys, pace_keys
 from .records import DeliveryAttempt, DeliveryClaim, DeliveryRecord, DeliveryState
 from .settings import LedgerSettings
-from .status import to_ms
 
-_LOG_LINES = 50
-_LOOK_AT = 16
-"""Due receivers that one claim considers: others may take the first ones meanwhile."""
-
-
-class DeliveryStatus(NamedTuple):
-    """A delivery, how it stands, and the log of its last attempts, oldest first."""
-
-    delivery: DeliveryRecord
-    state: DeliveryState
-    attempts: list[DeliveryAttempt]
+_ID = re.compile(r"dlv_[0-9a-f]{32}")
+_STREAK_MS = 60_000
+"""A receiver that took nothing for so long is tried with one delivery again."""
+_STEP = 100
+"""Deliveries that one script replays: others wait for it meanwhile."""
 
 
 class Deliveries:
@@ -30,19 +27,25 @@ class Deliveries:
 
     def __init__(self, connection: Connection, settings: LedgerSettings) -> None:
         self._connection = connection
+        self._receivers = Receivers(connection)
         self._lease_ms = int(settings.delivery_lease_s * 1000)
 
-    def claim(self, *, worker: str, limit: int = 16) -> list[DeliveryClaim]:
+    def claim(
+        self, *, worker: str, limit: int = 16, busy: Collection[str] = ()
+    ) -> list[DeliveryClaim]:
         """Takes due deliveries, all of one receiver.
 
         Nobody else gets that receiver's deliveries until each of these has an outcome, or no
         outcome came for `delivery_lease_s`.
+
+        Args:
+            worker: who takes them.
+            limit: at most so many; a receiver that failed last, or is new, gets one, and with
+                each that it takes one more.
+            busy: tenants, and origins as `tenant/scheme://host:port`, that get nothing now.
         """
         now = self._connection.now_ms()
-        receivers = self._connection.command(
-            "ZRANGE", keys.RECEIVERS, "-inf", now, "BYSCORE", "LIMIT", 0, _LOOK_AT
-        )
-        for receiver in receivers:
+        for receiver in self._receivers.due(now, frozenset(busy)):
             if claims := self._claim_from(receiver, now, worker, limit):
                 return claims
         return []
@@ -51,16 +54,14 @@ class Deliveries:
         due = self._connection.command(
             "ZRANGE", keys.pending(receiver), "-inf", now, "BYSCORE", "LIMIT", 0, limit
         )
-        taken = self._connection.run(
-            "claim_deliveries",
-            [*_receiver_keys(receiver), *(keys.delivery(*keys.split(entry)) for entry in due)],
-            [self._lease_ms, receiver, worker, *due],
-        )
+        names = [*index_keys(receiver), *pace_keys(receiver)]
+        names += [keys.delivery(*keys.split(entry)) for entry in due]
+        words = [self._lease_ms, receiver, worker, *due]
         return [
             DeliveryClaim(
                 delivery=DeliveryRecord.model_validate_json(record), token=token, attempt=attempt
             )
-            for token, attempt, record in taken
+            for token, attempt, record in self._connection.run("claim_deliveries", names, words)
         ]
 
     def record(
@@ -69,7 +70,8 @@ class Deliveries:
         attempt: DeliveryAttempt,
         *,
         state: DeliveryState,
-        next_at: datetime | None,
+        again_in_s: float | None = None,
+        rest_s: float = 0,
     ) -> bool:
         """Writes the outcome of an attempt.
 
@@ -77,73 +79,115 @@ class Deliveries:
             claim: the hold; it ends here.
             attempt: the line for the log.
             state: `delivered`, `exhausted`, or `pending` to try again.
-            next_at: when to try again; given with `pending` alone.
+            again_in_s: when to try again, in seconds; given with `pending` alone.
+            rest_s: the receiver's other deliveries wait so long too, in seconds.
 
         Returns:
             False when the claim no longer holds: nothing was written.
         """
-        if (state is DeliveryState.PENDING) != (next_at is not None):
-            raise ValueError("next_at goes with `pending`, and with it alone")
+        if (state is DeliveryState.PENDING) != (again_in_s is not None):
+            raise ValueError("again_in_s goes with `pending`, and with it alone")
         delivery = claim.delivery
         receiver, names = receiver_of(delivery), (delivery.tenant, delivery.id)
         recorded = self._connection.run(
             "record_delivery",
-            [*_receiver_keys(receiver), keys.delivery(*names), keys.attempts(*names)],
+            [
+                *(*index_keys(receiver), *pace_keys(receiver), keys.delivery(*names)),
+                *(keys.attempts(*names), keys.exhausted(delivery.tenant)),
+            ],
             [
                 *(self._lease_ms, receiver, keys.member(*names), claim.token, state),
-                *(to_ms(next_at) if next_at else "", attempt.model_dump_json(), _LOG_LINES),
+                *("" if again_in_s is None else int(again_in_s * 1000), int(rest_s * 1000)),
+                *(_STREAK_MS, attempt.model_dump_json(), LOG_LINES),
             ],
         )
         return bool(recorded)
 
-    def list(self, tenant: str, job_id: str) -> list[DeliveryStatus]:
-        """A job's deliveries in the order of the request; none before it ends."""
-        entries = self._connection.command("LRANGE", keys.deliveries(tenant, job_id), 0, -1)
-        ids = [keys.split(entry)[1] for entry in entries]
-        found = self._connection.commands(
-            *(("HMGET", keys.delivery(tenant, name), "record", "state") for name in ids),
-            *(("LRANGE", keys.attempts(tenant, name), 0, -1) for name in ids),
+    def get(self, tenant: str, delivery_id: str) -> DeliveryStatus:
+        """How a delivery stands.
+
+        Raises:
+            NotFound: this tenant has no such delivery.
+        """
+        if found := read_deliveries(self._connection, tenant, [delivery_id]):
+            return found[0]
+        raise NotFound(f"No delivery has the id {delivery_id}; its job may be forgotten.")
+
+    def exhausted(
+        self, tenant: str, *, limit: int = 50, cursor: str | None = None
+    ) -> tuple[list[DeliveryStatus], str | None]:
+        """A page of a tenant's deliveries that were given up, newest first.
+
+        Returns:
+            The page, and the cursor of the next one.
+
+        Raises:
+            InvalidRequest: the cursor is not one that a page gave.
+        """
+        if cursor is not None and not _ID.fullmatch(cursor):
+            raise InvalidRequest("The cursor is not one that a page gave.")
+        start = f"({keys.member(tenant, cursor)}" if cursor else "+"
+        entries = self._connection.command(
+            *("ZRANGE", keys.exhausted(tenant), start, "-", "BYLEX", "REV"),
+            *("LIMIT", 0, limit + 1),
         )
-        return [
-            DeliveryStatus(
-                DeliveryRecord.model_validate_json(record),
-                DeliveryState(state),
-                [DeliveryAttempt.model_validate_json(line) for line in log],
+        page = [keys.split(entry)[1] for entry in entries[:limit]]
+        return read_deliveries(self._connection, tenant, page), page[-1] if len(
+            entries
+        ) > limit else None
+
+    def replay(self, tenant: str, delivery_id: str) -> DeliveryStatus:
+        """Makes a delivery that has ended due again, with all its attempts; its log stays.
+
+        Raises:
+            NotFound: this tenant has no such delivery.
+            Conflict: it has not ended.
+        """
+        former = self._replay([self.get(tenant, delivery_id).delivery])[0]
+        if former in (DeliveryState.PENDING, DeliveryState.SENDING):
+            raise Conflict(f"Delivery {delivery_id} is {former}: it has not ended.", state=former)
+        return self.get(tenant, delivery_id)
+
+    def replay_exhausted(self, tenant: str, *, endpoint: str | None = None) -> int:
+        """Replays what was given up until now, all or one endpoint's; returns how many."""
+        start, replayed = "-", 0
+        while entries := self._connection.command(
+            "ZRANGE", keys.exhausted(tenant), start, "+", "BYLEX", "LIMIT", 0, _STEP
+        ):
+            found = read_deliveries(
+                self._connection, tenant, [keys.split(entry)[1] for entry in entries]
             )
-            for (record, state), log in zip(found[: len(ids)], found[len(ids) :], strict=True)
-            if record
-        ]
+            chosen = [each.delivery for each in found]
+            if endpoint:
+                chosen = [delivery for delivery in chosen if delivery.endpoint == endpoint]
+            replayed += self._replay(chosen).count(DeliveryState.EXHAUSTED)
+            start = f"({entries[-1]}"
+        return replayed
+
+    def _replay(self, deliveries: Sequence[DeliveryRecord]) -> list[str]:
+        """The former state of each."""
+        if not deliveries:
+            return []
+        names = [keys.RECEIVERS, keys.RECEIVER_LEASES, keys.exhausted(deliveries[0].tenant)]
+        words: list[str] = []
+        for delivery in deliveries:
+            receiver = receiver_of(delivery)
+            names += [keys.delivery(delivery.tenant, delivery.id), keys.pending(receiver)]
+            words += [keys.member(delivery.tenant, delivery.id), receiver]
+        former: list[str] = self._connection.run("replay_deliveries", names, words)
+        return former
 
     def next_due(self) -> float | None:
         """Seconds until a delivery is due, 0 when one is; None when none waits."""
-        first = self._connection.command("ZRANGE", keys.RECEIVERS, 0, 0)
-        due = self._connection.command("ZSCORE", keys.RECEIVERS, first[0]) if first else None
-        if due is None:
-            return None
-        return max(0.0, (float(due) - self._connection.now_ms()) / 1000)
+        return self._receivers.next_due()
 
     def release_expired_leases(self, limit: int) -> int:
         """Frees receivers whose holder died; returns how many."""
-        now = self._connection.now_ms()
-        receivers = self._connection.command(
-            "ZRANGE", keys.RECEIVER_LEASES, "-inf", now, "BYSCORE", "LIMIT", 0, limit
+        return self._receivers.release_expired_leases(limit)
+
+    def list(self, tenant: str, job_id: str) -> list[DeliveryStatus]:
+        """A job's deliveries in the order of the request; none before it ends."""
+        entries = self._connection.command("LRANGE", keys.deliveries(tenant, job_id), 0, -1)
+        return read_deliveries(
+            self._connection, tenant, [keys.split(entry)[1] for entry in entries]
         )
-        return sum(self._release(receiver) for receiver in receivers)
-
-    def _release(self, receiver: str) -> int:
-        entries = sorted(self._connection.command("SMEMBERS", keys.sending(receiver)))
-        released: int = self._connection.run(
-            "release_receiver",
-            [*_receiver_keys(receiver), *(keys.delivery(*keys.split(entry)) for entry in entries)],
-            [receiver, *entries],
-        )
-        return released
-
-
-def _receiver_keys(receiver: str) -> list[str]:
-    return [
-        keys.RECEIVERS,
-        keys.RECEIVER_LEASES,
-        keys.pending(receiver),
-        keys.sending(receiver),
-    ]

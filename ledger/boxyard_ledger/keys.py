@@ -138,8 +138,13 @@ def rest(receiver: str) -> str:
 
 
 def tenant_facts(tenant: str) -> str:
-    """A tenant's key and secret."""
+    """A tenant's secrets, sealed, and its quotas."""
     return f"{_ROOT}:{tenant}:tenant"
+
+
+def api_keys(tenant: str) -> str:
+    """A tenant's API keys, by id; `API_KEYS` finds one by the beginning of its digest."""
+    return f"{_ROOT}:{tenant}:api-keys"
 
 
 def endpoints(tenant: str) -> str:

@@ -40,6 +40,7 @@ def plan_deliveries(
             kind=kind,
             target=target,
             endpoint=endpoint_id,
+            event=event,
             created_at=at,
         )
         for kind, target, endpoint_id in planned
@@ -47,12 +48,23 @@ def plan_deliveries(
 
 
 def receiver_of(delivery: DeliveryRecord) -> str:
-    """Whom a delivery would keep busy: `scheme://host:port`, or `s3://bucket`."""
+    """Whom a delivery would keep busy: `tenant/scheme://host:port/path`, or `tenant/s3://bucket`.
+
+    By path, because one host often serves several receivers, and by tenant, because nobody may
+    hold up another tenant's deliveries to the same host.
+    """
     parts = urlsplit(delivery.target)
     if delivery.kind is DeliveryKind.BUCKET:
-        return f"s3://{parts.hostname}"
+        return keys.member(delivery.tenant, f"s3://{parts.hostname}")
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return f"{parts.scheme}://{parts.hostname}:{port}"
+    origin = f"{parts.scheme}://{parts.hostname}:{port}"
+    return keys.member(delivery.tenant, origin + (parts.path or "/"))
+
+
+def lanes_of(receiver: str) -> tuple[str, str]:
+    """What a receiver shares with others: its `tenant`, and its `tenant/origin`."""
+    tenant, *origin = receiver.split("/", 4)[:4]
+    return tenant, "/".join((tenant, *origin))
 
 
 def outbox_keys(deliveries: list[DeliveryRecord]) -> list[str]:

@@ -11,7 +11,7 @@ from .predictions import JobResult
 from .words import Response, Timestamp
 
 MAX_EVENT_BYTES = 20_000
-"""A larger event leaves `result` out; the receiver follows `result_url`."""
+"""A larger event leaves `result` out, and of the job what it must; the receiver reads them."""
 
 
 class EventData(Response):
@@ -20,6 +20,11 @@ class EventData(Response):
     job: Job
     result_url: str | None = Field(None, description="Read with an API key of the job's tenant.")
     result: JobResult | None = Field(None, description="Inline when the event stays under 20 kB.")
+    cut: tuple[Literal["metadata", "warnings", "reason"], ...] | None = Field(
+        None,
+        description="Members of `job` that are emptied (`reason`: shortened), since the event "
+        "would not stay under 20 kB without its result either; read them at `/v1/jobs/{id}`.",
+    )
 
 
 class Event(Response):

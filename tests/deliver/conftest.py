@@ -10,12 +10,12 @@ import pytest
 
 from boxyard_ledger import (
     DeliveryState,
+    DeliveryStatus,
     JobRecord,
     Ledger,
     LedgerSettings,
     result_key,
 )
-from boxyard_ledger.deliveries import DeliveryStatus
 from boxyard_schemas import Box, Detection, ImageInfo, ImageSuccess, JobResult, Provenance, new_id
 from boxyard_schemas.images import UrlImage
 from boxyard_schemas.jobs import Delivery

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Protocol
 
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from boxyard_ledger import DeliveryRecord, Ledger
-from boxyard_schemas.errors import Permanent, Retryable
+from boxyard_schemas.errors import NotFound, Permanent, Retryable
 from boxyard_schemas.words import utc_now
 
 from ..egress import Egress, Response
 from .event import write_event
 from .results import read_result
+
+_GONE = "The receiver answered 410: it wants no more."
 
 
 class Channel(Protocol):
@@ -45,16 +48,36 @@ class CallbackChannel:
         self._deadline_s = deadline_s
 
     def send(self, delivery: DeliveryRecord) -> None:
-        """Posts; anything but 2xx is a failure, a redirect too."""
+        """Posts; anything but 2xx is a failure, a redirect too. 410 disables the endpoint."""
+        url = self._url(delivery)
         status = self._ledger.jobs.get(delivery.tenant, delivery.job)
-        body = write_event(status, self._ledger.blobs, self._public_url)
-        headers = sign(delivery.id, body, self._secret(delivery), utc_now())
-        check(self._egress.post(delivery.target, body, headers, self._deadline_s))
+        body = write_event(status, delivery.event, self._ledger.blobs, self._public_url)
+        headers = sign(delivery.id, body, self._secrets(delivery), utc_now())
+        answer = self._egress.post(url, body, headers, self._deadline_s)
+        if answer.status == HTTPStatus.GONE and delivery.endpoint:
+            self._ledger.endpoints.disable(delivery.tenant, delivery.endpoint, _GONE)
+        check(answer)
 
-    def _secret(self, delivery: DeliveryRecord) -> str:
+    def _url(self, delivery: DeliveryRecord) -> str:
+        """Where it goes now: an endpoint may have moved since.
+
+        Raises:
+            Permanent: `endpoint-gone` or `endpoint-disabled`.
+        """
+        if not delivery.endpoint:
+            return delivery.target
+        try:
+            endpoint = self._ledger.endpoints.get(delivery.tenant, delivery.endpoint)
+        except NotFound as error:
+            raise Permanent("endpoint-gone", error.detail) from error
+        if endpoint.disabled_at:
+            raise Permanent("endpoint-disabled", endpoint.disabled_reason or "it is disabled")
+        return str(endpoint.url)
+
+    def _secrets(self, delivery: DeliveryRecord) -> list[str]:
         if delivery.endpoint:
-            return self._ledger.tenants.endpoint(delivery.tenant, delivery.endpoint).secret
-        return self._ledger.tenants.webhook_secret(delivery.tenant)
+            return self._ledger.endpoints.signing_secrets(delivery.tenant, delivery.endpoint)
+        return self._ledger.tenants.webhook_secrets(delivery.tenant)
 
 
 class BucketChannel:
@@ -73,27 +96,27 @@ class BucketChannel:
         self._ledger.buckets.put(uri, result, "application/json")
 
 
-def sign(delivery_id: str, body: bytes, secret: str, now: datetime) -> dict[str, str]:
+def sign(delivery_id: str, body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
     """The headers of a callback.
 
     Args:
         delivery_id: stable over attempts.
         body: UTF-8, exactly as it is posted.
-        secret: `whsec_…`.
+        secrets: `whsec_…`, newest first; each gives a signature of its own.
         now: in UTC; the library signs another instant otherwise.
 
     Raises:
         Permanent: `secret-unusable`.
     """
     try:
-        signature = Webhook(secret).sign(delivery_id, now, body.decode())
+        signatures = [Webhook(each).sign(delivery_id, now, body.decode()) for each in secrets]
     except (binascii.Error, EmptyWebhookSecretError) as error:
         raise Permanent("secret-unusable", f"the webhook secret is not base64: {error}") from error
     return {
         "Content-Type": "application/json",
         "webhook-id": delivery_id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": signature,
+        "webhook-signature": " ".join(signatures),
     }
 
 
@@ -105,7 +128,7 @@ def check(answer: Response) -> None:
         Retryable: any other answer but 2xx.
     """
     reason, detail = f"status-{answer.status}", f"the receiver answered {answer.status}"
-    if answer.status == 410:
+    if answer.status == HTTPStatus.GONE:
         raise Permanent(reason, detail)
     if not 200 <= answer.status < 300:
         raise Retryable(reason, detail, retry_after_s=read_retry_after(answer.headers, utc_now()))

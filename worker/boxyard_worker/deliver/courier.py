@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import structlog
 
@@ -22,7 +23,7 @@ from .channels import Channel
 from .schedule import Schedule
 
 _log = structlog.get_logger()
-_RECORD_PAUSES_S = (0.5, 2.0, 5.0)
+_RECORD_PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,16 @@ class Courier:
     """Carries claimed deliveries; thread-safe."""
 
     def __init__(
-        self, ledger: Ledger, channels: Mapping[DeliveryKind, Channel], schedule: Schedule
+        self,
+        ledger: Ledger,
+        channels: Mapping[DeliveryKind, Channel],
+        schedule: Schedule,
+        *,
+        max_rest_s: float,
     ) -> None:
         self._deliveries = ledger.deliveries
+        self._lease_s = ledger.settings.delivery_lease_s
+        self._max_rest_s = max_rest_s
         self._channels = channels
         self._schedule = schedule
 
@@ -78,18 +86,30 @@ class Courier:
         return None
 
     def _record(self, claim: DeliveryClaim, failure: Failure | None) -> None:
-        now, state, next_at = utc_now(), DeliveryState.DELIVERED, None
-        line = DeliveryAttempt(at=now, outcome="delivered")
+        state, pause_s, rest_s = DeliveryState.DELIVERED, None, 0.0
+        line = DeliveryAttempt(at=utc_now(), outcome="delivered")
         if failure:
-            line = DeliveryAttempt(at=now, outcome=failure.reason, detail=failure.detail)
+            line = DeliveryAttempt(at=utc_now(), outcome=failure.reason, detail=failure.detail)
             if not failure.final:
-                next_at = self._schedule.next_at(claim.attempt, now, failure.retry_after_s)
-            state = DeliveryState.PENDING if next_at else DeliveryState.EXHAUSTED
-        # An outcome that is not recorded means that the receiver is told again.
-        for pause_s in (*_RECORD_PAUSES_S, None):
+                pause_s = self._schedule.pause_s(claim.attempt, failure.retry_after_s)
+            state = DeliveryState.EXHAUSTED if pause_s is None else DeliveryState.PENDING
+            rest_s = min(failure.retry_after_s or 0, self._max_rest_s)
+        self._insist(
+            lambda: self._deliveries.record(
+                claim, line, state=state, again_in_s=pause_s, rest_s=rest_s
+            ),
+            claim,
+        )
+
+    def _insist(self, record: Callable[[], bool], claim: DeliveryClaim) -> None:
+        """Tries for as long as the claim holds: what is not recorded is told again."""
+        end = time.monotonic() + self._lease_s
+        for pause_s in chain(_RECORD_PAUSES_S, repeat(_RECORD_PAUSES_S[-1])):
             try:
-                self._deliveries.record(claim, line, state=state, next_at=next_at)
+                record()
                 return
             except ServiceError as error:
                 _log.warning("outcome not recorded", delivery=claim.delivery.id, why=error.detail)
-                time.sleep(pause_s or 0)
+            if time.monotonic() + pause_s > end:
+                return
+            time.sleep(pause_s)

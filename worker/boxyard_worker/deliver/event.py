@@ -2,33 +2,69 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from boxyard_ledger import BlobStore, JobStatus, ResultReference
 from boxyard_schemas import MAX_EVENT_BYTES, Event, EventData, EventType, JobResult
+from boxyard_schemas.errors import Permanent
 
 from .results import read_result
 
+_REASON_LETTERS = 500
 
-def write_event(status: JobStatus, blobs: BlobStore, public_url: str) -> bytes:
+
+def write_event(
+    status: JobStatus, told: EventType | None, blobs: BlobStore, public_url: str
+) -> bytes:
     """The event of a job that ended, with its result while that fits into 20 kB.
 
+    Args:
+        status: how the job stands.
+        told: what is to be told; None when the delivery is too old to say.
+        blobs: where the result is.
+        public_url: of the server.
+
     Raises:
-        Permanent: the recorded result is missing or damaged.
+        Permanent: `superseded`: the job was replayed since. Or the recorded result is missing or
+            damaged.
         Unavailable: the blob store is away.
     """
-    thin = _event(status, public_url, None)
-    if status.result is None or status.result.size > MAX_EVENT_BYTES:
-        return _encode(thin)
-    full = _encode(_event(status, public_url, _result(blobs, status.result)))
-    return full if len(full) < MAX_EVENT_BYTES else _encode(thin)
+    event = _event(status, told, public_url)
+    if status.result and status.result.size <= MAX_EVENT_BYTES:
+        full = _encode(_changed(event, result=_result(blobs, status.result)))
+        if len(full) < MAX_EVENT_BYTES:
+            return full
+    return _encode(_thin(event))
 
 
-def _event(status: JobStatus, public_url: str, result: JobResult | None) -> Event:
-    url = f"{public_url.rstrip('/')}/v1/jobs/{status.job.id}/result" if status.result else None
+def _event(status: JobStatus, told: EventType | None, public_url: str) -> Event:
+    state, job = status.state, status.view()
+    if not state.terminal or told not in (None, f"job.{state}"):
+        raise Permanent("superseded", f"{job.id} was replayed since; it is {state} now")
+    url = f"{public_url.rstrip('/')}/v1/jobs/{job.id}/result" if status.result else None
     return Event(
-        type=EventType(f"job.{status.state}"),
-        timestamp=status.finished_at or status.job.created_at,
-        data=EventData(job=status.view(), result_url=url, result=result),
+        type=EventType(f"job.{state}"),
+        timestamp=status.finished_at or job.created_at,
+        data=EventData(job=job, result_url=url),
     )
+
+
+def _thin(event: Event) -> Event:
+    """The event without the members of its job, the least telling first, that would not fit."""
+    job, cut = event.data.job, list[str]()
+    reason = (job.reason or "")[:_REASON_LETTERS]
+    for name, rest in (("reason", reason), ("warnings", ()), ("metadata", {})):
+        if len(_encode(event)) < MAX_EVENT_BYTES:
+            break
+        if getattr(job, name) not in (None, rest):
+            cut.append(name)
+            job = job.model_copy(update={name: rest})
+            event = _changed(event, job=job, cut=tuple(cut))
+    return event
+
+
+def _changed(event: Event, **members: Any) -> Event:
+    return event.model_copy(update={"data": event.data.model_copy(update=members)})
 
 
 def _result(blobs: BlobStore, reference: ResultReference) -> JobResult:

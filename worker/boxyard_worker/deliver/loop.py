@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import socket
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import structlog
 
-from boxyard_ledger import DeliveryClaim, DeliveryKind, Ledger
+from boxyard_ledger import DeliveryClaim, DeliveryKind, Ledger, receiver_of
 from boxyard_schemas.errors import ServiceError
 
 from ..egress import Egress
 from ..pulse import Pulse
 from ..signals import stop_on_signals
-from .channels import BucketChannel, CallbackChannel
+from .channels import BucketChannel, CallbackChannel, Channel
 from .courier import Courier
 from .schedule import Schedule
 from .settings import DeliverSettings
+from .traffic import Traffic
 
 _log = structlog.get_logger()
 _AWAY_S = 1.0
@@ -42,14 +43,18 @@ def make_courier(settings: DeliverSettings, ledger: Ledger, egress: Egress) -> C
         settings.delivery_schedule_s, settings.delivery_jitter, settings.max_retry_after_s
     )
     bucket = BucketChannel(ledger)
-    return Courier(ledger, {DeliveryKind.CALLBACK: callback, DeliveryKind.BUCKET: bucket}, schedule)
+    channels: dict[DeliveryKind, Channel] = {
+        DeliveryKind.CALLBACK: callback,
+        DeliveryKind.BUCKET: bucket,
+    }
+    return Courier(ledger, channels, schedule, max_rest_s=settings.max_rest_s)
 
 
 class Deliverer:
     """Serves several receivers at once, each by one claim at a time.
 
     It claims no more than it has free threads, so nothing waits inside this process while its
-    lease runs.
+    lease runs; and nothing of a tenant or an origin that has its share of them.
     """
 
     def __init__(self, ledger: Ledger, courier: Courier, settings: DeliverSettings) -> None:
@@ -59,16 +64,20 @@ class Deliverer:
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._pulse = Pulse(settings.pulse_file)
         self._landed = Event()
+        self._traffic = Traffic(
+            settings.deliveries_in_flight,
+            settings.delivery_tenant_share,
+            settings.deliveries_per_origin,
+        )
 
     def run(self, stop: Event) -> None:
         """Delivers until `stop` is set and what was begun is recorded."""
-        flying: set[Future[None]] = set()
         with ThreadPoolExecutor(self._settings.deliveries_in_flight, "deliver") as threads:
             while not stop.is_set():
                 self._landed.clear()
-                flying = {future for future in flying if not future.done()}
-                claims = self._claim(self._settings.deliveries_in_flight - len(flying))
-                flying.update(self._start(threads, claim) for claim in claims)
+                claims = self._claim(self._traffic.room())
+                for claim in claims:
+                    self._start(threads, claim)
                 if not claims:
                     self._landed.wait(self._settings.delivery_poll_s)
 
@@ -76,9 +85,9 @@ class Deliverer:
         if room == 0:
             self._pulse.beat()
             return []
-        limit = min(room, self._settings.deliveries_per_receiver)
+        limit, busy = min(room, self._settings.deliveries_per_receiver), self._traffic.busy()
         try:
-            claims = self._ledger.deliveries.claim(worker=self._worker, limit=limit)
+            claims = self._ledger.deliveries.claim(worker=self._worker, limit=limit, busy=busy)
         except ServiceError as error:
             _log.warning("the ledger is away", why=error.detail)
             self._landed.wait(_AWAY_S)
@@ -86,7 +95,11 @@ class Deliverer:
         self._pulse.beat()
         return claims
 
-    def _start(self, threads: ThreadPoolExecutor, claim: DeliveryClaim) -> Future[None]:
-        future = threads.submit(self._courier.carry, claim)
-        future.add_done_callback(lambda _: self._landed.set())
-        return future
+    def _start(self, threads: ThreadPoolExecutor, claim: DeliveryClaim) -> None:
+        receiver = receiver_of(claim.delivery)
+        self._traffic.begin(receiver)
+        threads.submit(self._courier.carry, claim).add_done_callback(lambda _: self._land(receiver))
+
+    def _land(self, receiver: str) -> None:
+        self._traffic.end(receiver)
+        self._landed.set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True)
@@ -22,12 +21,9 @@ class Schedule:
     jitter: float
     max_retry_after_s: float
 
-    def next_at(
-        self, attempt: int, now: datetime, retry_after_s: float | None = None
-    ) -> datetime | None:
-        """The moment of the next attempt; None when `attempt`, from 1, was the last."""
+    def pause_s(self, attempt: int, retry_after_s: float | None = None) -> float | None:
+        """Seconds until the next attempt; None when `attempt`, from 1, was the last."""
         if attempt > len(self.pauses_s):
             return None
         pause = self.pauses_s[attempt - 1] * random.uniform(1 - self.jitter, 1 + self.jitter)
-        asked = min(retry_after_s or 0, self.max_retry_after_s)
-        return now + timedelta(seconds=max(pause, asked))
+        return max(pause, min(retry_after_s or 0, self.max_retry_after_s))

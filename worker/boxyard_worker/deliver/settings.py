@@ -40,7 +40,14 @@ class DeliverSettings(EgressSettings, LedgerSettings):
     max_retry_after_s: float = Field(
         _HOUR, gt=0, description="A receiver's Retry-After is honoured up to this."
     )
-    deliveries_in_flight: int = Field(128, ge=1, description="Of all receivers.")
-    deliveries_per_receiver: int = Field(8, ge=1, description="Of one receiver.")
+    max_rest_s: float = Field(
+        _MINUTE, ge=0, description="It holds the receiver's other deliveries back up to this."
+    )
+    deliveries_in_flight: int = Field(512, ge=1, description="Of all receivers: threads.")
+    delivery_tenant_share: float = Field(
+        0.5, gt=0, lt=1, description="Of the threads that others leave free, for one tenant."
+    )
+    deliveries_per_origin: int = Field(64, ge=1, description="Of one tenant to one origin.")
+    deliveries_per_receiver: int = Field(8, ge=1, description="Of one receiver, a URL's path.")
     delivery_poll_s: float = Field(0.2, gt=0, description="Pause while nothing is due.")
     pulse_file: Path | None = Field(None, description="Touched while the loop and the ledger run.")

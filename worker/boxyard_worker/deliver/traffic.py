@@ -1,0 +1,61 @@
+"""What is under way in this process, so that nobody takes all of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from threading import Lock
+
+from boxyard_ledger import lanes_of
+
+
+class Traffic:
+    """Counts the deliveries under way by tenant and by origin; thread-safe.
+
+    A tenant is busy when it holds its share of the threads that the others leave it. So one alone
+    takes at most its share of all, several leave each other as much, and for one that comes anew
+    there is always room.
+
+    Args:
+        threads: deliveries under way at most.
+        tenant_share: of the threads, between 0 and 1.
+        per_origin: deliveries under way to one origin of one tenant.
+    """
+
+    def __init__(self, threads: int, tenant_share: float, per_origin: int) -> None:
+        self._threads = threads
+        self._per_free_thread = tenant_share / (1 - tenant_share)
+        self._per_origin = per_origin
+        self._tenants: Counter[str] = Counter()
+        self._origins: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def begin(self, receiver: str) -> None:
+        """One more delivery to this receiver is under way."""
+        self._count(receiver, 1)
+
+    def end(self, receiver: str) -> None:
+        """One less is."""
+        self._count(receiver, -1)
+
+    def _count(self, receiver: str, change: int) -> None:
+        with self._lock:
+            for counter, lane in zip(
+                (self._tenants, self._origins), lanes_of(receiver), strict=True
+            ):
+                counter[lane] += change
+                if not counter[lane]:
+                    del counter[lane]
+
+    def room(self) -> int:
+        """Deliveries that can begin now."""
+        with self._lock:
+            return self._threads - self._tenants.total()
+
+    def busy(self) -> set[str]:
+        """Tenants and origins, as `tenant/origin`, that have as much as they may."""
+        with self._lock:
+            share = self._per_free_thread * (self._threads - self._tenants.total())
+            tenants = {lane for lane, held in self._tenants.items() if held >= share}
+            return tenants | {
+                lane for lane, held in self._origins.items() if held >= self._per_origin
+            }
