@@ -5,6 +5,7 @@ Imported inside, because the client's tests also run where nothing but the clien
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ import pytest
 
 if TYPE_CHECKING:
     from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
+
+# For this process and for those that tests start.
+os.environ["BOXYARD_SECRET_KEYS"] = "dGVzdHMsIGFuZCBub2JvZHkgZWxzZSwgc2VhbCBieS4="
 
 
 @pytest.fixture(scope="session")

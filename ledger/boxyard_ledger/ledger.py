@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from .admission import Admission
+from .api_keys import ApiKeys
 from .bells import Bells
 from .blobs import BlobStore, open_blobs
 from .buckets import Buckets
 from .connection import Connection
 from .deliveries import Deliveries
+from .endpoints import Endpoints
 from .erasures import Erasures
 from .jobs import Jobs
 from .retention import Retention
 from .s3 import S3
+from .sealing import Sealing
 from .settings import LedgerSettings
 from .sweeps import Sweeps
 from .tenants import Tenants
@@ -30,9 +33,12 @@ class Ledger:
         s3 = S3(settings)
         self.blobs: BlobStore = open_blobs(settings, s3)
         self.buckets = Buckets(s3, settings)
-        self.tenants = Tenants(connection)
+        self.sealing = Sealing(settings.secret_keys)
+        self.api_keys = ApiKeys(connection)
+        self.tenants = Tenants(connection, self.sealing, self.api_keys)
+        self.endpoints = Endpoints(connection, self.sealing)
         self.bells = Bells(connection, settings)
-        transitions = Transitions(connection, self.tenants)
+        transitions = Transitions(connection, self.endpoints)
         self.deliveries = Deliveries(connection, settings)
         erasures = Erasures(connection, self.blobs)
         self.uploads = Uploads(connection, settings, self.blobs, erasures)
@@ -73,6 +79,26 @@ class Ledger:
             Unavailable: it is away.
         """
         return self._connection.check_server()
+
+    def seal_clear(self) -> None:
+        """Seals the secrets that an older version kept in the clear.
+
+        Raises:
+            SetupError: BOXYARD_SECRET_KEYS is not fit.
+        """
+        for tenant in self.tenants.names():
+            self.tenants.seal_clear(tenant)
+            self.endpoints.reseal(tenant, only_clear=True)
+
+    def reseal(self) -> None:
+        """Seals all secrets by the first of BOXYARD_SECRET_KEYS.
+
+        Raises:
+            SetupError: no key opens one of them.
+        """
+        for tenant in self.tenants.names():
+            self.tenants.reseal(tenant)
+            self.endpoints.reseal(tenant)
 
     def close(self) -> None:
         """Closes every connection."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
@@ -15,6 +16,11 @@ class LedgerSettings(BaseSettings):
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_timeout_s: float = Field(5.0, gt=0, description="For an answer, or a connection.")
+    redis_ca_file: Path | None = Field(
+        None, description="Whom `rediss://` trusts; None: the system's authorities."
+    )
+    redis_certificate_file: Path | None = Field(None, description="What a client shows there.")
+    redis_key_file: Path | None = Field(None, description="The certificate's key.")
     blob_url: str = Field(
         "file:///var/lib/boxyard/blobs", description="`file:///directory` or `s3://bucket/prefix`."
     )
@@ -44,6 +50,9 @@ class LedgerSettings(BaseSettings):
 
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="Seal webhook secrets at rest; comma-separated, the first one seals."
+    )
+    secret_overlap_s: float = Field(
+        86400, ge=0, description="What is rotated stays good so long beside its successor."
     )
 
     @field_validator("allowed_buckets", "secret_keys", mode="before")

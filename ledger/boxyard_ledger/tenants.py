@@ -1,115 +1,145 @@
-"""Tenants: who may come in, what signs their callbacks, and where those go."""
+"""Tenants: who may come in, how much they may ask for, and what signs their callbacks."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import secrets
+from pydantic import Field, TypeAdapter, ValidationError
 
-from boxyard_schemas import (
-    Callback,
-    Endpoint,
-    EndpointCreated,
-    EndpointRequest,
-    Tenant,
-    new_id,
-)
-from boxyard_schemas.errors import NotFound
-from boxyard_schemas.words import utc_now
+from boxyard_schemas import Tenant
+from boxyard_schemas.errors import Conflict, InvalidRequest, NotFound
 
 from . import keys
+from .api_keys import ApiKeys
 from .connection import Connection
+from .records import Record
+from .sealing import Sealing
+from .webhook_secrets import WebhookSecrets
+
+_tenant = TypeAdapter[str](Tenant)
+
+
+class Quota(Record):
+    """A tenant's own bounds; None: the one that the settings give to all."""
+
+    jobs_per_minute: int | None = Field(None, ge=1)
+    queued_jobs: int | None = Field(None, ge=1)
+    stored_bytes: int | None = Field(None, ge=1)
 
 
 class Tenants:
-    """Tenants, their API keys (hashed), secrets and callback endpoints."""
+    """All tenants. Every method raises `Unavailable` when Redis is."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, sealing: Sealing, api_keys: ApiKeys) -> None:
+        self._connection, self._api_keys = connection, api_keys
+        self._secrets = WebhookSecrets(connection, sealing)
+
+    def create(self, tenant: Tenant) -> str:
+        """Makes a tenant known; the secret of its callbacks, which is shown this once.
+
+        Raises:
+            Conflict: there is a tenant of this name.
+            InvalidRequest: it cannot be a name.
+            SetupError: BOXYARD_SECRET_KEYS is not fit.
+        """
+        _check_name(tenant)
+        # Named last: a tenant that is listed has a secret.
+        if tenant in self.names() or (secret := self._secrets.create(tenant)) is None:
+            raise Conflict(f"There is a tenant called {tenant!r} already.")
+        self._connection.command("SADD", keys.TENANTS, tenant)
+        return secret
 
     def register(self, tenant: Tenant, *, api_key: str, webhook_secret: str) -> None:
-        """Makes a tenant known, or gives it a new key; its former key is no longer good."""
-        facts, digest = keys.tenant_facts(tenant), _digest(api_key)
-        former = self._connection.command("HGET", facts, "api_key_sha256")
-        steps: list[tuple[str, ...]] = [
-            ("HSET", facts, "api_key_sha256", digest, "webhook_secret", webhook_secret),
-            ("HSET", keys.API_KEYS, digest, tenant),
-            ("SADD", keys.TENANTS, tenant),
-        ]
-        if former and former != digest:
-            steps.append(("HDEL", keys.API_KEYS, former))
-        self._connection.commands(*steps, atomic=True)
+        """Makes a tenant known with a key and a secret of the operator's choice.
 
-    def authenticate(self, api_key: str) -> Tenant | None:
-        """The tenant that an API key belongs to."""
-        found: str | None = self._connection.command("HGET", keys.API_KEYS, _digest(api_key))
-        return found
+        Another key or secret takes the former one's place; the same again changes nothing, so that
+        what was revoked or rotated since stays so.
 
-    def webhook_secret(self, tenant: Tenant) -> str:
-        """What signs callbacks to bare URLs.
+        Raises:
+            SetupError: BOXYARD_SECRET_KEYS is not fit, or the key is another tenant's.
+        """
+        self._secrets.bootstrap(tenant, webhook_secret)
+        self._api_keys.bootstrap(tenant, api_key)
+        self._connection.command("SADD", keys.TENANTS, tenant)
+
+    def names(self) -> list[Tenant]:
+        """All tenants, by name."""
+        return sorted(self._connection.command("SMEMBERS", keys.TENANTS))
+
+    def quota(self, tenant: Tenant) -> Quota:
+        """A tenant's own bounds.
 
         Raises:
             NotFound: no such tenant.
         """
-        found: str | None = self._connection.command(
-            "HGET", keys.tenant_facts(tenant), "webhook_secret"
+        self._check_known(tenant)
+        names = list(Quota.model_fields)
+        found = self._connection.command("HMGET", keys.tenant_facts(tenant), *names)
+        return Quota.model_validate(dict(zip(names, found, strict=True)))
+
+    def set_quota(
+        self,
+        tenant: Tenant,
+        *,
+        jobs_per_minute: int | None = None,
+        queued_jobs: int | None = None,
+        stored_bytes: int | None = None,
+    ) -> None:
+        """Gives a tenant bounds of its own in the place of those that it had.
+
+        Args:
+            tenant: whose.
+            jobs_per_minute: in the long run; None: what the settings give to all, here and below.
+            queued_jobs: that wait.
+            stored_bytes: of its uploads.
+
+        Raises:
+            NotFound: no such tenant.
+        """
+        self._check_known(tenant)
+        quota = Quota(
+            jobs_per_minute=jobs_per_minute, queued_jobs=queued_jobs, stored_bytes=stored_bytes
         )
-        if found is None:
+        facts = keys.tenant_facts(tenant)
+        steps = [
+            ("HDEL", facts, name) if bound is None else ("HSET", facts, name, bound)
+            for name, bound in quota.model_dump().items()
+        ]
+        self._connection.commands(*steps, atomic=True)
+
+    def webhook_secrets(self, tenant: Tenant) -> list[str]:
+        """What signs callbacks to bare URLs: one, or during an overlap two, newest first.
+
+        Raises:
+            NotFound: no such tenant.
+            SetupError: BOXYARD_SECRET_KEYS does not open them.
+        """
+        return self._secrets.list(tenant)
+
+    def rotate_webhook_secret(self, tenant: Tenant, overlap_s: float) -> str:
+        """A new secret, shown this once; the old one signs too for `overlap_s` more seconds.
+
+        Raises:
+            NotFound: no such tenant.
+        """
+        self._check_known(tenant)
+        return self._secrets.rotate(tenant, overlap_s)
+
+    def seal_clear(self, tenant: Tenant) -> None:
+        """Seals what an older version kept in the clear."""
+        self._secrets.seal_clear(tenant)
+
+    def reseal(self, tenant: Tenant) -> None:
+        """Seals a tenant's secrets by the first of BOXYARD_SECRET_KEYS."""
+        self._secrets.reseal(tenant)
+
+    def _check_known(self, tenant: Tenant) -> None:
+        if not self._connection.command("SISMEMBER", keys.TENANTS, tenant):
             raise NotFound(f"No tenant is called {tenant!r}.")
-        return found
-
-    def add_endpoint(self, tenant: Tenant, request: EndpointRequest) -> EndpointCreated:
-        """Sets up a callback endpoint with a secret of its own."""
-        endpoint = EndpointCreated(
-            id=new_id("end"),
-            url=request.url,
-            events=request.events,
-            created_at=utc_now(),
-            secret=new_secret(),
-        )
-        self._connection.command(
-            "HSET", keys.endpoints(tenant), endpoint.id, endpoint.model_dump_json()
-        )
-        return endpoint
-
-    def endpoint(self, tenant: Tenant, endpoint_id: str) -> EndpointCreated:
-        """An endpoint with its secret, for signing.
-
-        Raises:
-            NotFound: this tenant has no such endpoint.
-        """
-        found = self._connection.command("HGET", keys.endpoints(tenant), endpoint_id)
-        if found is None:
-            raise NotFound(f"No endpoint has the id {endpoint_id}.")
-        return EndpointCreated.model_validate_json(found)
-
-    def endpoints(self, tenant: Tenant) -> list[Endpoint]:
-        """A tenant's endpoints without their secrets, oldest first."""
-        found = self._connection.command("HVALS", keys.endpoints(tenant))
-        known = (Endpoint.model_validate_json(text) for text in found)
-        return sorted(known, key=lambda endpoint: endpoint.id)
-
-    def callbacks(self, tenant: Tenant) -> dict[str, Callback]:
-        """A tenant's endpoints as callbacks, by id."""
-        return {
-            endpoint.id: Callback(url=endpoint.url, events=endpoint.events)
-            for endpoint in self.endpoints(tenant)
-        }
-
-    def remove_endpoint(self, tenant: Tenant, endpoint_id: str) -> None:
-        """Takes an endpoint away.
-
-        Raises:
-            NotFound: this tenant has no such endpoint.
-        """
-        if not self._connection.command("HDEL", keys.endpoints(tenant), endpoint_id):
-            raise NotFound(f"No endpoint has the id {endpoint_id}.")
 
 
-def new_secret() -> str:
-    """A fresh Standard Webhooks secret of 192 random bits."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
-
-
-def _digest(api_key: str) -> str:
-    return hashlib.sha256(api_key.encode()).hexdigest()
+def _check_name(tenant: str) -> None:
+    try:
+        _tenant.validate_python(tenant)
+    except ValidationError:
+        raise InvalidRequest(
+            f"{tenant[:64]!r} cannot be a tenant: 1 to 63 of a-z, 0-9 and -, not - first."
+        ) from None

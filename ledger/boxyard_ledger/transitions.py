@@ -10,18 +10,18 @@ from boxyard_schemas.words import utc_now
 
 from . import keys
 from .connection import Connection, Word
+from .endpoints import Endpoints
 from .outbox import outbox_args, outbox_keys, plan_deliveries
 from .records import Claim, JobRecord, ResultReference
 from .status import read_claim, to_ms
-from .tenants import Tenants
 
 
 class Transitions:
     """Steps from state to state; each happens whole or not at all."""
 
-    def __init__(self, connection: Connection, tenants: Tenants) -> None:
+    def __init__(self, connection: Connection, endpoints: Endpoints) -> None:
         self._connection = connection
-        self._tenants = tenants
+        self._endpoints = endpoints
 
     def claim(
         self, jobs: Sequence[tuple[str, str]], *, lease_s: float, max_images: int, worker: str
@@ -98,7 +98,7 @@ class Transitions:
     def _end(
         self, script: str, job: JobRecord, state: JobState, reason: str, words: Sequence[Word] = ()
     ) -> bool:
-        endpoints = self._tenants.callbacks(job.tenant) if job.delivery.endpoint else {}
+        endpoints = self._endpoints.callbacks(job.tenant) if job.delivery.endpoint else {}
         outbox = plan_deliveries(job, state, endpoints, utc_now())
         names = [*keys.live(job), keys.listed(job.tenant, state), keys.ENDED]
         names += [keys.deliveries(job.tenant, job.id), keys.RECEIVERS, keys.RECEIVER_LEASES]

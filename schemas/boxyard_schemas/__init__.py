@@ -6,9 +6,15 @@ models. Only pydantic may enter; JSON Schema and OpenAPI leave (`schemas/generat
 
 from .azureml import InputData, ScoredBox, ScoredImage, ScoreRequest, ScoreResponse
 from .deliveries import JobDelivery, JobDeliveryAttempt, JobDeliveryList
-from .endpoints import Endpoint, EndpointCreated, EndpointList, EndpointRequest
+from .endpoints import (
+    Endpoint,
+    EndpointChange,
+    EndpointCreated,
+    EndpointList,
+    EndpointRequest,
+)
 from .events import MAX_EVENT_BYTES, Event, EventData
-from .ids import DeliveryId, EndpointId, JobId, Tenant, UploadId, new_id
+from .ids import DeliveryId, EndpointId, JobId, KeyId, Tenant, UploadId, new_id
 from .images import Base64Image, ImageSource, S3Image, StoredImage, UploadImage, UrlImage
 from .jobs import (
     Callback,
@@ -22,6 +28,16 @@ from .jobs import (
     Parameters,
     Priority,
     Upload,
+)
+from .keys import (
+    MAX_OVERLAP_S,
+    ApiKey,
+    ApiKeyCreated,
+    ApiKeyList,
+    ApiKeyRequest,
+    Rotation,
+    Scope,
+    WebhookSecret,
 )
 from .models import (
     DEMO_MODEL,
@@ -51,6 +67,11 @@ __all__ = [
     "DEMO_MODEL",
     "DETECT_TASK",
     "MAX_EVENT_BYTES",
+    "MAX_OVERLAP_S",
+    "ApiKey",
+    "ApiKeyCreated",
+    "ApiKeyList",
+    "ApiKeyRequest",
     "Base64Image",
     "Bell",
     "Box",
@@ -59,6 +80,7 @@ __all__ = [
     "DeliveryId",
     "Detection",
     "Endpoint",
+    "EndpointChange",
     "EndpointCreated",
     "EndpointId",
     "EndpointList",
@@ -82,6 +104,7 @@ __all__ = [
     "JobRequest",
     "JobResult",
     "JobState",
+    "KeyId",
     "Model",
     "ModelList",
     "ModelWorker",
@@ -90,7 +113,9 @@ __all__ = [
     "Priority",
     "Provenance",
     "RleMask",
+    "Rotation",
     "S3Image",
+    "Scope",
     "ScoreRequest",
     "ScoreResponse",
     "ScoredBox",
@@ -102,6 +127,7 @@ __all__ = [
     "UploadId",
     "UploadImage",
     "UrlImage",
+    "WebhookSecret",
     "aliases_of",
     "detect_queue",
     "known_models",

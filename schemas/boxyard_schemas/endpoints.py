@@ -19,6 +19,14 @@ class EndpointRequest(Request):
     )
 
 
+class EndpointChange(Request):
+    """Body of `PATCH /v1/endpoints/{id}`: what is left out stays as it is."""
+
+    url: HttpUrl | None = None
+    events: tuple[EventType, ...] | None = Field(None, min_length=1)
+    disabled: bool | None = Field(None, description="A disabled endpoint gets no new events.")
+
+
 class Endpoint(Response):
     """A callback endpoint, without its secret."""
 
@@ -26,10 +34,12 @@ class Endpoint(Response):
     url: HttpUrl
     events: tuple[EventType, ...]
     created_at: Timestamp
+    disabled_at: Timestamp | None = Field(None, description="None: it is enabled.")
+    disabled_reason: str | None = None
 
 
 class EndpointCreated(Endpoint):
-    """Answer of `POST /v1/endpoints`: the only time that the secret is shown."""
+    """Answer where an endpoint gets a secret: the only time that it is shown."""
 
     secret: str = Field(description="Standard Webhooks secret, `whsec_…`.")
 

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
-Kind = Literal["job", "upl", "dlv", "end"]
+Kind = Literal["job", "upl", "dlv", "end", "key"]
 
 JobId = Annotated[str, StringConstraints(pattern=r"^job_[0-9a-f]{32}$")]
 UploadId = Annotated[str, StringConstraints(pattern=r"^upl_[0-9a-f]{32}$")]
 EndpointId = Annotated[str, StringConstraints(pattern=r"^end_[0-9a-f]{32}$")]
+KeyId = Annotated[str, StringConstraints(pattern=r"^key_[0-9a-f]{32}$")]
 DeliveryId = Annotated[str, StringConstraints(pattern=r"^dlv_[0-9a-f]{32}$")]
 Tenant = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 

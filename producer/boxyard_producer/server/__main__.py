@@ -54,16 +54,24 @@ def _read_arguments() -> argparse.Namespace:
 
 def _prepare(settings: ServerSettings, ledger: Ledger) -> list[str]:
     warnings = ledger.check_server()
+    ledger.sealing.check()
+    ledger.seal_clear()
+    return warnings + _bootstrap(settings, ledger)
+
+
+def _bootstrap(settings: ServerSettings, ledger: Ledger) -> list[str]:
+    """Lets the operator's key in; a warning when it is of no use since."""
     if settings.api_key is None:
-        return warnings
+        return []
     if settings.webhook_secret is None:
         raise SetupError("BOXYARD_API_KEY needs BOXYARD_WEBHOOK_SECRET beside it.")
+    key = settings.api_key.get_secret_value()
     ledger.tenants.register(
-        "default",
-        api_key=settings.api_key.get_secret_value(),
-        webhook_secret=settings.webhook_secret.get_secret_value(),
+        "default", api_key=key, webhook_secret=settings.webhook_secret.get_secret_value()
     )
-    return warnings
+    if ledger.api_keys.authenticate(key):
+        return []
+    return ["BOXYARD_API_KEY was revoked or rotated: it lets nobody in. Set another one."]
 
 
 def _serve(settings: ServerSettings, ledger: Ledger, arguments: argparse.Namespace) -> None:

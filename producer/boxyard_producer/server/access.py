@@ -1,4 +1,4 @@
-"""Who calls: an API key names a tenant, before anything of the body is read."""
+"""Who calls, and what that caller may do: seen by the key, before anything of the body is read."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response, Security
+from fastapi.params import Security as SecurityDependency
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import Ledger
-from boxyard_schemas.errors import Unauthorized, Unavailable
+from boxyard_schemas import ApiKey, Scope
+from boxyard_schemas.errors import Forbidden, Unauthorized, Unavailable
 
 from .problems import responses
 
+_READING = {"GET", "HEAD"}
+_bearer = HTTPBearer(auto_error=False, description="An API key.")
 _documented = [
-    Security(HTTPBearer(auto_error=False, description="An API key.")),
+    Security(_bearer),
     Security(APIKeyHeader(name="X-API-Key", auto_error=False)),
 ]
 
@@ -25,43 +29,69 @@ class _KnownCallerRoute(APIRoute):
     """A dependency would come too late: FastAPI reads the whole body before it solves any."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+        handle, scope = super().get_route_handler(), self._needed()
 
         async def handle_known_caller(request: Request) -> Response:
-            request.state.tenant = await run_in_threadpool(_authenticate, request)
+            key = await run_in_threadpool(_authenticate, request)
+            if not key.may(scope):
+                raise Forbidden(_lack(key, scope), scope=scope)
+            request.state.key = key
             return await handle(request)
 
         return handle_known_caller
 
+    def _needed(self) -> Scope:
+        named = [each for each in self.dependencies if isinstance(each, SecurityDependency)]
+        for scope in (scope for each in named for scope in each.scopes or ()):
+            return Scope(scope)
+        return Scope.READ if _READING.issuperset(self.methods or ()) else Scope.ENQUEUE
+
 
 def guarded_router(*, prefix: str, tag: str) -> APIRouter:
-    """A router that lets in callers with an API key alone."""
+    """A router that lets in callers with an API key alone, to read by `read`, else by `enqueue`."""
     return APIRouter(
         prefix=prefix,
         tags=[tag],
         route_class=_KnownCallerRoute,
         dependencies=_documented,
-        responses=responses(Unauthorized, Unavailable),
+        responses=responses(Unauthorized, Forbidden, Unavailable),
     )
 
 
-def _authenticate(request: Request) -> str:
-    """The tenant of the request's key.
+def needs(scope: Scope) -> Any:
+    """Another scope for one operation, among its `dependencies`."""
+    return Security(_bearer, scopes=[scope])
+
+
+def _lack(key: ApiKey, scope: Scope) -> str:
+    held = ", ".join(f"`{each}`" for each in key.scopes)
+    return f"This needs the scope `{scope}`; the key {key.name!r} has {held}. Use another key."
+
+
+def _authenticate(request: Request) -> ApiKey:
+    """The request's key.
 
     Raises:
-        Unauthorized: no key, or one that nobody has.
+        Unauthorized: no key, one that nobody has, or one that has expired.
     """
-    key = _key(request)
-    if key is None:
+    text = _text(request)
+    if text is None:
         raise Unauthorized("Send an API key: `Authorization: Bearer KEY`, or `X-API-Key: KEY`.")
     ledger: Ledger = request.app.state.ledger
-    tenant = ledger.tenants.authenticate(key)
-    if tenant is None:
-        raise Unauthorized("This API key is not known here. `boxyard up` prints one.")
-    return tenant
+    key = ledger.api_keys.authenticate(text)
+    if key is None:
+        raise Unauthorized(_why_not(ledger.api_keys.find(text)))
+    return key
 
 
-def _key(request: Request) -> str | None:
+def _why_not(known: ApiKey | None) -> str:
+    # Only who holds the key's whole text gets here with a known one.
+    if known and known.expires_at:
+        return f"This API key expired at {known.expires_at:%Y-%m-%d %H:%M:%S} UTC: use another."
+    return "This API key is not known here, or it was revoked. `boxyard keys create` makes one."
+
+
+def _text(request: Request) -> str | None:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and key.strip():
         return key.strip()
@@ -69,8 +99,8 @@ def _key(request: Request) -> str | None:
 
 
 async def _tenant(request: Request) -> str:
-    tenant: str = request.state.tenant
-    return tenant
+    key: ApiKey = request.state.key
+    return key.tenant
 
 
 Caller = Annotated[str, Depends(_tenant)]

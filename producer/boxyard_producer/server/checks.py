@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from boxyard_ledger import Ledger, upload_key
+from boxyard_ledger import Ledger
 from boxyard_schemas import (
     Base64Image,
     Delivery,
     ImageSource,
     JobRequest,
     S3Image,
-    UploadImage,
     UrlImage,
 )
-from boxyard_schemas.errors import NotFound, Permanent, UnknownUpload
+from boxyard_schemas.errors import NotFound, Permanent
 
 from .problems import refuse
 from .settings import ServerSettings
@@ -30,7 +29,6 @@ class Checks:
 
         Raises:
             InvalidRequest: naming the member that does not fit.
-            UnknownUpload: the tenant has no such upload.
         """
         most = self._settings.max_images_per_job
         if len(request.images) > most:
@@ -38,7 +36,7 @@ class Checks:
                 "images", f"{len(request.images)} pictures; a job holds at most {most}: split it"
             )
         for index, image in enumerate(request.images):
-            self._check_image(tenant, f"images.{index}", image)
+            self._check_image(f"images.{index}", image)
         self._check_delivery(tenant, request.delivery)
 
     def check_url(self, where: str, url: str) -> None:
@@ -52,7 +50,7 @@ class Checks:
         except Permanent as error:
             raise refuse(where, error.detail) from error
 
-    def _check_image(self, tenant: str, where: str, image: ImageSource) -> None:
+    def _check_image(self, where: str, image: ImageSource) -> None:
         match image:
             case UrlImage():
                 self.check_url(f"{where}.url", str(image.url))
@@ -60,9 +58,6 @@ class Checks:
                 self._check_bucket(f"{where}.s3", image.s3)
             case Base64Image():
                 self._check_size(f"{where}.base64", len(image.base64))
-            case UploadImage():
-                if not self._ledger.blobs.exists(upload_key(tenant, image.upload)):
-                    raise UnknownUpload(f"{where}.upload: no upload has the id {image.upload}.")
 
     def _check_delivery(self, tenant: str, delivery: Delivery) -> None:
         if delivery.callback:
@@ -71,7 +66,7 @@ class Checks:
             self._check_bucket("delivery.s3", delivery.s3)
         if delivery.endpoint:
             try:
-                self._ledger.tenants.endpoint(tenant, delivery.endpoint)
+                self._ledger.endpoints.get(tenant, delivery.endpoint)
             except NotFound as error:
                 raise refuse("delivery.endpoint", error.detail) from error
 

@@ -1,0 +1,208 @@
+"""API keys: kept as digests, found by a digest's beginning, compared in constant time."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pydantic import Field
+
+from boxyard_schemas import ApiKey, KeyId, Scope, Tenant, new_id
+from boxyard_schemas.errors import Conflict, NotFound, SetupError
+from boxyard_schemas.words import Timestamp
+
+from . import keys
+from .connection import Connection
+from .records import Record
+from .shelf import Shelf
+from .status import from_ms
+
+_BOOTSTRAP = "bootstrap"
+_BOOTSTRAP_ID = "key_" + "0" * 32
+"""Each tenant has at most one."""
+_REMEMBERED = timedelta(days=7)
+"""An expired key is listed so long, so that its owner sees why it is refused."""
+
+
+class KeyRecord(Record):
+    """An API key as it is stored."""
+
+    version: Literal[1] = 1
+    id: KeyId
+    tenant: Tenant
+    name: str
+    scopes: tuple[Scope, ...]
+    created_at: Timestamp
+    expires_at: Timestamp | None = None
+    expires_in_s: float | None = Field(None, description="As asked for; successors get the same.")
+    sha256: str
+
+    def view(self) -> ApiKey:
+        """The key as its owner sees it."""
+        return ApiKey.model_validate(self.model_dump())
+
+    def has_expired(self, now: datetime) -> bool:
+        """Whether the key is no longer good."""
+        return self.expires_at is not None and self.expires_at <= now
+
+
+class ApiKeys:
+    """The keys of all tenants. Every method raises `Unavailable` when Redis is."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._shelf = Shelf(connection, KeyRecord, "API key")
+
+    def create(
+        self,
+        tenant: Tenant,
+        *,
+        name: str,
+        scopes: Iterable[Scope],
+        expires_in_s: float | None = None,
+    ) -> tuple[ApiKey, str]:
+        """A new key and its text, which is shown this once and kept by nobody.
+
+        Raises:
+            NotFound: no such tenant.
+            Conflict: the tenant has too many.
+        """
+        if not self._connection.command("SISMEMBER", keys.TENANTS, tenant):
+            raise NotFound(f"No tenant is called {tenant!r}.")
+        now, text = self._now(), _new_text()
+        ends = now + timedelta(seconds=expires_in_s) if expires_in_s is not None else None
+        record = KeyRecord(
+            id=new_id("key"),
+            tenant=tenant,
+            name=name,
+            scopes=tuple(scope for scope in Scope if scope in set(scopes)),
+            created_at=now,
+            expires_at=ends,
+            expires_in_s=expires_in_s,
+            sha256=_digest(text),
+        )
+        self._forget_expired(tenant, now - _REMEMBERED)
+        self._add(record)
+        return record.view(), text
+
+    def authenticate(self, text: str) -> ApiKey | None:
+        """The key of this text; None when it is not known, was revoked or has expired."""
+        known = self._find(text)
+        return None if known is None or known.has_expired(self._now()) else known.view()
+
+    def find(self, text: str) -> ApiKey | None:
+        """The key of this text, even if it has expired."""
+        known = self._find(text)
+        return known.view() if known else None
+
+    def _find(self, text: str) -> KeyRecord | None:
+        digest = _digest(text)
+        entry = self._connection.command("HGET", keys.API_KEYS, _beginning(digest))
+        if entry is None:
+            return None
+        tenant, key_id = keys.split(entry)
+        try:
+            known = self._shelf.get(keys.api_keys(tenant), key_id)
+        except NotFound:
+            return None  # revoked this moment
+        return known if hmac.compare_digest(known.sha256, digest) else None
+
+    def list(self, tenant: Tenant) -> list[ApiKey]:
+        """A tenant's keys, oldest first."""
+        found = self._shelf.list(keys.api_keys(tenant))
+        return sorted((record.view() for record in found), key=lambda key: key.created_at)
+
+    def rotate(self, tenant: Tenant, key_id: str, overlap_s: float) -> tuple[ApiKey, str]:
+        """A key like this one, with its text; the old one is good for `overlap_s` more seconds.
+
+        Raises:
+            NotFound: this tenant has no such key.
+            Conflict: it has expired, or the tenant has too many.
+        """
+        shelf, now = keys.api_keys(tenant), self._now()
+        old = self._shelf.get(shelf, key_id)
+        if old.has_expired(now):
+            raise Conflict(f"API key {key_id} has expired: make another one.")
+        # First the new one: the caller is never left with none.
+        made = self.create(tenant, name=old.name, scopes=old.scopes, expires_in_s=old.expires_in_s)
+        end = now + timedelta(seconds=overlap_s)
+
+        def ended(record: KeyRecord) -> KeyRecord:
+            return record.model_copy(update={"expires_at": min(record.expires_at or end, end)})
+
+        self._shelf.amend(shelf, key_id, ended)
+        return made
+
+    def revoke(self, tenant: Tenant, key_id: str) -> None:
+        """Makes a key no good from now on.
+
+        Raises:
+            NotFound: this tenant has no such key.
+        """
+        shelf = keys.api_keys(tenant)
+        digest = self._shelf.get(shelf, key_id).sha256
+        self._shelf.remove(shelf, key_id)
+        self._connection.command("HDEL", keys.API_KEYS, _beginning(digest))
+
+    def bootstrap(self, tenant: Tenant, text: str) -> None:
+        """Lets an operator's key in, with all scopes, in the place of the one before.
+
+        The same key again changes nothing: what was revoked since stays revoked.
+
+        Raises:
+            SetupError: the key is another tenant's.
+        """
+        facts, digest = keys.tenant_facts(tenant), _digest(text)
+        former = self._connection.command("HGET", facts, "bootstrap_sha256")
+        if former == digest:
+            return
+        if (known := self.find(text)) and known.tenant != tenant:
+            raise SetupError(f"The API key of {tenant} is another tenant's: choose another.")
+        record = KeyRecord(
+            id=_BOOTSTRAP_ID,
+            tenant=tenant,
+            name=_BOOTSTRAP,
+            scopes=tuple(Scope),
+            created_at=self._now(),
+            sha256=digest,
+        )
+        self._connection.commands(
+            ("HDEL", keys.API_KEYS, _beginning(former or digest)),
+            ("HSET", keys.api_keys(tenant), record.id, record.model_dump_json()),
+            _index(record),
+            ("HSET", facts, "bootstrap_sha256", digest),
+            atomic=True,
+        )
+
+    def _add(self, record: KeyRecord) -> None:
+        self._shelf.add(keys.api_keys(record.tenant), record.id, record)
+        self._connection.command(*_index(record))
+
+    def _forget_expired(self, tenant: Tenant, before: datetime) -> None:
+        for record in self._shelf.list(keys.api_keys(tenant)):
+            if record.has_expired(before):
+                self.revoke(tenant, record.id)
+
+    def _now(self) -> datetime:
+        return from_ms(self._connection.now_ms())
+
+
+def _index(record: KeyRecord) -> tuple[str, str, str, str]:
+    member = keys.member(record.tenant, record.id)
+    return "HSET", keys.API_KEYS, _beginning(record.sha256), member
+
+
+def _new_text() -> str:
+    return f"boxyard_{secrets.token_urlsafe(32)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _beginning(digest: str) -> str:
+    return digest[:16]

@@ -1,0 +1,194 @@
+"""Callback endpoints: where a tenant's events go, and the secrets that sign them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from boxyard_schemas import (
+    Callback,
+    Endpoint,
+    EndpointChange,
+    EndpointCreated,
+    EndpointId,
+    EndpointRequest,
+    EventType,
+    Tenant,
+    new_id,
+)
+from boxyard_schemas.images import HttpUrl
+from boxyard_schemas.words import Timestamp
+
+from . import keys
+from .connection import Connection
+from .records import Record
+from .sealing import KeptSecret, Sealing, good, new_secret, rotate
+from .shelf import Shelf
+from .status import from_ms
+
+_BY_OWNER = "disabled by its owner"
+
+
+class EndpointRecord(Record):
+    """An endpoint as it is stored, its secrets newest first."""
+
+    version: Literal[1] = 1
+    id: EndpointId
+    url: HttpUrl
+    events: tuple[EventType, ...]
+    created_at: Timestamp
+    disabled_at: Timestamp | None = None
+    disabled_reason: str | None = None
+    secrets: tuple[KeptSecret, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_clear(cls, data: Any) -> Any:
+        """Older versions kept one secret, in the clear."""
+        if isinstance(data, dict) and "secret" in data:
+            return {**data, "secrets": (KeptSecret(text=data["secret"], sealed=False),)}
+        return data
+
+    def view(self) -> Endpoint:
+        """The endpoint without its secrets."""
+        return Endpoint.model_validate(self.model_dump())
+
+    def view_created(self, secret: str) -> EndpointCreated:
+        """The endpoint with its newest secret."""
+        return EndpointCreated.model_validate({**self.model_dump(), "secret": secret})
+
+
+class Endpoints:
+    """The endpoints of all tenants. Every method raises `Unavailable` when Redis is."""
+
+    def __init__(self, connection: Connection, sealing: Sealing) -> None:
+        self._connection, self._sealing = connection, sealing
+        self._shelf = Shelf(connection, EndpointRecord, "endpoint")
+
+    def add(self, tenant: Tenant, request: EndpointRequest) -> EndpointCreated:
+        """Sets an endpoint up with a secret of its own, which is shown this once.
+
+        Raises:
+            Conflict: the tenant has too many.
+        """
+        endpoint_id, secret = new_id("end"), new_secret()
+        record = EndpointRecord(
+            id=endpoint_id,
+            url=request.url,
+            events=request.events,
+            created_at=self._now(),
+            secrets=(self._sealing.seal(secret, keys.member(tenant, endpoint_id)),),
+        )
+        self._shelf.add(keys.endpoints(tenant), record.id, record)
+        return record.view_created(secret)
+
+    def get(self, tenant: Tenant, endpoint_id: str) -> Endpoint:
+        """An endpoint.
+
+        Raises:
+            NotFound: this tenant has no such endpoint.
+        """
+        return self._shelf.get(keys.endpoints(tenant), endpoint_id).view()
+
+    def signing_secrets(self, tenant: Tenant, endpoint_id: str) -> list[str]:
+        """What signs an endpoint's callbacks: one, or during an overlap two, newest first.
+
+        Raises:
+            NotFound: this tenant has no such endpoint.
+            SetupError: BOXYARD_SECRET_KEYS does not open them.
+        """
+        record = self._shelf.get(keys.endpoints(tenant), endpoint_id)
+        place = keys.member(tenant, endpoint_id)
+        return [self._sealing.open(kept, place) for kept in good(record.secrets, self._now())]
+
+    def list(self, tenant: Tenant) -> list[Endpoint]:
+        """A tenant's endpoints, oldest first."""
+        found = self._shelf.list(keys.endpoints(tenant))
+        return sorted((record.view() for record in found), key=lambda endpoint: endpoint.id)
+
+    def callbacks(self, tenant: Tenant) -> dict[str, Callback]:
+        """A tenant's endpoints that are enabled, as callbacks, by id."""
+        return {
+            record.id: Callback(url=record.url, events=record.events)
+            for record in self._shelf.list(keys.endpoints(tenant))
+            if record.disabled_at is None
+        }
+
+    def change(self, tenant: Tenant, endpoint_id: str, change: EndpointChange) -> Endpoint:
+        """Moves, filters, disables or enables an endpoint.
+
+        Raises:
+            NotFound: this tenant has no such endpoint.
+        """
+        now = self._now()
+
+        def changed(record: EndpointRecord) -> EndpointRecord:
+            wanted = {"url": change.url, "events": change.events}
+            record = record.model_copy(update={k: v for k, v in wanted.items() if v is not None})
+            if change.disabled is None:
+                return record
+            return _disable(record, now, _BY_OWNER) if change.disabled else _enable(record)
+
+        return self._shelf.amend(keys.endpoints(tenant), endpoint_id, changed).view()
+
+    def disable(self, tenant: Tenant, endpoint_id: str, reason: str) -> None:
+        """Stops new events for an endpoint; one that is disabled keeps its first reason.
+
+        Raises:
+            NotFound: this tenant has no such endpoint.
+        """
+        now = self._now()
+        self._shelf.amend(
+            keys.endpoints(tenant), endpoint_id, lambda record: _disable(record, now, reason)
+        )
+
+    def remove(self, tenant: Tenant, endpoint_id: str) -> None:
+        """Takes an endpoint away.
+
+        Raises:
+            NotFound: this tenant has no such endpoint.
+        """
+        self._shelf.remove(keys.endpoints(tenant), endpoint_id)
+
+    def rotate(self, tenant: Tenant, endpoint_id: str, overlap_s: float) -> EndpointCreated:
+        """Gives an endpoint a new secret; the old one signs too for `overlap_s` more seconds.
+
+        Raises:
+            NotFound: this tenant has no such endpoint.
+        """
+        secret, end = new_secret(), self._now() + timedelta(seconds=overlap_s)
+        fresh = self._sealing.seal(secret, keys.member(tenant, endpoint_id))
+
+        def rotated(record: EndpointRecord) -> EndpointRecord:
+            return record.model_copy(update={"secrets": rotate(record.secrets, fresh, end)})
+
+        record = self._shelf.amend(keys.endpoints(tenant), endpoint_id, rotated)
+        return record.view_created(secret)
+
+    def reseal(self, tenant: Tenant, *, only_clear: bool = False) -> None:
+        """Seals a tenant's secrets by the first key; or those alone that are in the clear."""
+
+        def resealed(record: EndpointRecord) -> EndpointRecord:
+            place = keys.member(tenant, record.id)
+            renewed = self._sealing.renew(record.secrets, place, only_clear=only_clear)
+            return record.model_copy(update={"secrets": renewed})
+
+        shelf = keys.endpoints(tenant)
+        for record in self._shelf.list(shelf):
+            if resealed(record) != record:
+                self._shelf.amend(shelf, record.id, resealed)
+
+    def _now(self) -> datetime:
+        return from_ms(self._connection.now_ms())
+
+
+def _disable(record: EndpointRecord, now: datetime, reason: str) -> EndpointRecord:
+    if record.disabled_at is not None:
+        return record
+    return record.model_copy(update={"disabled_at": now, "disabled_reason": reason})
+
+
+def _enable(record: EndpointRecord) -> EndpointRecord:
+    return record.model_copy(update={"disabled_at": None, "disabled_reason": None})

@@ -1,0 +1,121 @@
+"""What signs a tenant's callbacks to bare URLs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from boxyard_schemas import Tenant
+from boxyard_schemas.errors import NotFound
+
+from . import keys
+from .connection import Connection
+from .records import Record
+from .sealing import KeptSecret, Sealing, good, new_secret, rotate
+from .shelf import Shelf
+from .status import from_ms
+
+_KEPT = "webhook_secrets"
+_CLEAR = "webhook_secret"
+"""Where older versions kept the secret, in the clear."""
+_GIVEN = "bootstrap_secret"
+"""What the operator chose last, sealed."""
+
+
+class SecretsRecord(Record):
+    """A tenant's secrets as they are stored, newest first."""
+
+    version: Literal[1] = 1
+    secrets: tuple[KeptSecret, ...]
+
+
+class WebhookSecrets:
+    """The default secrets of all tenants, among the facts about each."""
+
+    def __init__(self, connection: Connection, sealing: Sealing) -> None:
+        self._connection, self._sealing = connection, sealing
+        self._shelf = Shelf(connection, SecretsRecord, "webhook secret")
+
+    def create(self, tenant: Tenant) -> str | None:
+        """A new tenant's first secret; None when it has one."""
+        secret, facts = new_secret(), keys.tenant_facts(tenant)
+        made = self._connection.command("HSETNX", facts, _KEPT, self._sealed(tenant, secret))
+        return secret if made else None
+
+    def bootstrap(self, tenant: Tenant, secret: str) -> None:
+        """Takes the operator's secret; the same one again changes nothing."""
+        facts, place = keys.tenant_facts(tenant), keys.member(tenant, _GIVEN)
+        given = self._connection.command("HGET", facts, _GIVEN)
+        if given and self._sealing.open(KeptSecret.model_validate_json(given), place) == secret:
+            return
+        given = self._sealing.seal(secret, place).model_dump_json()
+        self._connection.commands(
+            ("HSET", facts, _GIVEN, given, _KEPT, self._sealed(tenant, secret)),
+            ("HDEL", facts, _CLEAR),
+            atomic=True,
+        )
+
+    def list(self, tenant: Tenant) -> list[str]:
+        """What signs now, newest first.
+
+        Raises:
+            NotFound: no such tenant.
+            SetupError: BOXYARD_SECRET_KEYS does not open them.
+        """
+        found, clear = self._connection.command("HMGET", keys.tenant_facts(tenant), _KEPT, _CLEAR)
+        if found is None and clear is None:
+            raise NotFound(f"No tenant is called {tenant!r}.")
+        if found is None:
+            return [clear]
+        now = from_ms(self._connection.now_ms())
+        known = SecretsRecord.model_validate_json(found).secrets
+        return [self._sealing.open(kept, _place(tenant)) for kept in good(known, now)]
+
+    def rotate(self, tenant: Tenant, overlap_s: float) -> str:
+        """A new secret; the old one signs too for `overlap_s` more seconds.
+
+        Raises:
+            NotFound: no such tenant.
+        """
+        secret = new_secret()
+        fresh = self._sealing.seal(secret, _place(tenant))
+        end = from_ms(self._connection.now_ms()) + timedelta(seconds=overlap_s)
+        self._shelf.amend(
+            keys.tenant_facts(tenant),
+            _KEPT,
+            lambda known: SecretsRecord(secrets=rotate(known.secrets, fresh, end)),
+        )
+        return secret
+
+    def seal_clear(self, tenant: Tenant) -> None:
+        """Seals what an older version kept in the clear."""
+        facts = keys.tenant_facts(tenant)
+        clear = self._connection.command("HGET", facts, _CLEAR)
+        if clear is not None:
+            self._connection.commands(
+                ("HSETNX", facts, _KEPT, self._sealed(tenant, clear)),
+                ("HDEL", facts, _CLEAR),
+                atomic=True,
+            )
+
+    def reseal(self, tenant: Tenant) -> None:
+        """Seals by the first key what another one sealed."""
+        self.seal_clear(tenant)
+        facts = keys.tenant_facts(tenant)
+        given_at, kept_at = keys.member(tenant, _GIVEN), _place(tenant)
+        self._shelf.amend(
+            facts,
+            _KEPT,
+            lambda known: SecretsRecord(secrets=self._sealing.renew(known.secrets, kept_at)),
+        )
+        if given := self._connection.command("HGET", facts, _GIVEN):
+            (renewed,) = self._sealing.renew((KeptSecret.model_validate_json(given),), given_at)
+            self._connection.command("HSET", facts, _GIVEN, renewed.model_dump_json())
+
+    def _sealed(self, tenant: Tenant, secret: str) -> str:
+        kept = self._sealing.seal(secret, _place(tenant))
+        return SecretsRecord(secrets=(kept,)).model_dump_json()
+
+
+def _place(tenant: Tenant) -> str:
+    return keys.member(tenant, _KEPT)
