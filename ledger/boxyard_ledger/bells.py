@@ -16,12 +16,17 @@ from boxyard_schemas.errors import Unavailable
 
 from . import keys
 from .connection import Connection
+from .link import socket_options, tls_options
 from .settings import LedgerSettings
 
 _log = structlog.get_logger(__name__)
 
 _TRY_TWICE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 """A pooled connection may be stale. No more: a caller waits, and the sweeper rings again."""
+
+
+_OVERDUE_S = 10
+"""A consumer whose line gives no sign of life for twice as long connects again."""
 
 
 class NoAck(AMQP):  # type: ignore[misc]  # Celery has no types
@@ -58,9 +63,10 @@ def make_app(settings: LedgerSettings) -> Celery:
         broker_transport_options={
             # One list a queue, named like it, so that bells can be counted.
             "priority_steps": [0],
-            "socket_timeout": settings.redis_timeout_s,
-            "socket_connect_timeout": settings.redis_timeout_s,
+            "health_check_interval": _OVERDUE_S,
+            **socket_options(settings),
         },
+        broker_use_ssl=tls_options(settings) or None,
     )
     return app
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -13,37 +12,15 @@ from redis.retry import Retry
 from boxyard_schemas.errors import SetupError, Unavailable
 
 from .breaker import Breaker
+from .link import find_fault, socket_options, tls_options
+from .refusals import is_forbidden, translated
 from .scripts import read_script
 from .settings import LedgerSettings
 
-_RETRY_AFTER_S = 5
-_UNFIT = ("MISCONF", "OOM", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN")
-
 Word = str | int | float
 
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turns Redis' ways to refuse or to be away into `Unavailable`.
-
-    Raises:
-        Unavailable: the server is away, slow, full, read-only or loading.
-        SetupError: it wants another password.
-    """
-    try:
-        yield
-    except redis.AuthenticationError as error:
-        raise SetupError(f"Redis refuses the password of BOXYARD_REDIS_URL: {error}") from error
-    except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
-        raise _unavailable(error) from error
-    except redis.ResponseError as error:
-        if isinstance(error, redis.OutOfMemoryError) or str(error).startswith(_UNFIT):
-            raise _unavailable(error) from error
-        raise
-
-
-def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(f"Redis cannot take work now: {error}", retry_after_s=_RETRY_AFTER_S)
+_MAX_CONNECTIONS = 1000
+"""Of one process: more than it has threads, so that none is refused one."""
 
 
 # redis-py leaves some of its methods untyped: hence the ignores.
@@ -51,12 +28,13 @@ class Connection:
     """A thread-safe pool of connections; it connects with the first command."""
 
     def __init__(self, settings: LedgerSettings) -> None:
-        self._timeout_s = settings.redis_timeout_s
+        self._settings = settings
         self._redis = redis.Redis.from_url(
             settings.redis_url,
             decode_responses=True,
-            socket_timeout=settings.redis_timeout_s,
-            socket_connect_timeout=settings.redis_timeout_s,
+            max_connections=_MAX_CONNECTIONS,
+            **socket_options(settings),
+            **tls_options(settings),
             # A pooled connection may have died since it was last used: that is worth one more
             # try. A server that answers too late is not: the caller waits for a 503.
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
@@ -100,7 +78,8 @@ class Connection:
                 ignore_subscribe_messages=True
             )
             feed.subscribe(channel)
-            feed.get_message(timeout=self._timeout_s)  # the server's word that it stands
+            # The server's word that it stands.
+            feed.get_message(timeout=self._settings.redis_timeout_s)
             return feed
 
     def check_server(self) -> list[str]:
@@ -110,9 +89,9 @@ class Connection:
             Warnings: what the server would lose in a crash.
 
         Raises:
-            SetupError: it evicts keys when its memory is full.
+            SetupError: it evicts keys when its memory is full, or the way to it is set up wrongly.
         """
-        policy = self._configured("maxmemory-policy")
+        policy = self._first_word()
         if policy not in (None, "noeviction"):
             raise SetupError(
                 f"Redis evicts jobs when its memory is full (maxmemory-policy is {policy}). "
@@ -130,11 +109,22 @@ class Connection:
             ]
         return []
 
-    def _configured(self, name: str) -> str | None:
+    def _first_word(self) -> str | None:
         try:
-            answer: dict[str, str] = self.command("CONFIG", "GET", name)
-        except redis.ResponseError:
-            return None
+            return self._configured("maxmemory-policy")
+        except Unavailable as error:
+            if fault := find_fault(self._settings):
+                raise SetupError(fault) from error
+            raise
+
+    def _configured(self, name: str) -> str | None:
+        with translated():
+            try:
+                answer = self._redis.config_get(name)
+            except redis.ResponseError as error:
+                if is_forbidden(error) or "unknown command" in str(error):
+                    return None
+                raise
         return answer.get(name)
 
     def close(self) -> None:

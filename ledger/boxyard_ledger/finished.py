@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from . import keys
-from .connection import Connection, translated
+from .connection import Connection
+from .refusals import translated
 
 
 class FinishedFeed:

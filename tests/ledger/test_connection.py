@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,6 +18,17 @@ from .conftest import MODEL
 def configure(own_redis: EmbeddedRedis) -> Iterator[Callable[..., object]]:
     with redis.Redis.from_url(own_redis.url) as client:
         yield client.config_set
+
+
+def _await_back(ledger: Ledger) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            ledger.check_server()
+            return
+        except Unavailable:
+            time.sleep(0.05)
+    raise TimeoutError
 
 
 def test_the_embedded_server_forgets_nothing(ledger: Ledger):
@@ -88,6 +100,7 @@ def test_a_server_that_stalls_is_unavailable_and_not_waited_for(
             own_ledger.jobs.accept(make_job())
     finally:
         os.kill(own_redis.pid, signal.SIGCONT)
+    _await_back(own_ledger)
     own_ledger.jobs.accept(make_job())
 
 

@@ -1,0 +1,74 @@
+"""Redis' ways to refuse or to be away, in Boxyard's words."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+from boxyard_schemas.errors import BoxyardError, SetupError, Unavailable
+
+RETRY_AFTER_S = 5
+
+_AWAY = (redis.ConnectionError, redis.TimeoutError)
+_LATER = {
+    "BUSY",  # a script of somebody's runs too long
+    "CLUSTERDOWN",
+    "LOADING",  # it reads its file after a start
+    "MASTERDOWN",
+    "MISCONF",  # it cannot write its file: the disk is full
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",  # it became a replica
+    "TRYAGAIN",
+}
+_CODE = re.compile(r"(?:Command # .* of pipeline caused error: )?([A-Z]+) ", re.DOTALL)
+_FORBIDDEN_IN_SCRIPT = "ACL failure in script"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Around whatever talks to Redis.
+
+    Raises:
+        Unavailable: the server is away, slow, full, busy, read-only or loading.
+        SetupError: it wants another password or certificate, or forbids this user too much.
+    """
+    try:
+        yield
+    except redis.RedisError as error:
+        if known := _translate(error):
+            raise known from error
+        raise
+
+
+def _translate(error: redis.RedisError) -> BoxyardError | None:
+    if isinstance(error, redis.AuthenticationError):
+        return SetupError(f"Redis refuses the name or password of BOXYARD_REDIS_URL: {error}")
+    if is_forbidden(error):
+        return SetupError(
+            f"Redis forbids the user of BOXYARD_REDIS_URL too much: {error}. "
+            "What each role needs stands in deploy/users.acl.template."
+        )
+    if isinstance(error.__cause__ or error.__context__, ssl.SSLCertVerificationError):
+        return SetupError(f"Redis' certificate is not trusted; see BOXYARD_REDIS_CA_FILE: {error}")
+    if isinstance(error, _AWAY) or _code(error) in _LATER:
+        return Unavailable(f"Redis cannot take work now: {error}", retry_after_s=RETRY_AFTER_S)
+    return None
+
+
+def is_forbidden(error: redis.RedisError) -> bool:
+    """Whether the user lacks the right to do this."""
+    by_code = isinstance(error, redis.exceptions.NoPermissionError)
+    return by_code or _FORBIDDEN_IN_SCRIPT in str(error)
+
+
+def _code(error: redis.RedisError) -> str | None:
+    """The word that Redis' answer began with; redis-py takes off those that it knows."""
+    if known := getattr(error, "status_code", None):
+        return str(known)
+    found = _CODE.match(str(error))
+    return found[1] if found else None
