@@ -109,11 +109,14 @@ class Endpoints:
         return sorted((record.view() for record in found), key=lambda endpoint: endpoint.id)
 
     def callbacks(self, tenant: Tenant) -> dict[str, Callback]:
-        """A tenant's endpoints that are enabled, as callbacks, by id."""
+        """A tenant's endpoints as callbacks, by id.
+
+        The disabled ones too: what they miss is given up unsent, and can be replayed when they
+        are enabled again.
+        """
         return {
             record.id: Callback(url=record.url, events=record.events)
             for record in self._shelf.list(keys.endpoints(tenant))
-            if record.disabled_at is None
         }
 
     def change(self, tenant: Tenant, endpoint_id: str, change: EndpointChange) -> Endpoint:
@@ -134,7 +137,7 @@ class Endpoints:
         return self._shelf.amend(keys.endpoints(tenant), endpoint_id, changed).view()
 
     def disable(self, tenant: Tenant, endpoint_id: str, reason: str) -> None:
-        """Stops new events for an endpoint; one that is disabled keeps its first reason.
+        """Has an endpoint get no more requests; one that is disabled keeps its first reason.
 
         Raises:
             NotFound: this tenant has no such endpoint.
