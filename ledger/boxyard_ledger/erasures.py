@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
 from boxyard_schemas import JobState
-from boxyard_schemas.errors import Unavailable
+from boxyard_schemas.errors import BoxyardError
 
 from . import keys
 from .blobs import BlobStore
@@ -20,7 +21,8 @@ from .connection import Connection
 from .records import ResultReference
 
 _PATIENCE_S = 2.0
-"""How long one round goes on: nothing else in a sweeper's tick may wait longer."""
+"""No further blob is begun when a round took so long."""
+_HANDS = 16
 _POSTPONE_MS = 60_000
 _FIRST = "first"
 
@@ -51,19 +53,18 @@ class Erasures:
         return self._carry_out(f"{_FIRST} {blob}" for blob in blobs)
 
     def _carry_out(self, entries: Iterable[str]) -> int:
-        end, erased = time.monotonic() + _PATIENCE_S, 0
-        for entry in entries:
-            if time.monotonic() > end:
-                break
-            erased += self._carry_out_one(entry)
-        return erased
+        end = time.monotonic() + _PATIENCE_S
+        with ThreadPoolExecutor(_HANDS) as pool:
+            return sum(pool.map(lambda entry: self._carry_out_one(entry, end), entries))
 
-    def _carry_out_one(self, entry: str) -> int:
+    def _carry_out_one(self, entry: str, end: float) -> int:
+        if time.monotonic() > end:
+            return 0
         blob = entry.partition(" ")[2]
         try:
             for key in self._found(blob):
                 self._blobs.delete(key)
-        except Unavailable as error:
+        except BoxyardError as error:
             _log.warning("blob-not-erased", blob=blob, error=error.detail)
             later = self._connection.now_ms() + _POSTPONE_MS
             self._connection.command("ZADD", keys.ERASURES, "XX", later, entry)

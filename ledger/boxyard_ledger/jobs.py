@@ -61,7 +61,9 @@ class Jobs:
         """
         job_id = self._admission.admit(job, idempotency)
         if job_id != job.id:
-            return self.get(job.tenant, job_id), False
+            known = self._look(job.tenant, job_id)
+            # A job that was forgotten just now took its key along: the next try is the first.
+            return (known, False) if known else self.accept(job, idempotency=idempotency)
         self._bells.ring(job.model)
         status = JobStatus(
             job=job,

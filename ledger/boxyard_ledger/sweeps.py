@@ -17,19 +17,21 @@ from .status import read_claim, read_status
 from .transitions import Transitions
 from .uploads import Uploads
 
+LIMIT = 500
+"""Entries of each kind that one tick takes on."""
 _LOST = "The worker's lease ended."
 
 
 class Swept(NamedTuple):
-    """What one sweep did, in numbers."""
+    """What one sweep did, in numbers; `loose` are uploads that no job named in time."""
 
-    leases: int
-    receivers: int
-    expired: int
-    bells: int
-    forgotten: int
-    loose: int
-    erased: int
+    leases: int = 0
+    receivers: int = 0
+    expired: int = 0
+    bells: int = 0
+    forgotten: int = 0
+    loose: int = 0
+    erased: int = 0
 
 
 class Sweeps:
@@ -56,8 +58,12 @@ class Sweeps:
         self._uploads = uploads
         self._erasures = erasures
 
-    def sweep(self, limit: int = 500) -> Swept:
+    def sweep(self, limit: int = LIMIT) -> Swept:
         """One tick: at most `limit` entries of each kind."""
+        return self.sweep_records(limit)._replace(erased=self.erase_blobs(limit))
+
+    def sweep_records(self, limit: int = LIMIT) -> Swept:
+        """The part of a tick that needs Redis alone."""
         return Swept(
             leases=self.release_expired_leases(limit),
             receivers=self._deliveries.release_expired_leases(limit),
@@ -65,8 +71,11 @@ class Sweeps:
             bells=self.ring_missing_bells(),
             forgotten=self.apply_retention(limit),
             loose=self._uploads.drop_loose(limit),
-            erased=self._erasures.apply(limit),
         )
+
+    def erase_blobs(self, limit: int = LIMIT) -> int:
+        """Erases what was written down to go; a blob store that hangs may hold this up."""
+        return self._erasures.apply(limit)
 
     def release_expired_leases(self, limit: int) -> int:
         """Makes jobs of lost workers ready again, or dead when their attempts ran out.

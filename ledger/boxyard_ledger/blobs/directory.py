@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +14,9 @@ from boxyard_schemas.errors import Conflict, TooLarge, Unavailable
 from ..records import ResultReference
 from .store import BlobMissing, reference_to
 
-_UNFINISHED = ".unfinished-"
+_DRAFTS = ".unfinished"
+_DRAFT_S = 3600.0
+"""A file that was begun so long ago is no longer being written: its writer died."""
 _TRIES = 5
 
 
@@ -22,12 +25,14 @@ class DirectoryBlobs:
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
+        self._drafts = self._root / _DRAFTS
+        self._tidied = -_DRAFT_S
 
     def put(self, key: str, data: bytes, *, once: bool = False) -> ResultReference:
         """Stores bytes: a reader sees all of them or none, and so does a crash."""
-        path = self._path(key)
-        draft = path.with_name(f"{_UNFINISHED}{token_hex(8)}")
+        path, draft = self._path(key), self._drafts / token_hex(8)
         with _translated():
+            self._tidy()
             try:
                 _write(draft, data)
                 _publish(draft, path, data if once else None)
@@ -61,11 +66,25 @@ class DirectoryBlobs:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that begin with `prefix`."""
-        folder = self._path(prefix.rpartition("/")[0] or ".")
-        for path in folder.rglob("*"):
-            key = path.relative_to(self._root).as_posix()
-            if key.startswith(prefix) and path.is_file() and _UNFINISHED not in path.name:
-                yield key
+        top = self._path(prefix.rpartition("/")[0] or ".")
+        with _translated():
+            for folder, folders, names in os.walk(top, onerror=_raise_unless_gone):
+                if Path(folder) == self._root:
+                    folders[:] = [name for name in folders if name != _DRAFTS]
+                for name in names:
+                    key = Path(folder, name).relative_to(self._root).as_posix()
+                    if key.startswith(prefix):
+                        yield key
+
+    def _tidy(self) -> None:
+        """Now and then, takes away what a crash left unfinished."""
+        if time.monotonic() - self._tidied < _DRAFT_S:
+            return
+        self._tidied = time.monotonic()
+        for draft in self._drafts.glob("*"):
+            with suppress(FileNotFoundError):
+                if draft.stat().st_mtime < time.time() - _DRAFT_S:
+                    draft.unlink()
 
     def _sync(self, folder: Path) -> None:
         """Makes the names of a new file and of the folders above it durable."""
@@ -98,19 +117,31 @@ def _read(path: Path, max_bytes: int | None) -> bytes:
         return file.read() if max_bytes is None else file.read(max_bytes + 1)
 
 
-def _write(path: Path, data: bytes) -> None:
+def _raise_unless_gone(error: OSError) -> None:
+    # Another eraser may be faster.
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
+
+
+def _write(draft: Path, data: bytes) -> None:
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    with draft.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _publish(draft: Path, path: Path, once: bytes | None) -> None:
     # A delete may take the empty folder away before the file is in it.
     for _ in range(_TRIES):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError), path.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        with suppress(FileNotFoundError, FileExistsError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _name(draft, path, once)
             return
     raise Unavailable(f"The folder {path.parent} comes and goes.", retry_after_s=5)
 
 
-def _publish(draft: Path, path: Path, once: bytes | None) -> None:
+def _name(draft: Path, path: Path, once: bytes | None) -> None:
     if once is None:
         draft.replace(path)
         return
