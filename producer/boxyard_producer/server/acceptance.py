@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import ExitStack, suppress
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -15,11 +17,10 @@ from boxyard_schemas import (
     ImageSource,
     JobRequest,
     StoredImage,
-    Upload,
     UploadImage,
     new_id,
 )
-from boxyard_schemas.errors import IdempotencyConflict
+from boxyard_schemas.errors import Unavailable
 from boxyard_schemas.words import utc_now
 
 from .catalogue import resolve
@@ -57,51 +58,53 @@ class Acceptance:
             InvalidRequest: something is over a limit or leads where callers may not go.
             UnknownUpload: the tenant has no such upload.
             IdempotencyConflict: the key was used with another body.
+            TooManyRequests: a bound or a quota is reached; `limit` names it.
             Unavailable: Redis or the blob store cannot take work.
         """
+        idempotency = Idempotency(key, fingerprint(request)) if key else None
+        # First of all: a twin costs no quota, stores no picture and is refused nothing.
+        if idempotency and (known := self._ledger.jobs.find(tenant, idempotency)):
+            return known
         model, warnings = resolve(self._ledger, request.model)
         self._checks.check(tenant, request)
-        images = tuple(self._stored(tenant, image) for image in request.images)
-        record = _record(tenant, request, model, images).model_copy(
-            update={"warnings": warnings, "traceparent": _trace_context(traceparent)}
-        )
-        idempotency = Idempotency(key, fingerprint(request)) if key else None
-        status = self._recorded(request, record, idempotency)
+        with ExitStack() as unneeded:
+            images = tuple(self._stored(tenant, image, unneeded) for image in request.images)
+            record = _record(tenant, request, model, images).model_copy(
+                update={"warnings": warnings, "traceparent": _trace_context(traceparent)}
+            )
+            status, made = self._ledger.jobs.accept(record, idempotency=idempotency)
+            if made:
+                unneeded.pop_all()
         _log.info("job.accepted", tenant=tenant, job=status.job.id, model=model)
         return status
 
-    def store(self, tenant: str, data: bytes) -> Upload:
-        """Puts a picture away."""
-        return self._ledger.uploads.store(tenant, data)
-
-    def _stored(self, tenant: str, image: ImageSource) -> StoredImage:
+    def _stored(self, tenant: str, image: ImageSource, unneeded: ExitStack) -> StoredImage:
+        """Puts an inline picture away; unless a job is made of it, it goes again."""
         if not isinstance(image, Base64Image):
             return image
-        return UploadImage(upload=self.store(tenant, image.base64).id, reference=image.reference)
+        upload = self._ledger.uploads.store(tenant, image.base64).id
+        unneeded.callback(self._discard, tenant, upload)
+        return UploadImage(upload=upload, reference=image.reference)
 
-    def _recorded(
-        self, request: JobRequest, record: JobRecord, idempotency: Idempotency | None
-    ) -> JobStatus:
-        try:
-            status, created = self._ledger.jobs.accept(record, idempotency=idempotency)
-        except IdempotencyConflict:
-            self._discard(request, record)
-            raise
-        if not created:
-            self._discard(request, record)
-        return status
-
-    def _discard(self, request: JobRequest, record: JobRecord) -> None:
-        """Inline pictures that were stored for a job that is not made: nobody needs those."""
-        for asked, stored in zip(request.images, record.images, strict=True):
-            if isinstance(asked, Base64Image) and isinstance(stored, UploadImage):
-                self._ledger.uploads.discard(record.tenant, stored.upload)
+    def _discard(self, tenant: str, upload: str) -> None:
+        # After an answer that was lost the job may stand: then it names the upload, which stays.
+        with suppress(Unavailable):  # the sweeper finds what no job names
+            self._ledger.uploads.discard(tenant, upload)
 
 
 def fingerprint(request: JobRequest) -> str:
-    """What tells one body from another: sha256 of its canonical JSON."""
-    canonical = json.dumps(request.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    """What tells one body from another: sha256 of its canonical JSON, pictures by their own."""
+    said = request.model_dump(mode="json", exclude={"images"})
+    said["images"] = [_essence(image) for image in request.images]
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _essence(image: ImageSource) -> dict[str, Any]:
+    if isinstance(image, Base64Image):
+        digest = hashlib.sha256(image.base64).hexdigest()
+        return {"base64_sha256": digest, "reference": image.reference}
+    return image.model_dump(mode="json")
 
 
 def _record(

@@ -17,8 +17,10 @@ from boxyard_schemas import (
     JobRequest,
     JobResult,
     JobState,
+    Scope,
 )
 from boxyard_schemas.errors import (
+    Conflict,
     IdempotencyConflict,
     InvalidRequest,
     NotFinished,
@@ -31,7 +33,7 @@ from boxyard_schemas.errors import (
     UnknownUpload,
 )
 
-from .access import Caller, guarded_router
+from .access import Caller, guarded_router, needs
 from .bodies import describe_body, json_body
 from .outbox import list_deliveries
 from .parts import TheAcceptance, TheEndings, TheLedger, TheSettings
@@ -57,7 +59,10 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="The same key with the same body is one job, however often it is sent.",
+        description=(
+            "The same key with the same body is one job, however often it is sent, "
+            "for as long as the job is kept."
+        ),
     ),
 ]
 
@@ -153,6 +158,30 @@ def read_result(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> Response
 def cancel_job(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> Job:
     """Cancel a job that has not ended; one that has stays as it is."""
     return ledger.jobs.cancel(tenant, job_id).view()
+
+
+@router.post(
+    "/{job_id}/replay",
+    responses=responses(UnknownJob, Conflict),
+    dependencies=[needs(Scope.ADMIN)],
+)
+def replay_job(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> Job:
+    """Enqueue a dead job again, as if it had never been tried."""
+    return ledger.jobs.replay(tenant, job_id).view()
+
+
+@router.delete(
+    "/{job_id}",
+    status_code=204,
+    responses=responses(UnknownJob, Conflict),
+    dependencies=[needs(Scope.ADMIN)],
+)
+def erase_job(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> None:
+    """Erase a job with its results, its deliveries and the pictures that it alone names.
+
+    One that has not ended is cancelled first.
+    """
+    ledger.jobs.erase(tenant, job_id)
 
 
 @router.get("/{job_id}/deliveries", responses=responses(UnknownJob))

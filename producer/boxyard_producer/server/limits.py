@@ -8,6 +8,7 @@ from collections import Counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from boxyard_schemas import ApiKey
 from boxyard_schemas.errors import (
     BoxyardError,
     TooLarge,
@@ -165,8 +166,9 @@ class _Body:
         more = self._seen - _SMALL - self._held
         if more <= 0:
             return
-        # Whoever sends a large body has been let in before: strangers' bodies are not read.
-        self._tenant = self._scope.get("state", {}).get("tenant", "")
+        # Strangers' bodies are not read: whoever sends so much has been let in before.
+        key: ApiKey = self._scope["state"]["key"]
+        self._tenant = key.tenant
         try:
             self._room.take(self._tenant, more)
         except BoxyardError as error:

@@ -10,7 +10,7 @@ from boxyard_schemas.errors import InvalidRequest, TooLarge, TooManyRequests, To
 
 from .access import Caller, guarded_router
 from .bodies import refuse_encoding
-from .parts import TheAcceptance, TheSettings
+from .parts import TheLedger, TheSettings
 from .problems import refuse, responses
 
 router = guarded_router(prefix="/v1/uploads", tag="uploads")
@@ -34,11 +34,11 @@ _RAW_BODY = {
     openapi_extra=_RAW_BODY,
 )
 async def upload_picture(
-    request: Request, tenant: Caller, acceptance: TheAcceptance, settings: TheSettings
+    request: Request, tenant: Caller, ledger: TheLedger, settings: TheSettings
 ) -> Upload:
     """Send one picture; jobs name it by the id. Its content is looked at by the worker alone."""
     data = await _read(request, settings.max_upload_bytes)
-    return await run_in_threadpool(acceptance.store, tenant, data)
+    return await run_in_threadpool(ledger.uploads.store, tenant, data)
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:
