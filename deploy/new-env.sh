@@ -11,6 +11,7 @@ fi
 while IFS= read -r line; do
     case $line in
         BOXYARD_WEBHOOK_SECRET=) echo "${line}whsec_$(head -c 24 /dev/urandom | base64)" ;;
+        BOXYARD_SECRET_KEYS=) echo "${line}$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')" ;;
         BOXYARD_*=) echo "$line$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" ;;
         *) echo "$line" ;;
     esac

@@ -9,7 +9,7 @@ from .finding import Finding
 
 _EXTRAS = {
     "draw": ("PIL",),
-    "ledger": ("redis", "celery", "boto3", "pydantic_settings", "structlog"),
+    "ledger": ("redis", "celery", "boto3", "cryptography", "pydantic_settings", "structlog"),
     "server": ("fastapi", "uvicorn"),
     "worker": ("numpy", "cv2", "pycocotools", "standardwebhooks"),
     "detect": ("mmcv", "mmdet", "mmengine", "safetensors", "torch", "torchvision"),

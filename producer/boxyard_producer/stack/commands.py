@@ -4,45 +4,50 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .credentials import Credentials
 from .service import Service
 from .settings import StackSettings
 
+_SECRETS = {"BOXYARD_API_KEY", "BOXYARD_WEBHOOK_SECRET", "BOXYARD_SECRET_KEYS"}
+
 
 def plan_services(
     settings: StackSettings, redis_url: str, credentials: Credentials
 ) -> list[Service]:
     """The server and the workers, not yet started."""
-    environment = share_environment(settings, redis_url, credentials)
+    shared = share_environment(settings, redis_url)
+    sealing = {"BOXYARD_SECRET_KEYS": credentials.secret_keys}
     server = ("boxyard_producer.server", "--host", settings.host, "--port", str(settings.port))
-    commands: dict[str, Sequence[str]] = {
-        "server": server,
-        "detect": ("boxyard_worker.cli", *_detect(settings)),
-        "deliver": ("boxyard_worker.cli", "deliver"),
-        "sweep": ("boxyard_worker.cli", "sweep"),
+    bootstrap = {
+        "BOXYARD_API_KEY": credentials.api_key,
+        "BOXYARD_WEBHOOK_SECRET": credentials.webhook_secret,
+    }
+    # Each gets the secrets that it needs, and no other's.
+    commands: dict[str, tuple[Sequence[str], Mapping[str, str]]] = {
+        "server": (server, sealing | bootstrap),
+        "detect": (("boxyard_worker.cli", *_detect(settings)), {}),
+        "deliver": (("boxyard_worker.cli", "deliver"), sealing),
+        "sweep": (("boxyard_worker.cli", "sweep"), {}),
     }
     return [
-        Service(name, [sys.executable, "-m", *words], environment, _log(settings, name))
-        for name, words in commands.items()
+        Service(name, [sys.executable, "-m", *words], shared | secrets, _log(settings, name))
+        for name, (words, secrets) in commands.items()
     ]
 
 
-def share_environment(
-    settings: StackSettings, redis_url: str, credentials: Credentials
-) -> dict[str, str]:
+def share_environment(settings: StackSettings, redis_url: str) -> dict[str, str]:
     """What every process of the stack reads; what the operator set in `BOXYARD_…` stays."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _SECRETS}
     environment = {
         "BOXYARD_BLOB_URL": (settings.data.resolve() / "blobs").as_uri(),
         "BOXYARD_PUBLIC_URL": settings.url,
         # Somebody waits in front of the terminal until the worker says that it is warm.
         "BOXYARD_HEARTBEAT_S": "1",
-        **os.environ,
+        **inherited,
         "BOXYARD_REDIS_URL": redis_url,
-        "BOXYARD_API_KEY": credentials.api_key,
-        "BOXYARD_WEBHOOK_SECRET": credentials.webhook_secret,
         "PYTHONUNBUFFERED": "1",
     }
     if settings.allow_networks:

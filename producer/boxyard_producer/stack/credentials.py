@@ -1,4 +1,4 @@
-"""The API key and the webhook secret of a stack: made once, kept for its owner alone."""
+"""The keys and the webhook secret of a stack: made once, kept for its owner alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from boxyard_schemas.errors import SetupError
 
@@ -15,14 +15,20 @@ DEFAULT_DATA = Path(".boxyard")
 _NAME = "credentials.json"
 
 
+def _new_secret_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
 class Credentials(BaseModel):
-    """What a caller of a stack on this machine needs."""
+    """What a caller of a stack on this machine needs, and what seals its secrets."""
 
     model_config = ConfigDict(frozen=True)
 
     url: str
     api_key: str
     webhook_secret: str
+    secret_keys: str = Field(default_factory=_new_secret_key)
+    """As BOXYARD_SECRET_KEYS has them; older versions had none."""
 
     @classmethod
     def find(cls, data: Path) -> Credentials | None:

@@ -12,7 +12,16 @@ if TYPE_CHECKING:
 
     from .settings import StackSettings
 
-_PARTS = ("redis", "celery", "boto3", "fastapi", "uvicorn", "cv2", "standardwebhooks")
+_PARTS = (
+    "redis",
+    "celery",
+    "boto3",
+    "cryptography",
+    "fastapi",
+    "uvicorn",
+    "cv2",
+    "standardwebhooks",
+)
 
 
 def check_parts() -> None:
