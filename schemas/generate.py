@@ -21,6 +21,9 @@ from boxyard_schemas.words import Request
 FOLDER = Path(__file__).parent / "generated"
 
 PUBLIC: tuple[type[BaseModel], ...] = (
+    words.DeliveriesReplayed,
+    words.DeliveryPage,
+    words.DeliveryReplay,
     words.Endpoint,
     words.EndpointCreated,
     words.EndpointList,

@@ -5,7 +5,14 @@ models. Only pydantic may enter; JSON Schema and OpenAPI leave (`schemas/generat
 """
 
 from .azureml import InputData, ScoredBox, ScoredImage, ScoreRequest, ScoreResponse
-from .deliveries import JobDelivery, JobDeliveryAttempt, JobDeliveryList
+from .deliveries import (
+    DeliveriesReplayed,
+    DeliveryPage,
+    DeliveryReplay,
+    JobDelivery,
+    JobDeliveryAttempt,
+    JobDeliveryList,
+)
 from .endpoints import (
     Endpoint,
     EndpointChange,
@@ -76,8 +83,11 @@ __all__ = [
     "Bell",
     "Box",
     "Callback",
+    "DeliveriesReplayed",
     "Delivery",
     "DeliveryId",
+    "DeliveryPage",
+    "DeliveryReplay",
     "Detection",
     "Endpoint",
     "EndpointChange",

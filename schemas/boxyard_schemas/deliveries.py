@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from .ids import DeliveryId
-from .words import Response, Timestamp
+from .ids import DeliveryId, EndpointId, JobId
+from .words import Request, Response, Timestamp
 
 
 class JobDeliveryAttempt(Response):
@@ -22,10 +22,18 @@ class JobDelivery(Response):
     """One receiver that is told of a job's end."""
 
     id: DeliveryId = Field(description="The `webhook-id` of a callback, the same over attempts.")
+    job: JobId
     kind: Literal["callback", "bucket"]
-    target: str = Field(description="Callback URL, or `s3://bucket/prefix`.")
-    state: Literal["pending", "sending", "delivered", "exhausted"]
+    target: str = Field(
+        description="Callback URL when the job ended, or `s3://bucket/prefix`. "
+        "An endpoint that moved since is called where it is now."
+    )
+    endpoint: EndpointId | None = Field(None, description="None: a bare URL, or a bucket.")
+    state: Literal["pending", "sending", "delivered", "exhausted"] = Field(
+        description="`exhausted`: given up until it is replayed."
+    )
     created_at: Timestamp
+    next_attempt_at: Timestamp | None = Field(None, description="While it is `pending`.")
     attempts: tuple[JobDeliveryAttempt, ...] = Field((), description="Oldest first.")
 
 
@@ -33,3 +41,22 @@ class JobDeliveryList(Response):
     """Answer of `GET /v1/jobs/{id}/deliveries`; empty until the job has ended."""
 
     deliveries: tuple[JobDelivery, ...]
+
+
+class DeliveryPage(Response):
+    """Answer of `GET /v1/deliveries`, newest first."""
+
+    deliveries: tuple[JobDelivery, ...]
+    next_cursor: str | None = Field(None, description="Give it as `cursor` for the next page.")
+
+
+class DeliveryReplay(Request):
+    """Body of `POST /v1/deliveries/replay`."""
+
+    endpoint: EndpointId | None = Field(None, description="Of this one; of all by default.")
+
+
+class DeliveriesReplayed(Response):
+    """Answer of `POST /v1/deliveries/replay`."""
+
+    replayed: int = Field(description="Deliveries that are due again.")

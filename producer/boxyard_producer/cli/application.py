@@ -10,10 +10,13 @@ import typer
 
 from boxyard_schemas.errors import BoxyardError
 
+from .deliveries import deliveries
 from .doctor import doctor
 from .jobs import jobs
+from .keys import keys
 from .models import models
 from .submit import submit
+from .tenants import tenants
 from .terminal import complain
 from .up import up
 
@@ -26,7 +29,10 @@ app = typer.Typer(
 )
 app.command()(submit)
 app.add_typer(jobs, name="jobs")
+app.add_typer(deliveries, name="deliveries")
 app.command()(models)
+app.add_typer(keys, name="keys")
+app.add_typer(tenants, name="tenants")
 app.command()(up)
 app.command()(doctor)
 

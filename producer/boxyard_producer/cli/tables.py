@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
-from boxyard_schemas import Detection, ImageOutcome, ImageSuccess, Job, JobState, Model
+from boxyard_schemas import (
+    ApiKey,
+    Detection,
+    ImageOutcome,
+    ImageSuccess,
+    Job,
+    JobDelivery,
+    JobState,
+    Model,
+)
 from boxyard_schemas.words import utc_now
 
 _COLOURS = {
@@ -31,6 +40,19 @@ def tabulate_jobs(jobs: Iterable[Job]) -> Table:
     return table
 
 
+def tabulate_deliveries(deliveries: Iterable[JobDelivery]) -> Table:
+    """A line a delivery, with what its last attempt came to."""
+    columns = ("Delivery", "State", "Attempts", "Last", "Job", "Target")
+    table = Table(*columns, box=None, pad_edge=False)
+    for column in (table.columns[0], table.columns[4]):
+        column.no_wrap = True
+    for each in deliveries:
+        last = each.attempts[-1].outcome if each.attempts else ""
+        target = Text(each.target, overflow="fold")
+        table.add_row(each.id, each.state, str(len(each.attempts)), last, each.job, target)
+    return table
+
+
 def tabulate_models(models: Iterable[Model]) -> Table:
     """A line a model, those that are served first."""
     table = Table("Model", "Task", "Workers", "Queued", "Devices", box=None, pad_edge=False)
@@ -38,6 +60,26 @@ def tabulate_models(models: Iterable[Model]) -> Table:
     for model in sorted(models, key=lambda each: (not each.workers, each.name)):
         devices = ", ".join(sorted(worker.device for worker in model.workers))
         table.add_row(model.name, model.task or "", _workers(model), str(model.queued), devices)
+    return table
+
+
+def tabulate_keys(keys: Iterable[ApiKey]) -> Table:
+    """A line an API key."""
+    table = Table("Key", "Tenant", "Name", "Scopes", "Until", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    for key in keys:
+        scopes = ", ".join(key.scopes)
+        table.add_row(key.id, key.tenant, Text(key.name, overflow="fold"), scopes, _until(key))
+    return table
+
+
+def tabulate_quotas(quotas: Mapping[str, Mapping[str, int | None]]) -> Table:
+    """A line a tenant and its own bounds."""
+    table = Table(
+        "Tenant", "Jobs a minute", "Queued jobs", "Stored bytes", box=None, pad_edge=False
+    )
+    for name, bounds in quotas.items():
+        table.add_row(name, *(_bound(value) for value in bounds.values()))
     return table
 
 
@@ -58,6 +100,17 @@ def tabulate_predictions(outcomes: Iterable[tuple[str, ImageOutcome]]) -> Table:
 def paint(state: JobState) -> Text:
     """A state in its colour."""
     return Text(state, style=_COLOURS.get(state, "yellow"))
+
+
+def _until(key: ApiKey) -> Text:
+    if key.expires_at is None:
+        return Text("revoked", style="dim")
+    over = key.expires_at <= utc_now()
+    return Text(f"{key.expires_at:%Y-%m-%d %H:%M} UTC", style="red" if over else "")
+
+
+def _bound(value: int | None) -> Text:
+    return Text("as all", style="dim") if value is None else Text(f"{value:,}")
 
 
 def _age(seconds: float) -> str:

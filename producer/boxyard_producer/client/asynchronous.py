@@ -7,7 +7,7 @@ from typing import Self
 
 import httpx
 
-from boxyard_schemas import Job, JobState
+from boxyard_schemas import Job, JobDelivery, JobState
 
 from .address import Address
 from .calls import Calls
@@ -47,6 +47,16 @@ class AsyncClient(Calls):
             page = await self.page(state, cursor)
             for job in page.jobs:
                 yield job
+            if (cursor := page.next_cursor) is None:
+                return
+
+    async def exhausted(self) -> AsyncIterator[JobDelivery]:
+        """This tenant's deliveries that were given up, newest first, read page by page."""
+        cursor: str | None = None
+        while True:
+            page = await self.exhausted_page(cursor)
+            for delivery in page.deliveries:
+                yield delivery
             if (cursor := page.next_cursor) is None:
                 return
 

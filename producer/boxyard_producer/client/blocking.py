@@ -7,7 +7,16 @@ from typing import Self, Unpack
 
 import httpx
 
-from boxyard_schemas import Job, JobPage, JobResult, JobState, Model, Upload
+from boxyard_schemas import (
+    DeliveryPage,
+    Job,
+    JobDelivery,
+    JobPage,
+    JobResult,
+    JobState,
+    Model,
+    Upload,
+)
 
 from .address import Address
 from .calls import Calls
@@ -80,6 +89,31 @@ class Client:
     def cancel(self, job_id: str) -> Job:
         """Cancel a job; one that has ended stays as it is."""
         return run(self._calls.cancel(job_id))
+
+    def deliveries(self, job_id: str) -> tuple[JobDelivery, ...]:
+        """Where a job's end is told, and how that went; none before it has ended."""
+        return run(self._calls.deliveries(job_id))
+
+    def exhausted_page(self, cursor: str | None = None) -> DeliveryPage:
+        """One page of this tenant's deliveries that were given up, newest first."""
+        return run(self._calls.exhausted_page(cursor))
+
+    def exhausted(self) -> Iterator[JobDelivery]:
+        """This tenant's deliveries that were given up, newest first, read page by page."""
+        cursor: str | None = None
+        while True:
+            page = self.exhausted_page(cursor)
+            yield from page.deliveries
+            if (cursor := page.next_cursor) is None:
+                return
+
+    def replay_delivery(self, delivery_id: str) -> JobDelivery:
+        """Make a delivery that has ended due again; `Conflict` when it has not."""
+        return run(self._calls.replay_delivery(delivery_id))
+
+    def replay_exhausted(self, endpoint: str | None = None) -> int:
+        """Make every delivery that was given up, or one endpoint's, due again; how many."""
+        return run(self._calls.replay_exhausted(endpoint))
 
     def models(self) -> tuple[Model, ...]:
         """Models that jobs may name, and who serves them."""

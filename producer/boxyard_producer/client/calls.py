@@ -12,8 +12,12 @@ import httpx
 from pydantic import ValidationError
 
 from boxyard_schemas import (
+    DeliveriesReplayed,
+    DeliveryPage,
     ImageSource,
     Job,
+    JobDelivery,
+    JobDeliveryList,
     JobPage,
     JobResult,
     JobState,
@@ -106,6 +110,27 @@ class Calls:
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job; one that has ended stays as it is."""
         return read(await self._ask(requests.cancel(job_id)), Job)
+
+    async def deliveries(self, job_id: str) -> tuple[JobDelivery, ...]:
+        """Where a job's end is told, and how that went; none before it has ended."""
+        return read(await self._ask(requests.deliveries(job_id)), JobDeliveryList).deliveries
+
+    async def exhausted_page(self, cursor: str | None = None) -> DeliveryPage:
+        """One page of this tenant's deliveries that were given up, newest first."""
+        return read(await self._ask(requests.exhausted(_PAGE, cursor)), DeliveryPage)
+
+    async def replay_delivery(self, delivery_id: str) -> JobDelivery:
+        """Make a delivery that has ended due again.
+
+        Raises:
+            Conflict: it has not ended.
+        """
+        return read(await self._ask(requests.replay_delivery(delivery_id)), JobDelivery)
+
+    async def replay_exhausted(self, endpoint: str | None = None) -> int:
+        """Make every delivery that was given up, or one endpoint's, due again; how many."""
+        answer = await self._ask(requests.replay_exhausted(endpoint))
+        return read(answer, DeliveriesReplayed).replayed
 
     async def models(self) -> tuple[Model, ...]:
         """Models that jobs may name, and who serves them."""

@@ -9,7 +9,15 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from boxyard_schemas import Delivery, ImageSource, JobRequest, JobState, Parameters, Priority
+from boxyard_schemas import (
+    Delivery,
+    DeliveryReplay,
+    ImageSource,
+    JobRequest,
+    JobState,
+    Parameters,
+    Priority,
+)
 from boxyard_schemas.errors import InvalidRequest
 
 
@@ -86,6 +94,39 @@ def result(job_id: str) -> Request:
 def cancel(job_id: str) -> Request:
     """`POST /v1/jobs/{id}/cancel`."""
     return Request("POST", _job(job_id) + "/cancel")
+
+
+def deliveries(job_id: str) -> Request:
+    """`GET /v1/jobs/{id}/deliveries`."""
+    return Request("GET", _job(job_id) + "/deliveries")
+
+
+def exhausted(limit: int, cursor: str | None) -> Request:
+    """`GET /v1/deliveries`: those that were given up."""
+    params: dict[str, str | int] = {"state": "exhausted", "limit": limit}
+    if cursor is not None:
+        params["cursor"] = cursor
+    return Request("GET", "/v1/deliveries", params=params)
+
+
+def replay_delivery(delivery_id: str) -> Request:
+    """`POST /v1/deliveries/{id}/replay`."""
+    return Request("POST", f"/v1/deliveries/{quote(delivery_id, safe='')}/replay")
+
+
+def replay_exhausted(endpoint: str | None) -> Request:
+    """`POST /v1/deliveries/replay`; may take a while.
+
+    Raises:
+        InvalidRequest: that is no endpoint's id.
+    """
+    try:
+        replay = DeliveryReplay(endpoint=endpoint)
+    except ValidationError as error:
+        raise invalid(error) from error
+    headers = {"Content-Type": "application/json"}
+    content = replay.model_dump_json(exclude_none=True).encode()
+    return Request("POST", "/v1/deliveries/replay", headers=headers, content=content, held_s=600)
 
 
 def models() -> Request:

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from boxyard_ledger import Ledger
 
-from . import endpoints, health, jobs, keys, models, score, uploads
+from . import deliveries, endpoints, health, jobs, keys, models, score, uploads
 from .acceptance import Acceptance
 from .checks import Checks
 from .endings import Endings
@@ -38,7 +38,7 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
     checks = Checks(settings, ledger)
     app.state.checks, app.state.acceptance = checks, Acceptance(ledger, checks)
     app.state.endings = Endings(ledger)
-    for room in (jobs, uploads, models, endpoints, keys, score, health):
+    for room in (jobs, deliveries, uploads, models, endpoints, keys, score, health):
         app.include_router(room.router)
     app.add_middleware(BodyLimit, settings=settings, roomy=_ROOMY)
     install_problems(app)

@@ -1,0 +1,79 @@
+"""`/v1/deliveries`: what was told, what was given up, and once more."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Depends, Query
+from pydantic import TypeAdapter, ValidationError
+
+from boxyard_schemas import (
+    DeliveriesReplayed,
+    DeliveryId,
+    DeliveryPage,
+    DeliveryReplay,
+    JobDelivery,
+    Scope,
+)
+from boxyard_schemas.errors import Conflict, InvalidRequest, NotFound
+
+from .access import Caller, guarded_router, needs
+from .outbox import view
+from .parts import TheLedger, TheSettings
+from .problems import responses
+
+router = guarded_router(prefix="/v1/deliveries", tag="deliveries")
+
+_delivery_id = TypeAdapter[str](DeliveryId)
+_admin = [needs(Scope.ADMIN)]
+
+
+async def _named_delivery(delivery_id: str) -> str:
+    try:
+        return _delivery_id.validate_python(delivery_id)
+    except ValidationError:
+        raise NotFound(f"No delivery has the id {delivery_id[:64]!r}.") from None
+
+
+NamedDelivery = Annotated[str, Depends(_named_delivery)]
+
+
+@router.get("", responses=responses(InvalidRequest))
+def list_deliveries(
+    *,
+    tenant: Caller,
+    ledger: TheLedger,
+    settings: TheSettings,
+    state: Annotated[Literal["exhausted"], Query(description="No other is listed across jobs.")],
+    limit: Annotated[
+        int, Query(ge=1, description="Deliveries on the page, up to the server's cap.")
+    ] = 50,
+    cursor: Annotated[str | None, Query(max_length=256)] = None,
+) -> DeliveryPage:
+    """This tenant's deliveries that were given up, newest first. A job's own are at the job."""
+    page, following = ledger.deliveries.exhausted(
+        tenant, limit=min(limit, settings.max_page), cursor=cursor
+    )
+    return DeliveryPage(deliveries=tuple(map(view, page)), next_cursor=following)
+
+
+@router.post("/replay", dependencies=_admin, responses=responses(InvalidRequest))
+def replay_deliveries(
+    tenant: Caller, ledger: TheLedger, request: DeliveryReplay | None = None
+) -> DeliveriesReplayed:
+    """Make every delivery that was given up, or those to one endpoint, due again."""
+    endpoint = request.endpoint if request else None
+    replayed = ledger.deliveries.replay_exhausted(tenant, endpoint=endpoint)
+    return DeliveriesReplayed(replayed=replayed)
+
+
+@router.get("/{delivery_id}", responses=responses(NotFound))
+def read_delivery(delivery_id: NamedDelivery, tenant: Caller, ledger: TheLedger) -> JobDelivery:
+    """How a delivery stands."""
+    return view(ledger.deliveries.get(tenant, delivery_id))
+
+
+@router.post("/{delivery_id}/replay", dependencies=_admin, responses=responses(NotFound, Conflict))
+def replay_delivery(delivery_id: NamedDelivery, tenant: Caller, ledger: TheLedger) -> JobDelivery:
+    """Make a delivery that has ended due again, under its old id; its log stays."""
+    return view(ledger.deliveries.replay(tenant, delivery_id))
