@@ -19,6 +19,11 @@ def warn(message: str) -> None:
     err.print(f"[yellow]{escape(message)}[/]", highlight=False, soft_wrap=True)
 
 
+def note(message: str) -> None:
+    """A line for people that no program reads."""
+    err.print(escape(message), highlight=False, soft_wrap=True)
+
+
 def say(message: str) -> None:
     """A line of markup to stdout, never broken, so that programs may read it too."""
     out.print(message, highlight=False, soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from .credentials import Credentials
@@ -26,7 +26,7 @@ def plan_services(
         "BOXYARD_WEBHOOK_SECRET": credentials.webhook_secret,
     }
     # Each gets the secrets that it needs, and no other's.
-    commands: dict[str, tuple[Sequence[str], Mapping[str, str]]] = {
+    commands: dict[str, tuple[Sequence[str], dict[str, str]]] = {
         "server": (server, sealing | bootstrap),
         "detect": (("boxyard_worker.cli", *_detect(settings)), {}),
         "deliver": (("boxyard_worker.cli", "deliver"), sealing),
