@@ -12,7 +12,7 @@ from celery.app.amqp import AMQP
 from kombu.exceptions import OperationalError
 
 from boxyard_schemas import DETECT_TASK, Bell, Priority, detect_queue
-from boxyard_schemas.errors import Unavailable
+from boxyard_schemas.errors import SetupError, Unavailable
 
 from . import keys
 from .connection import Connection
@@ -110,7 +110,7 @@ class Bells:
             if not self.missing(model):
                 return False
             self._send(model)
-        except Unavailable as error:
+        except (Unavailable, SetupError) as error:
             _log.warning("bell-not-rung", model=model, error=str(error))
             return False
         return True

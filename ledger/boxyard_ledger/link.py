@@ -94,7 +94,7 @@ def _find_tls_fault(settings: LedgerSettings, address: tuple[str, int]) -> str |
         if settings.redis_certificate_file:
             context.load_cert_chain(settings.redis_certificate_file, settings.redis_key_file)
     except OSError as error:
-        return f"BOXYARD_REDIS_CA_FILE, …_CERTIFICATE_FILE or …_KEY_FILE cannot be used: {error}"
+        return f"BOXYARD_REDIS_CA_FILE, …_CERTIFICATE_FILE or …_KEY_FILE is not one: {error}"
     try:
         with (
             socket.create_connection(address, settings.redis_timeout_s) as wire,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, FilePath, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -16,11 +15,11 @@ class LedgerSettings(BaseSettings):
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_timeout_s: float = Field(5.0, gt=0, description="For an answer, or a connection.")
-    redis_ca_file: Path | None = Field(
+    redis_ca_file: FilePath | None = Field(
         None, description="Whom `rediss://` trusts; None: the system's authorities."
     )
-    redis_certificate_file: Path | None = Field(None, description="What a client shows there.")
-    redis_key_file: Path | None = Field(None, description="The certificate's key.")
+    redis_certificate_file: FilePath | None = Field(None, description="What a client shows there.")
+    redis_key_file: FilePath | None = Field(None, description="The certificate's key.")
     blob_url: str = Field(
         "file:///var/lib/boxyard/blobs", description="`file:///directory` or `s3://bucket/prefix`."
     )
