@@ -21,10 +21,15 @@ from boxyard_schemas.words import Request
 FOLDER = Path(__file__).parent / "generated"
 
 PUBLIC: tuple[type[BaseModel], ...] = (
+    words.ApiKey,
+    words.ApiKeyCreated,
+    words.ApiKeyList,
+    words.ApiKeyRequest,
     words.DeliveriesReplayed,
     words.DeliveryPage,
     words.DeliveryReplay,
     words.Endpoint,
+    words.EndpointChange,
     words.EndpointCreated,
     words.EndpointList,
     words.EndpointRequest,
@@ -36,9 +41,11 @@ PUBLIC: tuple[type[BaseModel], ...] = (
     words.JobResult,
     words.Model,
     words.ModelList,
+    words.Rotation,
     words.ScoreRequest,
     words.ScoreResponse,
     words.Upload,
+    words.WebhookSecret,
     Problem,
 )
 
