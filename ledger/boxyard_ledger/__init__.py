@@ -25,6 +25,7 @@ from .records import (
     ResultReference,
     WorkerRecord,
 )
+from .s3 import StoreRefuses
 from .settings import LedgerSettings
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Ledger",
     "LedgerSettings",
     "ResultReference",
+    "StoreRefuses",
     "WorkerRecord",
     "lanes_of",
     "make_app",

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from boxyard_schemas.errors import Permanent, Retryable, TooLarge, Unavailable
 
-from .s3 import S3, AccessDenied, ObjectMissing
+from .s3 import S3, AccessDenied, ObjectMissing, StoreRefuses
 from .settings import LedgerSettings
 
 
@@ -25,6 +25,7 @@ class Buckets:
         Raises:
             Permanent: `bucket-denied`, `object-missing` or `too-large`.
             Retryable: `bucket-unavailable`.
+            StoreRefuses: the credentials are at fault, and not the picture.
         """
         bucket, key = self._split(uri)
         with _translated(uri):
@@ -62,5 +63,7 @@ def _translated(uri: str) -> Iterator[None]:
         raise Permanent("bucket-denied", f"The bucket of {uri} refuses: {error}") from error
     except TooLarge as error:
         raise Permanent("too-large", error.detail) from error
+    except StoreRefuses:
+        raise
     except Unavailable as error:
         raise Retryable("bucket-unavailable", error.detail) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from boxyard_schemas import JobState, Priority
 from boxyard_schemas.errors import Conflict, InvalidRequest, UnknownJob
@@ -11,6 +11,7 @@ from boxyard_schemas.errors import Conflict, InvalidRequest, UnknownJob
 from . import keys
 from .admission import Admission, Idempotency
 from .bells import Bells
+from .candidates import Candidates
 from .connection import Connection
 from .finished import FinishedFeed
 from .records import Claim, JobRecord, JobStatus, ResultReference
@@ -43,6 +44,7 @@ class Jobs:
         self._transitions = transitions
         self._retention = retention
         self._bells = bells
+        self._candidates = Candidates(connection)
 
     def accept(
         self, job: JobRecord, *, idempotency: Idempotency | None = None
@@ -139,13 +141,22 @@ class Jobs:
             status = self._look(tenant, job_id)
         raise Conflict(f"Job {job_id} does not stand still. Try again.")
 
-    def claim(self, model: str, *, worker: str, max_images: int) -> list[Claim]:
+    def claim(
+        self, model: str, *, worker: str, max_images: int, busy: Collection[str] = ()
+    ) -> list[Claim]:
         """Takes ready jobs, by priority and then by age, up to `max_images`; one at least.
 
         Jobs that were not started in time are ended on the way.
+
+        Args:
+            model: whose jobs.
+            worker: who holds them then.
+            max_images: of all jobs together.
+            busy: tenants that have their share of this worker; their jobs stay ready.
         """
         for _ in range(_ROUNDS):
-            candidates = self._candidates(model, max_images)
+            # Twice what could be taken: others look at the same jobs now, and take the first ones.
+            candidates = self._candidates.find(model, 2 * max_images, busy)
             if not candidates:
                 break
             claims, expired = self._transitions.claim(
@@ -157,15 +168,6 @@ class Jobs:
             if claims:
                 return claims
         return []
-
-    def _candidates(self, model: str, limit: int) -> list[tuple[str, str]]:
-        names = [keys.ready(model, priority) for priority in Priority]
-        # Twice what could be taken: others look at the same jobs now, and take the first ones.
-        found = self._connection.commands(*(("ZRANGE", name, 0, 2 * limit - 1) for name in names))
-        candidates = [
-            (entry, name) for name, entries in zip(names, found, strict=True) for entry in entries
-        ]
-        return candidates[: 2 * limit]
 
     def renew(self, claims: Sequence[Claim]) -> set[str]:
         """Prolongs leases; returns the ids of jobs whose claim no longer holds.

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _MISSING = ("NoSuchKey", "404", "NotFound")
 _EXISTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _DENIED = ("AccessDenied", "403", "Forbidden", "AllAccessDisabled")
+_NOT_OURS = (
+    *("SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthorizationHeaderMalformed"),
+    *("ExpiredToken", "InvalidToken", "InvalidSecurity", "RequestTimeTooSkewed"),
+)
 _TRIES, _CONNECT_S, _READ_S = 3, 5, 30
 
 
@@ -34,6 +38,10 @@ class ObjectExists(Exception):
 
 class AccessDenied(Exception):
     """The credentials may not do this, or there is no such bucket."""
+
+
+class StoreRefuses(Unavailable):
+    """It takes no work until the operator has mended its credentials, rights or clock."""
 
 
 class S3:
@@ -131,6 +139,12 @@ def _translate(error: ClientError) -> Exception:
         return ObjectMissing(str(error))
     if code in _EXISTS:
         return ObjectExists(str(error))
+    if code in _NOT_OURS:
+        return StoreRefuses(
+            f"S3 refuses Boxyard's credentials: {error}. Look at BOXYARD_S3_ACCESS_KEY_ID, "
+            "BOXYARD_S3_SECRET_ACCESS_KEY, BOXYARD_S3_REGION and this machine's clock.",
+            retry_after_s=60,
+        )
     if code in (*_DENIED, "NoSuchBucket"):
         return AccessDenied(str(error))
     return Unavailable(f"S3 cannot take work now: {error}", retry_after_s=5)

@@ -65,7 +65,7 @@ def test_every_bad_picture_fails_alone_and_says_why(yard: Yard) -> None:
         Receiver(say(503)) as broken,
         Receiver(drip) as slow,
     ):
-        yard.worker(fetch_deadline_s=1, max_image_bytes=20_000, max_pixels=100_000)
+        yard.worker(fetch_deadline_s=3, max_image_bytes=20_000, max_pixels=100_000)
         lost = yard.upload(b"its blob is gone")
         yard.ledger.blobs.delete(upload_key("default", lost.upload))
         wanted = {

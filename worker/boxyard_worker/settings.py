@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
 
 from boxyard_ledger import LedgerSettings
+from boxyard_worker.decoder.header import FORMATS, Format
 from boxyard_worker.egress import EgressSettings
 
 
@@ -30,12 +33,32 @@ class DetectSettings(EgressSettings, LedgerSettings):
     slots: int = Field(48, ge=1, description="Pictures in shared memory at once.")
     slot_bytes: int = Field(4 << 20, ge=1, description="What a free slot keeps; it grows at need.")
 
+    image_formats: Annotated[frozenset[Format], NoDecode] = Field(
+        frozenset(FORMATS), description=f"Those of {', '.join(FORMATS)} that are read."
+    )
     max_image_bytes: int = Field(32 << 20, ge=1, description="Of a picture as it is fetched.")
     max_pixels: int = Field(64_000_000, ge=1, description="Of a picture, by its header.")
-    fetch_deadline_s: float = Field(30, gt=0, description="Of one attempt.")
+    max_frames: int = Field(1000, ge=1, description="Of a picture; the first one is read.")
+    image_memory: int = Field(
+        4 << 30,
+        ge=64 << 20,
+        description="Bytes for all pictures in hand: half as fetched, half for their pixels.",
+    )
+    decoders: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Pictures decoded at once."
+    )
+    decode_deadline_s: float = Field(30, gt=0, description="Of one picture.")
+    fetch_deadline_s: float = Field(30, gt=0, description="Of a picture's attempts together.")
     fetch_attempts: int = Field(3, ge=1)
     store_patience_s: float = Field(120, ge=0, description="While the blob store is away.")
 
     heartbeat_s: float = Field(5, gt=0)
     pulse_file: Path | None = Field(None, description="Touched by each heartbeat that got through.")
     stall_s: float = Field(120, gt=0, description="Idle beside ready jobs for so long: restart.")
+
+    @field_validator("image_formats", mode="before")
+    @classmethod
+    def _split_formats(cls, value: object) -> object:
+        if isinstance(value, str):
+            return frozenset(name.strip().upper() for name in value.split(",") if name.strip())
+        return value

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from boxyard_schemas.errors import Conflict, Unavailable
+from boxyard_schemas.errors import Conflict
 
 from ..records import ResultReference
-from ..s3 import S3, AccessDenied, ObjectExists, ObjectMissing
+from ..s3 import S3, AccessDenied, ObjectExists, ObjectMissing, StoreRefuses
 from .store import BlobMissing, reference_to
 
 
@@ -60,4 +60,6 @@ def _translated(key: str) -> Iterator[None]:
     except ObjectMissing as error:
         raise BlobMissing(key) from error
     except AccessDenied as error:
-        raise Unavailable(f"The blob store refuses: {error}", retry_after_s=60) from error
+        raise StoreRefuses(
+            f"The bucket of BOXYARD_BLOB_URL refuses: {error}", retry_after_s=60
+        ) from error

@@ -4,7 +4,8 @@
     chunk         claim → pictures → results, for many jobs at once
     lease         keeping hold of what was claimed
     picture       one picture: fetch → decode → infer → encode
-    fetch, decode, encode, results
+    fetch, decoders, budget, encode, results
+    hands         threads for pictures, shared out among tenants
     model         the model child: feed it, replace it when it dies
     process, slots   a child and the shared memory that pictures cross in
     worker        all of these put together
@@ -15,10 +16,9 @@ This process imports no torch; the child, `boxyard_worker.detector`, does.
 
 from __future__ import annotations
 
-import os
-
 from boxyard_schemas import resolve_model
 from boxyard_schemas.errors import UnknownModel
+from boxyard_worker.detect.worker import Worker
 from boxyard_worker.settings import DetectSettings
 
 __all__ = ["run"]
@@ -30,10 +30,6 @@ def run(settings: DetectSettings) -> int:
     Raises:
         SetupError: what the operator must mend: Redis, or the model.
     """
-    # OpenCV reads it once, when it is imported; headers that lie end here.
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))
-    from boxyard_worker.detect.worker import Worker  # noqa: PLC0415 - after the line above
-
     return Worker(settings.model_copy(update={"model": _resolve(settings.model)})).run()
 
 

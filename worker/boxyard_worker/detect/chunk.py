@@ -3,25 +3,37 @@
 Every picture has a thread of its own from fetch to encode; almost all of its time it waits, for
 the network or for the device, so the stages of many pictures overlap. What goes wrong with a
 picture becomes its outcome; what goes wrong with the worker gives the job back.
+
+A chunk does not wait for callers' slow servers: once those are all that it waits for, it leaves
+its last jobs to end by themselves, and makes room for the next chunk.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 
-from boxyard_ledger import Ledger
+from boxyard_ledger import Ledger, StoreRefuses
 from boxyard_schemas import ImageFailure, ImageOutcome, JobResult, Provenance
 from boxyard_schemas.errors import Unavailable, WorkError
+from boxyard_worker.detect.hands import Fetched, Hands
 from boxyard_worker.detect.lease import HeldJob, Leases
 from boxyard_worker.detect.picture import Dropped, Pictures
 from boxyard_worker.detect.progress import Progress
 from boxyard_worker.detect.results import Results
 
 Summary = dict[str, int]
-"""How many jobs of a chunk ended how: finished, returned, dropped. What the task returns."""
+"""How many jobs of a chunk ended how: finished, returned, dropped; or are slow and go on without
+it. What the task returns."""
+
+_SLOW_S = 1.0
+"""So long a chunk waits before it leaves jobs that wait for their callers' servers."""
+_PASSED_OVER_S = 0.2
+"""So long a bell is held when all that is ready belongs to tenants that have their share."""
 
 
 @dataclass
@@ -36,7 +48,7 @@ class Chunks:
         results: where jobs end.
         provenance: what makes the predictions.
         hands: threads for pictures.
-        clerks: threads for jobs, one for each in flight.
+        clerks: threads for ending jobs.
         progress: is told.
         stopping: set when the worker ends: jobs that have not begun are given back.
     """
@@ -47,7 +59,7 @@ class Chunks:
     pictures: Pictures
     results: Results
     provenance: Provenance
-    hands: ThreadPoolExecutor
+    hands: Hands[ImageOutcome]
     clerks: ThreadPoolExecutor
     progress: Progress
     stopping: threading.Event
@@ -55,36 +67,58 @@ class Chunks:
     def run(self) -> Summary:
         """Claims a chunk and carries it through; empty when nothing was ready."""
         with self.progress.chunk():
-            ends = [self._start(job) for job in self._claim()]
-            self.ledger.bells.ring(self.provenance.model)  # others may take what is still ready
-            summary: Summary = {}
-            for end in ends:
-                how = end.result()
-                summary[how] = summary.get(how, 0) + 1
-            return summary
+            busy = self.hands.busy()
+            jobs = self._claim(busy)
+            ends = {self._start(job): job for job in jobs}
+            if jobs or not busy:
+                self.ledger.bells.ring(self.provenance.model)  # others may take what is ready
+            else:
+                self.stopping.wait(_PASSED_OVER_S)
+            return self._attend(ends)
 
-    def _claim(self) -> list[HeldJob]:
+    def _claim(self, busy: set[str]) -> list[HeldJob]:
         if self.stopping.is_set():
             return []
         limit = self.ledger.settings.chunk_images
         model = self.provenance.model
-        claims = self.ledger.jobs.claim(model, worker=self.worker, max_images=limit)
+        claims = self.ledger.jobs.claim(model, worker=self.worker, max_images=limit, busy=busy)
         return self.leases.hold(claims)
+
+    def _attend(self, ends: dict[Future[str], HeldJob]) -> Summary:
+        """Waits for jobs to end, but not for those that wait for their caller."""
+        left = set(ends)
+        while left:
+            _, left = wait(left, _SLOW_S)
+            if all(ends[end].unfetched for end in left):
+                break
+        summary = {"slow": len(left)} if left else {}
+        for how in (end.result() for end in ends if end not in left):
+            summary[how] = summary.get(how, 0) + 1
+        return summary
 
     def _start(self, job: HeldJob) -> Future[str]:
         """Starts a job's pictures; the future says how the job ended."""
         job.log.info("job.claimed", attempt=job.claim.attempt, images=len(job.record.images))
-        images = range(len(job.record.images))
-        outcomes = [self.hands.submit(self._outcome, job, index) for index in images]
-        return self.clerks.submit(self._end, job, outcomes)
+        self.progress.begin()
+        outcomes = [
+            self.hands.submit(job.record.tenant, partial(self._outcome, job, index))
+            for index in range(len(job.record.images))
+        ]
+        end = Future[str]()
+        _when_all(outcomes, lambda: self.clerks.submit(self._settle, job, outcomes, end))
+        return end
 
-    def _outcome(self, job: HeldJob, index: int) -> ImageOutcome:
+    def _outcome(self, job: HeldJob, index: int, fetched: Fetched) -> ImageOutcome:
+        def arrived() -> None:
+            job.unfetched.discard(index)
+            fetched()
+
         if self.stopping.is_set() and not job.started:
             raise Dropped
         job.started = True
         reference = job.record.images[index].reference
         try:
-            return self.pictures.process(job, index)
+            return self.pictures.process(job, index, arrived)
         except WorkError as error:
             job.log.info("picture.failed", index=index, code=error.reason, detail=error.detail)
             return ImageFailure(
@@ -101,13 +135,27 @@ class Chunks:
                 reference=reference, code="internal-error", detail=type(error).__name__
             )
         finally:
+            arrived()
             self.progress.move()
+
+    def _settle(
+        self, job: HeldJob, outcomes: Sequence[Future[ImageOutcome]], end: Future[str]
+    ) -> None:
+        try:
+            end.set_result(self._end(job, outcomes))
+        except BaseException as error:  # the chunk is told
+            job.log.exception("job.not-ended")
+            end.set_exception(error)
+        finally:
+            self.progress.end()
 
     def _end(self, job: HeldJob, outcomes: Sequence[Future[ImageOutcome]]) -> str:
         try:
             how = self._conclude(job, outcomes)
         except Dropped:
             how = self._hand_back(job, "the worker stopped", count_attempt=False)
+        except StoreRefuses as error:  # the operator's to mend, and no failure of the job
+            how = self._hand_back(job, error.detail, count_attempt=False)
         except Unavailable as error:
             how = self._hand_back(job, error.detail, count_attempt=not self.stopping.is_set())
         finally:
@@ -134,3 +182,15 @@ class Chunks:
         except Unavailable:
             return "dropped"  # the lease will end, and the job is then given back without us
         return "returned" if held else "dropped"
+
+
+def _when_all(futures: Sequence[Future[ImageOutcome]], then: Callable[[], object]) -> None:
+    """Calls `then` with the end of the last one."""
+    left = itertools.count(len(futures) - 1, -1)  # its `next` is atomic
+
+    def count_down(_: Future[ImageOutcome]) -> None:
+        if next(left) == 0:
+            then()
+
+    for future in futures:
+        future.add_done_callback(count_down)

@@ -57,14 +57,14 @@ class Departure:
 
     def _see_off(self) -> None:
         self.stopping.wait()
-        log.info("worker.stopping", chunks=self._progress.chunks)
+        log.info("worker.stopping", jobs=self._progress.jobs)
         self._consumer.stop(self._exit_code or 0)
-        while self._progress.chunks and not self.hurry.is_set():
+        while not self._progress.idle and not self.hurry.is_set():
             self.hurry.wait(0.1)
         if self.hurry.is_set():
             self._model.stop()
         end = time.monotonic() + (_HURRY_S if self.hurry.is_set() else _LINGER_S)
         while time.monotonic() < end:
             time.sleep(0.1)
-        log.warning("worker.cut-off", chunks=self._progress.chunks)
+        log.warning("worker.cut-off", jobs=self._progress.jobs)
         os._exit(self._exit_code or 0)

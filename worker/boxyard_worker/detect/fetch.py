@@ -8,7 +8,7 @@ from typing import TypeVar, assert_never
 
 import structlog
 
-from boxyard_ledger import BlobMissing, Ledger, upload_key
+from boxyard_ledger import BlobMissing, Ledger, StoreRefuses, upload_key
 from boxyard_schemas import S3Image, StoredImage, UploadImage, UrlImage
 from boxyard_schemas.errors import Permanent, Retryable, TooLarge, Unavailable
 from boxyard_worker.detect.lease import HeldJob
@@ -36,45 +36,63 @@ class Fetcher:
 
         Raises:
             Permanent: `too-large`, `missing-upload`, `address-denied`, `bucket-denied`, …
-            Retryable: it still failed after all attempts.
+            Retryable: it still failed after all attempts, or the deadline came.
             Unavailable: the blob store is away.
         """
         try:
-            return self._insist(job, lambda: self._get(job.record.tenant, source))
+            match source:
+                case UrlImage():
+                    return self._from_url(job, str(source.url))
+                case S3Image():
+                    return self._from_bucket(job, source.s3)
+                case UploadImage():
+                    return self._from_store(job, source.upload)
         except TooLarge as error:
             raise Permanent("too-large", error.detail) from error
-
-    def _get(self, tenant: str, source: StoredImage) -> bytes:
-        limit = self._settings.max_image_bytes
-        match source:
-            case UrlImage():
-                deadline_s = self._settings.fetch_deadline_s
-                return self._egress.fetch(str(source.url), max_bytes=limit, deadline_s=deadline_s)
-            case S3Image():
-                return self._ledger.buckets.get(source.s3, limit)
-            case UploadImage():
-                return self._upload(tenant, source.upload, limit)
         assert_never(source)
 
-    def _upload(self, tenant: str, upload: str, limit: int) -> bytes:
+    def _from_url(self, job: HeldJob, url: str) -> bytes:
+        end = time.monotonic() + self._settings.fetch_deadline_s
+        return self._insist(
+            job,
+            lambda: self._egress.fetch(
+                url,
+                max_bytes=self._settings.max_image_bytes,
+                deadline_s=max(0.0, end - time.monotonic()),
+            ),
+            lambda: time.monotonic() > end,
+        )
+
+    def _from_bucket(self, job: HeldJob, uri: str) -> bytes:
+        limit = self._settings.max_image_bytes
+        return self._insist(
+            job, lambda: self._patiently(job, lambda: self._ledger.buckets.get(uri, limit))
+        )
+
+    def _from_store(self, job: HeldJob, upload: str) -> bytes:
+        key, limit = upload_key(job.record.tenant, upload), self._settings.max_image_bytes
         try:
-            return with_patience(
-                lambda: self._ledger.blobs.get(upload_key(tenant, upload), max_bytes=limit),
-                self._settings.store_patience_s,
-                give_up=lambda: False,
-            )
+            return self._patiently(job, lambda: self._ledger.blobs.get(key, max_bytes=limit))
         except BlobMissing as error:
             raise Permanent("missing-upload", f"There is no upload {upload}.") from error
 
-    def _insist(self, job: HeldJob, get: Callable[[], T]) -> T:
-        for attempt in range(1, self._settings.fetch_attempts):
+    def _patiently(self, job: HeldJob, get: Callable[[], T]) -> T:
+        return with_patience(get, self._settings.store_patience_s, give_up=job.lost.is_set)
+
+    def _insist(
+        self, job: HeldJob, get: Callable[[], T], over: Callable[[], bool] = lambda: False
+    ) -> T:
+        attempt = 1
+        while True:
             try:
                 return get()
             except Retryable as error:
-                job.log.info("image.fetch-again", reason=error.reason, detail=error.detail)
-            if job.lost.wait(0.25 * 2**attempt):
-                break
-        return get()
+                job.log.info("image.fetch-failed", reason=error.reason, detail=error.detail)
+                if attempt >= self._settings.fetch_attempts or over():
+                    raise
+                if job.lost.wait(0.25 * 2**attempt) or over():
+                    raise
+            attempt += 1
 
 
 def with_patience(get: Callable[[], T], patience_s: float, *, give_up: Callable[[], bool]) -> T:
@@ -92,6 +110,7 @@ def with_patience(get: Callable[[], T], patience_s: float, *, give_up: Callable[
         except Unavailable as error:
             if time.monotonic() + pause > end or give_up():
                 raise
-            log.warning("store.awaited", detail=error.detail, again_in_s=pause)
+            level = "error" if isinstance(error, StoreRefuses) else "warning"
+            getattr(log, level)("store.awaited", detail=error.detail, again_in_s=pause)
         time.sleep(pause)
         pause = min(pause * 2, 2.0)

@@ -1,22 +1,30 @@
-"""One picture's way: fetch, decode, resize, infer, encode."""
+"""One picture's way: fetch, decode, resize, infer, encode.
+
+What a picture may take of the memory is set aside before it is decoded, by what its header says,
+and given back once the model has answered.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from boxyard_schemas import Detection, ImageInfo, ImageSuccess, Timings
-from boxyard_worker.detect.decode import decode
+from boxyard_schemas.errors import Permanent
+from boxyard_worker.decoder.header import Header, read_header
+from boxyard_worker.detect.budget import Budget
+from boxyard_worker.detect.decoders import Decoders, memory_of, too_many_pixels
 from boxyard_worker.detect.encode import encode
 from boxyard_worker.detect.fetch import Fetcher
+from boxyard_worker.detect.hands import Fetched
 from boxyard_worker.detect.lease import HeldJob
 from boxyard_worker.detect.model import Model
 from boxyard_worker.detector.contract import ModelDescription, ModelImage, Pixels, RawDetections
 from boxyard_worker.detector.resize import resize
+from boxyard_worker.settings import DetectSettings
 
 
 class Dropped(Exception):
@@ -30,7 +38,7 @@ class Pictures:
         fetcher: gets the bytes.
         model: infers.
         description: of the model.
-        max_pixels: cap for decoding.
+        settings: which pictures are read, and how much memory they may take.
         hurry: set when the worker must end at once.
     """
 
@@ -39,20 +47,33 @@ class Pictures:
         fetcher: Fetcher,
         model: Model,
         description: ModelDescription,
+        settings: DetectSettings,
         *,
-        max_pixels: int,
         hurry: threading.Event,
     ) -> None:
         self._fetcher = fetcher
         self._model = model
         self._description = description
-        self._max_pixels = max_pixels
+        self._settings = settings
         self._hurry = hurry
-        # A decoded picture is large and decoding takes a core: no more at once than there are.
-        self._decoders = threading.Semaphore(os.cpu_count() or 1)
+        self._memory = Budget(settings.image_memory // 2)
+        self._decoders = Decoders(
+            settings.decoders,
+            max_pixels=settings.max_pixels,
+            deadline_s=settings.decode_deadline_s,
+        )
 
-    def process(self, job: HeldJob, index: int) -> ImageSuccess:
+    def close(self) -> None:
+        """Ends the decoders; no picture may be under way."""
+        self._decoders.close()
+
+    def process(self, job: HeldJob, index: int, fetched: Fetched) -> ImageSuccess:
         """Carries one picture of a job through.
+
+        Args:
+            job: the job.
+            index: of the picture in it.
+            fetched: called once the bytes are there.
 
         Raises:
             WorkError: what becomes the picture's outcome.
@@ -63,20 +84,41 @@ class Pictures:
         clock: dict[str, float] = {}
         with self._stage(job, index, "fetch", clock):
             data = self._fetcher.fetch(job, source)
-        with self._decoders, self._stage(job, index, "decode", clock):
-            pixels = decode(data, max_pixels=self._max_pixels)
-            image = self._model_image(job, pixels)
-        info = ImageInfo(
-            width=image.width, height=image.height, sha256=hashlib.sha256(data).hexdigest()
-        )
-        del data, pixels  # many pictures wait here for the device
-        with self._stage(job, index, "infer", clock):
-            raw = self._infer(job, index, image)
+        fetched()
+        header = self._checked_header(data)
+        memory, pixels = memory_of(data, header), 3 * header.width * header.height
+        with self._memory.hold(memory + 2 * pixels) as share:  # crossing over, and here
+            with self._stage(job, index, "decode", clock):
+                image = self._model_image(job, self._decoders.decode(data, memory))
+            info = ImageInfo(
+                width=image.width, height=image.height, sha256=hashlib.sha256(data).hexdigest()
+            )
+            del data  # many pictures wait here for the device
+            share.shrink(2 * image.pixels.nbytes)  # here and in a slot
+            with self._stage(job, index, "infer", clock):
+                raw = self._infer(job, index, image)
         with self._stage(job, index, "encode", clock):
             boxes = self._encode(job, raw, info)
         return ImageSuccess(
             reference=source.reference, boxes=boxes, image=info, timings_ms=Timings(**clock)
         )
+
+    def _checked_header(self, data: bytes) -> Header:
+        header, settings = read_header(data), self._settings
+        if header.format not in settings.image_formats:
+            raise Permanent(
+                "unsupported-format",
+                f"{header.format} is not in the setting BOXYARD_IMAGE_FORMATS.",
+            )
+        if header.width * header.height > settings.max_pixels:
+            raise too_many_pixels(header.width, header.height, settings.max_pixels)
+        if header.frames > settings.max_frames:
+            raise Permanent(
+                "too-many-frames",
+                f"The picture has {header.frames} frames; at most {settings.max_frames} may be "
+                "there, of which the first is read.",
+            )
+        return header
 
     @contextmanager
     def _stage(

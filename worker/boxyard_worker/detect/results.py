@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from boxyard_ledger import Ledger, ResultReference, result_key
 from boxyard_schemas import JobResult
-from boxyard_schemas.errors import Conflict
+from boxyard_schemas.errors import Conflict, Unavailable, UnknownJob
 from boxyard_worker.detect.fetch import with_patience
 from boxyard_worker.detect.lease import HeldJob
 
@@ -34,7 +34,8 @@ class Results:
         """Stores the result and ends the job with it.
 
         Returns:
-            Whether the claim still held; if not, another worker's result stands.
+            Whether the claim still held; if not, another worker's result stands or will, or
+            nobody wants one any more, and what was stored is removed.
 
         Raises:
             Unavailable: the blob store or Redis stayed away.
@@ -46,12 +47,30 @@ class Results:
         succeeded = sum(image.status == "succeeded" for image in result.images)
         failed = len(result.images) - succeeded
         job.log.debug("job.finish")
-        return self._wait(
+        finished = self._wait(
             job,
             lambda: self._ledger.jobs.finish(
                 job.claim, reference, succeeded=succeeded, failed=failed
             ),
         )
+        if not finished:
+            self._discard(job, key)
+        return finished
+
+    def _discard(self, job: HeldJob, key: str) -> None:
+        try:
+            if self._recorded(job) != key:
+                self._ledger.blobs.delete(key)
+                job.log.info("job.result-discarded")
+        except Unavailable as error:
+            job.log.warning("job.result-left", detail=error.detail)  # it goes with the job
+
+    def _recorded(self, job: HeldJob) -> str | None:
+        try:
+            result = self._ledger.jobs.get(job.record.tenant, job.record.id).result
+        except UnknownJob:
+            return None
+        return result.key if result else None
 
     def _put(self, key: str, data: bytes) -> ResultReference:
         try:

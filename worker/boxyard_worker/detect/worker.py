@@ -8,12 +8,13 @@ import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import structlog
 
-from boxyard_ledger import Ledger, WorkerRecord
-from boxyard_schemas import Provenance
+from boxyard_ledger import BlobMissing, Ledger, StoreRefuses, WorkerRecord
+from boxyard_schemas import ImageOutcome, Provenance
 from boxyard_schemas.errors import SetupError, Unavailable
 from boxyard_schemas.words import utc_now
 from boxyard_worker.detect.application import Consumer
@@ -21,6 +22,7 @@ from boxyard_worker.detect.chunk import Chunks
 from boxyard_worker.detect.departure import Departure
 from boxyard_worker.detect.device import pin
 from boxyard_worker.detect.fetch import Fetcher, with_patience
+from boxyard_worker.detect.hands import Hands
 from boxyard_worker.detect.lease import Leases
 from boxyard_worker.detect.model import Model
 from boxyard_worker.detect.picture import Pictures
@@ -70,10 +72,11 @@ class Worker:
         """Serves until it is told to stop; returns the exit code.
 
         Raises:
-            SetupError: Redis evicts, or the model cannot be loaded.
+            SetupError: Redis evicts, the blob store refuses, or the model cannot be loaded.
         """
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # nothing is held while it loads
         self._check_server()
+        self._check_store()
         self._heartbeat.start()
         description = self._model.start()
         self._record = self._record.model_copy(
@@ -89,18 +92,26 @@ class Worker:
     def _serve(self, description: ModelDescription) -> int:
         chunks = self._settings.chunks_in_flight
         with (
-            ThreadPoolExecutor(self._settings.hands, "hands") as hands,
             # A claim may hold one job for each image of a chunk.
             ThreadPoolExecutor(chunks * self._settings.chunk_images, "clerks") as clerks,
+            closing(self._make_pictures(description)) as pictures,
+            Hands[ImageOutcome](self._count_hands(), on_room=self._ring) as hands,
         ):
-            run = self._make_chunks(description, hands, clerks).run
+            run = self._make_chunks(description, pictures, hands, clerks).run
             consumer = Consumer(self._settings, self._record.id, run)
             self._departure.of(consumer)
             log.info("worker.ready", worker=self._record.id, model=self._settings.model)
             code = consumer.run()
-        # A bell that was taken on the way out and not answered is rung for the others.
-        self._ledger.bells.ring(self._settings.model)
+        self._ring()  # a bell may have been taken on the way out and not answered
         return code
+
+    def _ring(self) -> None:
+        self._ledger.bells.ring(self._settings.model)
+
+    def _count_hands(self) -> int:
+        """No more than can all hold a picture of the largest size."""
+        settings = self._settings
+        return max(1, min(settings.hands, settings.image_memory // 2 // settings.max_image_bytes))
 
     def _close(self) -> None:
         for keeper in (*self._keepers, self._heartbeat):
@@ -118,6 +129,14 @@ class Worker:
         warnings = with_patience(self._ledger.check_server, float("inf"), give_up=lambda: False)
         for warning in warnings:
             log.warning("redis.unsafe", detail=warning)
+
+    def _check_store(self) -> None:
+        try:
+            self._ledger.blobs.get("is-this-store-open")
+        except StoreRefuses as error:
+            raise SetupError(error.detail) from error
+        except (BlobMissing, Unavailable):
+            return  # open, or away for a while
 
     def _beat(self) -> None:
         self._ledger.workers.beat(self._record, 3 * self._settings.heartbeat_s)
@@ -140,17 +159,20 @@ class Worker:
             Ticker("watchdog", min(5.0, self._settings.stall_s / 4), watchdog.check),
         )
 
+    def _make_pictures(self, description: ModelDescription) -> Pictures:
+        fetcher = Fetcher(self._ledger, self._egress, self._settings)
+        return Pictures(
+            fetcher, self._model, description, self._settings, hurry=self._departure.hurry
+        )
+
     def _make_chunks(
-        self, description: ModelDescription, hands: ThreadPoolExecutor, clerks: ThreadPoolExecutor
+        self,
+        description: ModelDescription,
+        pictures: Pictures,
+        hands: Hands[ImageOutcome],
+        clerks: ThreadPoolExecutor,
     ) -> Chunks:
         settings, departure = self._settings, self._departure
-        pictures = Pictures(
-            Fetcher(self._ledger, self._egress, settings),
-            self._model,
-            description,
-            max_pixels=settings.max_pixels,
-            hurry=departure.hurry,
-        )
         results = Results(self._ledger, patience_s=settings.store_patience_s, hurry=departure.hurry)
         return Chunks(
             worker=self._record.id,

@@ -1,0 +1,92 @@
+"""The child's side: limits, then one picture after the other until the socket closes."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_SLACK_BYTES = 32 << 20
+"""What the allocator may keep between pictures."""
+
+
+def serve(socket: int, source: int, target: int) -> None:
+    """Decodes until the parent hangs up.
+
+    Args:
+        socket: file descriptor of its end of the socket. `{"bytes", "memory", "seconds"}` comes
+            in; `{"shape"}` or `{"error", "detail"}` goes out.
+        source: the file that a picture's bytes come in.
+        target: the file that its pixels go out in.
+    """
+    _prepare()
+    connection = Connection(socket)
+    held = _address_space() + _SLACK_BYTES
+    with suppress(EOFError, ConnectionError):
+        while True:
+            order = json.loads(connection.recv_bytes())
+            _limit(held + order["memory"], order["seconds"])
+            connection.send_bytes(json.dumps(_decode(order["bytes"], source, target)).encode())
+
+
+def _decode(size: int, source: int, target: int) -> dict[str, Any]:
+    try:
+        pixels = _read(size, source)
+        if pixels is None:
+            return _refusal("undecodable-image", "The file is truncated or damaged.")
+        _write(target, pixels)
+    except MemoryError:
+        return _refusal("too-much-memory", "It wants more than its header tells.")
+    except cv2.error as error:
+        short = error.code == cv2.Error.StsNoMem
+        return _refusal("too-much-memory" if short else "undecodable-image", str(error.err))
+    return {"shape": pixels.shape[:2]}
+
+
+def _read(size: int, source: int) -> NDArray[Any] | None:
+    data = np.frombuffer(os.pread(source, size, 0), np.uint8)
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+def _write(target: int, pixels: NDArray[Any]) -> None:
+    left, offset = pixels.reshape(-1).data, 0
+    os.ftruncate(target, left.nbytes)
+    while left:
+        written = os.pwrite(target, left, offset)
+        offset, left = offset + written, left[written:]
+
+
+def _refusal(error: str, detail: str) -> dict[str, str]:
+    return {"error": error, "detail": detail[:500]}
+
+
+def _prepare() -> None:
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_IGN)  # meant for the parent, which drains first
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    cv2.setNumThreads(1)
+    # When memory runs out, the kernel shall take a decoder before anything else.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("900")
+
+
+def _address_space() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return pages * resource.getpagesize()
+
+
+def _limit(memory: int, seconds: int) -> None:
+    """Bytes of address space, and seconds of a core from now on; past those, the kernel kills."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    until = int(used.ru_utime + used.ru_stime) + seconds
+    for kind, value in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, until)):
+        resource.setrlimit(kind, (value, resource.RLIM_INFINITY))

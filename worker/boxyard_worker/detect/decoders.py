@@ -1,0 +1,214 @@
+"""The decoder children as the parent sees them: one picture each, and a new one for one that died.
+
+OpenCV decodes, as mmcv does, so the pixels are the same to the last bit: BGR, 8 bits, upright by
+the EXIF orientation, the first frame only. Greyscale and palette become colour, CMYK is converted,
+16 bits are shifted down to 8, and alpha is dropped, not blended.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import queue
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from boxyard_schemas.errors import Permanent
+from boxyard_worker.decoder.header import Header
+from boxyard_worker.detector.contract import Pixels
+
+_TRIES = 2
+"""A child may die of what is not the picture's fault, such as the machine's want of memory."""
+_ANSWER_BYTES = 4096
+_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LANG")
+"""Of the environment; the rest holds secrets."""
+
+
+def memory_of(data: bytes, header: Header) -> int:
+    """Bytes that decoding a picture may take in the child; more are not given.
+
+    The costliest honest pictures are progressive JPEGs in four colours: 11 bytes a pixel.
+    """
+    return (24 << 20) + 3 * len(data) + 12 * header.width * header.height
+
+
+class DecoderDied(Exception):
+    """The child ended on a picture; says how."""
+
+
+class Decoders:
+    """A pool of decoder children, started when they are needed.
+
+    Args:
+        count: how many at once.
+        max_pixels: no picture has more, whatever its header says.
+        deadline_s: for one picture, seconds.
+    """
+
+    def __init__(self, count: int, *, max_pixels: int, deadline_s: float) -> None:
+        self._max_pixels = max_pixels
+        self._deadline_s = deadline_s
+        self._idle: queue.LifoQueue[Decoder | None] = queue.LifoQueue()
+        for _ in range(count):
+            self._idle.put(None)
+
+    def decode(self, data: bytes, memory: int) -> Pixels:
+        """Decodes a picture.
+
+        Args:
+            data: the file's bytes.
+            memory: bytes that it may take.
+
+        Returns:
+            `(height, width, 3)`, uint8, BGR, upright.
+
+        Raises:
+            Permanent: `undecodable-image`, `too-much-memory`, `decode-deadline`, or `crashed`.
+        """
+        for _ in range(_TRIES):
+            try:
+                with self._borrow() as decoder:
+                    return decoder.decode(data, memory)
+            except DecoderDied as error:
+                died = error
+        raise Permanent("crashed", f"The picture ended the decoder's process ({died}).")
+
+    def close(self) -> None:
+        """Ends the idle children; none may be at work."""
+        while True:
+            try:
+                decoder = self._idle.get_nowait()
+            except queue.Empty:
+                return
+            if decoder:
+                decoder.end()
+
+    @contextmanager
+    def _borrow(self) -> Iterator[Decoder]:
+        decoder = self._idle.get()
+        try:
+            decoder = decoder or Decoder(self._max_pixels, self._deadline_s)
+            yield decoder
+        finally:
+            self._idle.put(decoder if decoder and decoder.alive else None)
+
+
+class Decoder:
+    """One child; for one thread at a time."""
+
+    def __init__(self, max_pixels: int, deadline_s: float) -> None:
+        self._max_pixels = max_pixels
+        self._deadline_s = deadline_s
+        self._source, self._target = (os.memfd_create(name) for name in ("picture", "pixels"))
+        ours, theirs = socket.socketpair()
+        with theirs:
+            files = (theirs.fileno(), self._source, self._target)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "boxyard_worker.decoder", *map(str, files)],
+                pass_fds=files,
+                stdin=subprocess.DEVNULL,
+                env=_environment(max_pixels),
+            )
+        self._connection = Connection(ours.detach())
+        self.alive = True
+
+    def decode(self, data: bytes, memory: int) -> Pixels:
+        """See `Decoders.decode`.
+
+        Raises:
+            DecoderDied: the child ended.
+        """
+        try:
+            _write(self._source, data)
+            return self._pixels(self._ask(len(data), memory))
+        except Permanent:
+            raise
+        except BaseException:  # what it is doing, nobody knows
+            self.end()
+            raise
+        finally:
+            if self.alive:  # the memory is the next picture's
+                os.ftruncate(self._source, 0)
+                os.ftruncate(self._target, 0)
+
+    def _ask(self, size: int, memory: int) -> dict[str, Any]:
+        order = {"bytes": size, "memory": memory, "seconds": 2 * math.ceil(self._deadline_s)}
+        try:
+            self._connection.send_bytes(json.dumps(order).encode())
+            if not self._connection.poll(self._deadline_s):
+                self.end()
+                raise Permanent(
+                    "decode-deadline",
+                    f"Decoding the picture took longer than {self._deadline_s:g} s.",
+                )
+            answer: dict[str, Any] = json.loads(self._connection.recv_bytes(_ANSWER_BYTES))
+        except (EOFError, OSError, ValueError) as error:
+            self.end()
+            raise DecoderDied(f"status {self._process.returncode}") from error
+        return answer
+
+    def _pixels(self, answer: dict[str, Any]) -> Pixels:
+        if "error" in answer:
+            detail = f"The picture cannot be decoded. {answer['detail']}"
+            raise Permanent(str(answer["error"]), detail)
+        height, width = answer["shape"]
+        if height * width > self._max_pixels:
+            raise too_many_pixels(width, height, self._max_pixels)
+        pixels = np.empty((height, width, 3), np.uint8)
+        _read(self._target, pixels)
+        return pixels
+
+    def end(self) -> None:
+        """Kills the child: it has nothing to finish."""
+        if not self.alive:
+            return
+        self.alive = False
+        self._process.kill()
+        self._process.wait()
+        self._connection.close()
+        os.close(self._source)
+        os.close(self._target)
+
+
+def too_many_pixels(width: int, height: int, allowed: int) -> Permanent:
+    """The error of a picture that is too large."""
+    return Permanent(
+        "too-many-pixels", f"The picture has {width}x{height} pixels; at most {allowed} are read."
+    )
+
+
+def _environment(max_pixels: int) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return kept | {
+        # OpenCV reads it once, when it is imported.
+        "OPENCV_IO_MAX_IMAGE_PIXELS": str(max_pixels),
+        # Large blocks go back to the kernel as soon as they are free.
+        "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
+        "MALLOC_ARENA_MAX": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OPENCV_LOG_LEVEL": "SILENT",
+    }
+
+
+def _write(file: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.pwrite(file, left, len(data) - len(left)) :]
+
+
+def _read(file: int, pixels: Pixels) -> None:
+    # Read and not mapped: a file that shrinks under a mapping kills who looks at it.
+    left, offset = pixels.reshape(-1).data, 0
+    while left:
+        count = os.preadv(file, [left], offset)
+        if not count:
+            raise DecoderDied("it gave fewer pixels than it said")
+        offset, left = offset + count, left[count:]
