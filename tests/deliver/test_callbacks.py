@@ -80,7 +80,7 @@ def test_a_cancelled_job_is_told_without_a_result(yard: Yard) -> None:
 
 def test_an_endpoint_signs_with_its_own_secret(yard: Yard) -> None:
     with Receiver() as receiver, yard.delivering():
-        endpoint = yard.ledger.tenants.add_endpoint("acme", EndpointRequest(url=receiver.url))
+        endpoint = yard.ledger.endpoints.add("acme", EndpointRequest(url=receiver.url))
         yard.ended(yard.end_job(endpoint=endpoint.id))
     verified(receiver.requests[0], endpoint.secret)
     with pytest.raises(WebhookVerificationError):
@@ -89,9 +89,9 @@ def test_an_endpoint_signs_with_its_own_secret(yard: Yard) -> None:
 
 def test_a_delivery_whose_endpoint_was_removed_ends_as_exhausted(yard: Yard) -> None:
     with Receiver() as receiver:
-        endpoint = yard.ledger.tenants.add_endpoint("acme", EndpointRequest(url=receiver.url))
+        endpoint = yard.ledger.endpoints.add("acme", EndpointRequest(url=receiver.url))
         job = yard.end_job(endpoint=endpoint.id)
-        yard.ledger.tenants.remove_endpoint("acme", endpoint.id)
+        yard.ledger.endpoints.remove("acme", endpoint.id)
         with yard.delivering():
             status = yard.ended(job)
     assert (status.state, receiver.requests) == (DeliveryState.EXHAUSTED, [])
