@@ -14,6 +14,7 @@ from boxyard_ledger import Ledger, LedgerSettings
 from boxyard_schemas.errors import BoxyardError, SetupError
 
 from . import ServerSettings, create_app
+from .connections import BoundedProtocol
 from .logs import configure_logs
 
 _LINGER_S = 10
@@ -77,6 +78,8 @@ def _bootstrap(settings: ServerSettings, ledger: Ledger) -> list[str]:
 def _serve(settings: ServerSettings, ledger: Ledger, arguments: argparse.Namespace) -> None:
     config = uvicorn.Config(
         create_app(settings, ledger),
+        http=BoundedProtocol,
+        ws="none",
         host=arguments.host,
         port=arguments.port,
         log_config=None,

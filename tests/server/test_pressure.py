@@ -1,0 +1,255 @@
+"""Callers who send too much, too slowly, or too many at once; others must not notice."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event, Thread
+
+import httpx
+import pytest
+
+from boxyard_ledger import Ledger, LedgerSettings
+from boxyard_schemas import DEMO_MODEL
+
+from .processes import ServerProcess, serving_process
+from .test_jobs import problem, submit
+
+MIB = 2**20
+JSON = {"Content-Type": "application/json"}
+Start = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def start(ledger: Ledger, ledger_settings: LedgerSettings, tmp_path: Path) -> Iterator[Start]:
+    """Starts the server with the settings given; tenants a and b have keys."""
+    ledger.tenants.register("a", api_key="key-a", webhook_secret="whsec_YQ==")
+    ledger.tenants.register("b", api_key="key-b", webhook_secret="whsec_Yg==")
+    with ExitStack() as stack:
+
+        def begin(**settings: object) -> ServerProcess:
+            return stack.enter_context(serving_process(tmp_path, ledger_settings, **settings))
+
+        yield begin
+
+
+def inline_job(size: int) -> bytes:
+    """A job of one inline picture, of about so many bytes."""
+    picture = base64.b64encode(bytes(size * 3 // 4)).decode()
+    return json.dumps({"model": DEMO_MODEL, "images": [{"base64": picture}]}).encode()
+
+
+def head(path: str, *headers: str) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: x", "Authorization: Bearer key-a", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def read_all(raw: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    received = b""
+    try:
+        while piece := raw.recv(65_536):
+            received += piece
+    except ConnectionResetError:
+        pass
+    return received
+
+
+def connect(server: ServerProcess) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=60)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+def test_a_body_that_drips_in_is_given_up_in_time(start: Start, framing: str) -> None:
+    server = start(body_timeout_s=1.5)
+    piece = b"x" if "Length" in framing else b"1\r\nx\r\n"
+    with connect(server) as raw:
+        raw.sendall(head("/v1/jobs", "Content-Type: application/json", framing))
+        began = time.monotonic()
+        done = Event()
+
+        def drip() -> None:
+            try:
+                while not done.wait(0.1):
+                    raw.sendall(piece)
+            except OSError:
+                pass
+
+        dripping = Thread(target=drip)
+        dripping.start()
+        received = read_all(raw)
+        done.set()
+        dripping.join()
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert b"BOXYARD_BODY_TIMEOUT_S" in received
+    assert b"connection: close" in received
+    assert 1 < time.monotonic() - began < 20
+
+
+def test_a_head_that_drips_in_ends_its_connection(start: Start) -> None:
+    server = start(head_timeout_s=1)
+    began = time.monotonic()
+    with connect(server) as silent, connect(server) as raw:
+        raw.sendall(b"GET /v1/jobs HTTP/1.1\r\n")
+        assert _is_closed_on(raw)
+        assert read_all(silent) == b""
+    assert time.monotonic() - began < 20
+
+
+def _is_closed_on(raw: socket.socket) -> bool:
+    """Whether the server ends a connection on which a header comes every tenth of a second."""
+    for _ in range(300):
+        try:
+            raw.sendall(b"X: y\r\n")
+        except OSError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_a_kept_connection_is_read_on_after_each_answer(start: Start) -> None:
+    with start(head_timeout_s=1).client("key-a") as api:
+        for _ in range(4):
+            assert submit(api).status_code == 202
+            time.sleep(0.4)
+
+
+def test_a_head_over_its_cap_is_refused(start: Start) -> None:
+    server = start()
+    with connect(server) as raw:
+        raw.sendall(b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_all(raw)[9:12] in (b"400", b"414", b"431", b"")
+    assert httpx.get(f"{server.url}/healthz").status_code == 200
+
+
+def test_a_connection_too_many_is_told_when_to_come_back(start: Start) -> None:
+    server = start(max_connections=5)
+    with ExitStack() as stack:
+        for _ in range(5):
+            raw = stack.enter_context(connect(server))
+            raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert raw.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        refused = problem(httpx.get(f"{server.url}/healthz"), 503, "unavailable")
+        assert "connections" in str(refused["detail"])
+    _await_health(server)
+
+
+def _await_health(server: ServerProcess) -> None:
+    deadline = time.monotonic() + 30
+    while httpx.get(f"{server.url}/healthz").status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_large_bodies_of_one_tenant_stop_at_its_half_of_the_room_and_leave_the_others_theirs(
+    start: Start,
+) -> None:
+    server = start(max_body_bytes=16 * MIB, max_bodies_bytes=32 * MIB)
+    with ExitStack() as stack:
+        held = stack.enter_context(connect(server))
+        held.sendall(
+            head("/v1/jobs", "Content-Type: application/json", f"Content-Length: {15 * MIB}")
+        )
+        held.sendall(b" " * (14 * MIB))
+        ours = stack.enter_context(server.client("key-a"))
+        theirs = stack.enter_context(server.client("key-b"))
+        body = inline_job(10 * MIB)
+        _await(lambda: ours.post("/v1/jobs", content=body, headers=JSON).status_code == 429)
+        answer = ours.post("/v1/jobs", content=body, headers=JSON)
+        assert problem(answer, 429, "too-many-requests")["limit"] == "body-bytes"
+        assert int(answer.headers["retry-after"]) >= 1
+        assert submit(ours).status_code == 202
+        assert theirs.post("/v1/jobs", content=body, headers=JSON).status_code == 202
+    with server.client("key-a") as again:
+        _await(lambda: again.post("/v1/jobs", content=body, headers=JSON).status_code == 202)
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_memory_stays_bounded_and_others_are_served_while_many_large_bodies_come(
+    start: Start,
+) -> None:
+    server = start(max_body_bytes=32 * MIB, max_bodies_bytes=64 * MIB)
+    before, body = server.memory("VmRSS"), inline_job(30 * MIB)
+    with ThreadPoolExecutor(12) as pool, server.client("key-a") as ours:
+        sent = [pool.submit(_post, ours, body) for _ in range(24)]
+        slowest = _slowest_while(sent, server)
+    statuses = {future.result() for future in sent}
+    assert 202 in statuses
+    assert statuses <= {202, 429, 503}
+    assert server.memory("VmHWM") - before < 8 * 64 * MIB
+    assert slowest < 10
+
+
+def _post(api: httpx.Client, body: bytes) -> int:
+    try:
+        return api.post("/v1/jobs", content=body, headers=JSON).status_code
+    except httpx.TransportError:  # closed while it was still being sent
+        return 503
+
+
+def _slowest_while(sent: list[Future[int]], server: ServerProcess) -> float:
+    """The slowest of another tenant's submissions in seconds, until all of these are done."""
+    slowest = 0.0
+    with server.client("key-b") as theirs:
+        while not all(future.done() for future in sent):
+            began = time.monotonic()
+            assert submit(theirs).status_code == 202
+            slowest = max(slowest, time.monotonic() - began)
+    return slowest
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b'{"a":[' + b"[]," * (8 * MIB) + b"[]]}",
+        b'{"images":[' + b"1," * (8 * MIB) + b"1]}",
+        b"{" + b",".join(b'"a%d":1' % number for number in range(2 * MIB)) + b"}",
+        b"[" * (16 * MIB),
+    ],
+    ids=["lists", "items", "members", "depth"],
+)
+def test_a_body_of_very_many_parts_is_refused_before_it_is_parsed(
+    api: httpx.Client, bomb: bytes
+) -> None:
+    began = time.monotonic()
+    for path in ("/v1/jobs", "/score"):
+        try:
+            answer = api.post(path, content=bomb, headers=JSON)
+        except httpx.TransportError:  # closed while it was still being sent
+            continue
+        assert "members and items" in str(problem(answer, 422, "invalid-request")["detail"])
+    assert time.monotonic() - began < 5
+
+
+def test_bodies_that_carry_no_pictures_are_small(api: httpx.Client) -> None:
+    long = json.dumps({"url": "https://a.example/" + "a" * 100_000})
+    problem(api.post("/v1/endpoints", content=long, headers=JSON), 413, "too-large")
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/uploads"])
+def test_a_compressed_body_is_refused_as_such(api: httpx.Client, path: str) -> None:
+    answer = api.post(path, content=b"x", headers={**JSON, "Content-Encoding": "gzip"})
+    assert "Content-Encoding" in str(problem(answer, 422, "invalid-request")["detail"])
+
+
+def test_of_many_mistakes_the_first_are_told_and_no_long_name_is_repeated(
+    api: httpx.Client,
+) -> None:
+    members = {f"{number}{'x' * 3000}": 1 for number in range(2000)}
+    answer = api.post("/v1/jobs", json=members)
+    errors = problem(answer, 422, "invalid-request")["errors"]
+    assert isinstance(errors, list)
+    assert len(errors) == 100
+    assert len(answer.content) < 50_000
