@@ -43,14 +43,16 @@ def own_ledger(own_redis: EmbeddedRedis, tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 def make_job() -> MakeJob:
-    """A job of `images` pictures that begins to wait `age_s` seconds ago."""
+    """A job of `images`, pictures or their number, that begins to wait `age_s` seconds ago."""
 
-    def make(*, images: int = 1, age_s: float = 0, **fields: Any) -> JobRecord:
+    def make(*, images: Any = 1, age_s: float = 0, **fields: Any) -> JobRecord:
+        if isinstance(images, int):
+            images = (UrlImage(url="https://pictures.example/a.jpg"),) * images
         known: dict[str, Any] = {
             "id": new_id("job"),
             "tenant": "acme",
             "model": MODEL,
-            "images": (UrlImage(url="https://pictures.example/a.jpg"),) * images,
+            "images": images,
             "created_at": utc_now() - timedelta(seconds=age_s),
         }
         return JobRecord(**{**known, **fields})

@@ -11,7 +11,6 @@ from boxyard_ledger import Ledger
 from boxyard_ledger.connection import Connection
 from boxyard_ledger.erasures import Erasures
 from boxyard_ledger.retention import Retention
-from boxyard_ledger.tenants import Tenants
 from boxyard_ledger.transitions import Transitions
 from boxyard_schemas import JobState
 from boxyard_schemas.words import utc_now
@@ -25,8 +24,8 @@ def connection(ledger: Ledger) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def transitions(connection: Connection) -> Transitions:
-    return Transitions(connection, Tenants(connection))
+def transitions(ledger: Ledger, connection: Connection) -> Transitions:
+    return Transitions(connection, ledger.endpoints)
 
 
 @pytest.fixture
