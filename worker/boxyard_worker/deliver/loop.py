@@ -26,9 +26,14 @@ _AWAY_S = 1.0
 
 
 def run(settings: DeliverSettings) -> None:
-    """Delivers until SIGTERM or SIGINT; what is under way is finished and recorded."""
+    """Delivers until SIGTERM or SIGINT; what is under way is finished and recorded.
+
+    Raises:
+        SetupError: BOXYARD_SECRET_KEYS is not fit to open what signs.
+    """
     stop = stop_on_signals()
     with Ledger.open(settings) as ledger, Egress(settings) as egress:
+        ledger.sealing.check()
         _log.info("deliver started")
         Deliverer(ledger, make_courier(settings, ledger, egress), settings).run(stop)
     _log.info("deliver stopped")
