@@ -2,8 +2,12 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from math import inf
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from boxyard_ledger import DeliveryState
 from boxyard_worker.deliver import DeliverSettings
@@ -12,6 +16,10 @@ from boxyard_worker.deliver.schedule import Schedule
 from receivers import Canary, Receiver, drip, reset, say
 
 from .conftest import Yard
+
+DATES = st.datetimes(timezones=st.just(UTC)).map(format_datetime) | st.from_regex(
+    r"\A[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d\d:\d\d:\d\d [+-]\d{4,9}\Z"
+)
 
 
 def test_a_receiver_in_trouble_is_told_again_with_the_same_id_and_body(yard: Yard) -> None:
@@ -101,22 +109,40 @@ def test_many_deliveries_to_one_receiver_come_once_each(yard: Yard) -> None:
 
 
 def test_the_schedule_is_ten_attempts_over_three_days() -> None:
-    settings = DeliverSettings()
-    now = datetime.now(UTC)
-    schedule = Schedule(settings.delivery_schedule_s, settings.delivery_jitter, 3600)
-    moments = [schedule.next_at(attempt, now) for attempt in range(1, 11)]
-    assert moments[-1] is None
-    pauses = [moment - now for moment in moments if moment]
+    pauses = DeliverSettings().delivery_schedule_s
     assert len(pauses) == 9
-    assert timedelta(days=2.5) < sum(pauses, timedelta()) < timedelta(days=3.6)
-    assert schedule.next_at(1, now) != schedule.next_at(1, now)
+    assert timedelta(days=3) < timedelta(seconds=sum(pauses)) < timedelta(days=3, hours=4)
+    assert list(pauses) == sorted(pauses)
 
 
-def test_a_receivers_wish_to_wait_is_bounded() -> None:
-    now = datetime.now(UTC)
-    schedule = Schedule((5,), 0, 3600)
-    assert schedule.next_at(1, now, 86_400) == now + timedelta(hours=1)
-    assert schedule.next_at(1, now, 1) == now + timedelta(seconds=5)
+SECONDS = st.floats(0.01, 1e6)
+
+
+@given(
+    pauses=st.lists(SECONDS, max_size=12),
+    jitter=st.floats(0, 0.9),
+    cap=SECONDS,
+    wish=st.none() | st.floats(0, 1e300) | st.just(inf),
+    attempt=st.integers(1, 14),
+)
+def test_a_pause_is_the_schedules_within_its_jitter_or_what_was_asked_up_to_the_cap(
+    *, pauses: list[float], jitter: float, cap: float, wish: float | None, attempt: int
+) -> None:
+    pause = Schedule(pauses, jitter, cap).pause_s(attempt, wish)
+    if attempt > len(pauses):
+        assert pause is None
+        return
+    asked, planned = min(wish or 0, cap), pauses[attempt - 1]
+    assert pause is not None
+    assert max(planned * (1 - jitter), asked) * 0.999 <= pause
+    assert pause <= max(planned * (1 + jitter), asked) * 1.001
+
+
+def test_pauses_vary_so_that_a_receiver_is_not_flooded_when_it_returns() -> None:
+    schedule = Schedule((100,), 0.1, 3600)
+    pauses = [schedule.pause_s(1) or 0 for _ in range(200)]
+    assert min(pauses) < 95
+    assert max(pauses) > 105
 
 
 @pytest.mark.parametrize(
@@ -125,6 +151,8 @@ def test_a_receivers_wish_to_wait_is_bounded() -> None:
         ("120", 120),
         ("Sat, 21 Nov 2026 12:00:30 GMT", 30),
         ("Sat, 21 Nov 2026 11:00:00 GMT", 0),
+        ("Sat, 21 Nov 2026 13:00:30 +0100", 30),
+        ("Sat, 21 Nov 2026 12:00:30 -0000", None),
         ("soon", None),
         ("-5", None),
         ("", None),
@@ -133,3 +161,33 @@ def test_a_receivers_wish_to_wait_is_bounded() -> None:
 def test_retry_after_is_a_number_or_a_date(value: str, seconds: float | None) -> None:
     now = datetime(2026, 11, 21, 12, tzinfo=UTC)
     assert read_retry_after({"retry-after": value}, now) == seconds
+
+
+@given(st.text(st.characters(max_codepoint=255)) | st.integers(0, 10**400).map(str) | DATES)
+def test_no_header_of_a_receiver_is_too_odd(value: str) -> None:
+    seconds = read_retry_after({"retry-after": value}, datetime.now(UTC))
+    assert seconds is None or seconds >= 0
+
+
+def test_a_receiver_that_asks_to_wait_is_left_alone_by_its_other_deliveries_too(
+    yard: Yard,
+) -> None:
+    with Receiver(say(503, Retry_After="2"), say(200)) as receiver, yard.delivering():
+        jobs = [yard.end_job(callback={"url": receiver.url}) for _ in range(4)]
+        for job in jobs:
+            assert yard.ended(job).state is DeliveryState.DELIVERED
+    first, *others = receiver.requests
+    assert len(others) == 4
+    assert all(other.at - first.at >= 1.9 for other in others)
+
+
+def test_a_rest_that_is_asked_for_ends_by_the_cap(yard: Yard) -> None:
+    settings = {"max_rest_s": 0.5, "max_retry_after_s": 1}
+    with Receiver(say(429, Retry_After="86400"), say(200)) as receiver:
+        jobs = [yard.end_job(callback={"url": receiver.url}) for _ in range(2)]
+        with yard.delivering(**settings):
+            for job in jobs:
+                yard.ended(job)
+    first, second, third = receiver.requests
+    assert second.at - first.at >= 0.45
+    assert third.at - first.at >= 0.95

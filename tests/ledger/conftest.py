@@ -17,7 +17,7 @@ from boxyard_ledger import (
     ResultReference,
     result_key,
 )
-from boxyard_schemas import UrlImage, new_id
+from boxyard_schemas import Delivery, UrlImage, new_id
 from boxyard_schemas.words import utc_now
 
 MODEL = "rtmdet-ins_demo"
@@ -110,3 +110,25 @@ def end_leases(raw: redis.Redis) -> Callable[[], None]:
                 raw.zadd(index, {member: 1})
 
     return end
+
+
+@pytest.fixture
+def cancelled(ledger: Ledger, accept: MakeJob) -> Callable[..., JobRecord]:
+    """A job that ended: its deliveries are due."""
+
+    def make(delivery: Delivery, **fields: object) -> JobRecord:
+        job = accept(delivery=delivery, **fields)
+        ledger.jobs.cancel(job.tenant, job.id)
+        return job
+
+    return make
+
+
+@pytest.fixture
+def trusted(raw: redis.Redis) -> Callable[[str], None]:
+    """A receiver that took deliveries lately: it gets several at once."""
+
+    def trust(receiver: str) -> None:
+        raw.set(f"boxyard:receiver:acme/{receiver}:streak", 99)
+
+    return trust

@@ -7,59 +7,15 @@ import pytest
 import redis
 
 from boxyard_ledger import (
-    DeliveryAttempt,
-    DeliveryClaim,
     DeliveryKind,
     DeliveryState,
-    JobRecord,
     Ledger,
 )
-from boxyard_schemas import Callback, Delivery, EndpointRequest, EventType
-from boxyard_schemas.words import utc_now
+from boxyard_schemas import Delivery, EndpointRequest, EventType
 
-from .conftest import MakeJob
-
-DELIVERED, PENDING, EXHAUSTED = (
-    DeliveryState.DELIVERED,
-    DeliveryState.PENDING,
-    DeliveryState.EXHAUSTED,
-)
-
-
-def to(url: str, *events: EventType) -> Delivery:
-    return Delivery(callback=Callback(url=url, events=events or tuple(EventType)))
-
-
-def record(
-    ledger: Ledger, claim: DeliveryClaim, state: DeliveryState, *, wait_s: float | None = None
-) -> bool:
-    attempt = DeliveryAttempt(at=utc_now(), outcome=state.value)
-    return ledger.deliveries.record(claim, attempt, state=state, again_in_s=wait_s)
-
-
-@pytest.fixture
-def cancelled(ledger: Ledger, accept: MakeJob) -> Callable[..., JobRecord]:
-    """A job that ended: its deliveries are due."""
-
-    def make(delivery: Delivery, **fields: object) -> JobRecord:
-        job = accept(delivery=delivery, **fields)
-        ledger.jobs.cancel(job.tenant, job.id)
-        return job
-
-    return make
-
+from .outcomes import DELIVERED, EXHAUSTED, PENDING, record, to
 
 SLOW = "https://slow.example:443/hook"
-
-
-@pytest.fixture
-def trusted(raw: redis.Redis) -> Callable[[str], None]:
-    """A receiver that took deliveries lately: it gets several at once."""
-
-    def trust(receiver: str) -> None:
-        raw.set(f"boxyard:receiver:acme/{receiver}:streak", 99)
-
-    return trust
 
 
 def test_a_job_that_ends_leaves_a_delivery_and_before_that_none(
