@@ -1,0 +1,234 @@
+"""Redis or the blob store away, stalled, full or read-only: 503, soon, and no job in between."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+
+from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
+from boxyard_schemas import DEMO_MODEL
+
+from .processes import ServerProcess, serving_process
+from .test_jobs import problem, submit
+
+TIMEOUT_S = 2.0
+INLINE = [{"base64": "aGVsbG8="}]
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        yield server
+        if server.alive and server.pid:
+            os.kill(server.pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def settings(own_redis: EmbeddedRedis, tmp_path: Path) -> LedgerSettings:
+    return LedgerSettings(
+        redis_url=own_redis.url,
+        blob_url=(tmp_path / "blobs").as_uri(),
+        redis_timeout_s=TIMEOUT_S,
+    )
+
+
+@pytest.fixture
+def server(settings: LedgerSettings, tmp_path: Path) -> Iterator[ServerProcess]:
+    with Ledger.open(settings) as ledger:
+        ledger.tenants.register("a", api_key="key-a", webhook_secret="whsec_YQ==")
+    with serving_process(tmp_path, settings) as started:
+        yield started
+
+
+@pytest.fixture
+def api(server: ServerProcess) -> Iterator[httpx.Client]:
+    with server.client("key-a") as client:
+        yield client
+
+
+@contextmanager
+def stopped(server: EmbeddedRedis) -> Iterator[None]:
+    assert server.pid
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def assert_unavailable(answer: httpx.Response) -> None:
+    problem(answer, 503, "unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def await_accepted(api: httpx.Client) -> None:
+    deadline = time.monotonic() + 30
+    while submit(api).status_code != 202:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_hundred_callers_of_a_stalled_redis_are_all_answered_within_its_time_limit(
+    own_redis: EmbeddedRedis, server: ServerProcess
+) -> None:
+    limits = httpx.Limits(max_connections=None)
+    headers = {"Authorization": "Bearer key-a"}
+    with (
+        httpx.Client(
+            base_url=server.url, headers=headers, timeout=120, trust_env=False, limits=limits
+        ) as api,
+        ThreadPoolExecutor(100) as pool,
+    ):
+        where = submit(api).headers["location"]
+        calls: tuple[Callable[[], httpx.Response], ...] = (
+            lambda: submit(api),
+            lambda: submit(api, images=INLINE),
+            lambda: api.get(where, params={"wait": 50}),
+            lambda: api.post("/v1/uploads", content=b"x"),
+            lambda: api.get("/v1/models"),
+        )
+        with stopped(own_redis):
+            began = time.monotonic()
+            asked = [pool.submit(calls[number % len(calls)]) for number in range(100)]
+            time.sleep(TIMEOUT_S / 2)
+            assert api.get("/healthz").status_code == 200
+            assert time.monotonic() - began < TIMEOUT_S + 1
+            for answer in asked:
+                assert_unavailable(answer.result())
+            assert time.monotonic() - began < TIMEOUT_S + 3
+            assert_unavailable(submit(api))
+        await_accepted(api)
+
+
+def test_while_redis_is_full_nothing_is_accepted_and_what_is_there_can_be_read(
+    own_redis: EmbeddedRedis, api: httpx.Client
+) -> None:
+    where = submit(api).headers["location"]
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.config_set("maxmemory", "1")
+        assert_unavailable(submit(api))
+        assert_unavailable(submit(api, images=INLINE))
+        assert api.get(where).json()["state"] == "queued"
+        client.config_set("maxmemory", "0")
+    assert submit(api).status_code == 202
+
+
+def test_while_redis_is_read_only_nothing_is_accepted_and_what_is_there_can_be_read(
+    own_redis: EmbeddedRedis, api: httpx.Client
+) -> None:
+    where = submit(api).headers["location"]
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.replicaof("127.0.0.1", "1")
+        for answer in (submit(api), api.post(f"{where}/cancel"), api.delete(where)):
+            assert_unavailable(answer)
+        assert api.get("/v1/models").status_code in (200, 503)
+        client.replicaof("no", "one")
+    await_accepted(api)
+    assert api.get(where).json()["state"] == "queued"
+
+
+def test_a_password_that_redis_no_longer_takes_is_nothing_that_a_caller_can_mend(
+    own_redis: EmbeddedRedis, server: ServerProcess, api: httpx.Client
+) -> None:
+    submit(api)
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.config_set("requirepass", "changed")
+        client.client_kill_filter(_type="normal", skipme=True)
+        assert_unavailable(submit(api))
+        assert "changed" not in server.log()
+        client.config_set("requirepass", "")
+    await_accepted(api)
+
+
+def test_while_the_blob_store_fails_jobs_with_pictures_wait_and_none_of_them_is_left_over(
+    settings: LedgerSettings, api: httpx.Client, tmp_path: Path
+) -> None:
+    assert submit(api, images=INLINE).status_code == 202
+    blobs = tmp_path / "blobs"
+    shutil.rmtree(blobs)
+    blobs.write_text("a file where the folder was")
+    assert_unavailable(submit(api, images=INLINE))
+    assert_unavailable(api.post("/v1/uploads", content=b"x"))
+    assert submit(api).status_code == 202
+    blobs.unlink()
+    assert submit(api, images=INLINE * 3).status_code == 202
+    with Ledger.open(settings) as ledger:
+        assert len(list(ledger.blobs.keys("a/uploads/"))) == 3
+
+
+def test_a_refused_job_leaves_no_picture_behind(
+    api: httpx.Client, settings: LedgerSettings
+) -> None:
+    unknown = {"upload": "upl_" + "0" * 32}
+    problem(submit(api, images=[*INLINE, unknown]), 404, "unknown-upload")
+    with Ledger.open(settings) as ledger:
+        assert list(ledger.blobs.keys("a/")) == []
+
+
+def test_a_bound_that_is_reached_names_itself_and_says_when_to_come_back(
+    server: ServerProcess, settings: LedgerSettings, api: httpx.Client
+) -> None:
+    assert submit(api).status_code == 202
+    with Ledger.open(settings) as ledger:
+        ledger.tenants.set_quota("a", queued_jobs=1)
+        refused = submit(api, images=INLINE)
+        found = problem(refused, 429, "too-many-requests")
+        assert found["limit"] == "queued-per-tenant"
+        assert refused.headers["retry-after"] == str(found["retry_after_s"])
+        ledger.tenants.set_quota("a", queued_jobs=10, jobs_per_minute=1)
+        _await_limit(api, "jobs-per-minute")
+        ledger.tenants.set_quota("a", stored_bytes=1)
+        found = problem(api.post("/v1/uploads", content=b"xy"), 429, "too-many-requests")
+        assert found["limit"] == "stored-bytes"
+        assert list(ledger.blobs.keys("a/")) == []
+
+
+def _await_limit(api: httpx.Client, limit: str) -> None:
+    for _ in range(10):
+        answer = submit(api)
+        if answer.status_code == 429:
+            assert answer.json()["limit"] == limit
+            return
+    raise AssertionError(f"{limit} was never reached")
+
+
+def test_one_key_is_one_job_also_when_the_bound_is_reached_meanwhile(
+    settings: LedgerSettings, api: httpx.Client
+) -> None:
+    body = {"model": DEMO_MODEL, "images": INLINE}
+    key = {"Idempotency-Key": "once"}
+    first = api.post("/v1/jobs", json=body, headers=key)
+    with Ledger.open(settings) as ledger:
+        ledger.tenants.set_quota("a", queued_jobs=1, jobs_per_minute=1, stored_bytes=1)
+        again = api.post("/v1/jobs", json=body, headers=key)
+        assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+        other = {**body, "priority": "high"}
+        problem(api.post("/v1/jobs", json=other, headers=key), 409, "idempotency-conflict")
+        assert len(list(ledger.blobs.keys("a/"))) == 1
+
+
+def test_concurrent_twins_are_one_job_and_one_picture(
+    settings: LedgerSettings, api: httpx.Client
+) -> None:
+    body = {"model": DEMO_MODEL, "images": INLINE}
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(
+            pool.map(
+                lambda _: api.post("/v1/jobs", json=body, headers={"Idempotency-Key": "k"}),
+                range(32),
+            )
+        )
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    with Ledger.open(settings) as ledger:
+        assert len(list(ledger.blobs.keys("a/uploads/"))) == 1
