@@ -118,6 +118,7 @@ class Decoder:
                 env=_environment(max_pixels),
             )
         self._connection = Connection(ours.detach())
+        self.pid = self._process.pid
         self.alive = True
 
     def decode(self, data: bytes, memory: int) -> Pixels:
