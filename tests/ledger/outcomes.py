@@ -18,7 +18,12 @@ def to(url: str, *events: EventType) -> Delivery:
 
 
 def record(
-    ledger: Ledger, claim: DeliveryClaim, state: DeliveryState, *, wait_s: float | None = None
+    ledger: Ledger,
+    claim: DeliveryClaim,
+    state: DeliveryState,
+    *,
+    wait_s: float | None = None,
+    rest_s: float = 0,
 ) -> bool:
     attempt = DeliveryAttempt(at=utc_now(), outcome=state.value)
-    return ledger.deliveries.record(claim, attempt, state=state, again_in_s=wait_s)
+    return ledger.deliveries.record(claim, attempt, state=state, again_in_s=wait_s, rest_s=rest_s)
