@@ -101,13 +101,12 @@ def raw(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def end_leases(raw: redis.Redis) -> Callable[[], None]:
+def end_leases(be_due: Callable[[str], None]) -> Callable[[], None]:
     """Makes every lease, of jobs and of receivers, end now."""
 
     def end() -> None:
         for index in ("boxyard:leases", "boxyard:receiver-leases"):
-            for member in raw.zrange(index, 0, -1):
-                raw.zadd(index, {member: 1})
+            be_due(index)
 
     return end
 
@@ -132,3 +131,14 @@ def trusted(raw: redis.Redis) -> Callable[[str], None]:
         raw.set(f"boxyard:receiver:acme/{receiver}:streak", 99)
 
     return trust
+
+
+@pytest.fixture
+def be_due(raw: redis.Redis) -> Callable[[str], None]:
+    """Makes all that an index holds due now."""
+
+    def make(index: str) -> None:
+        for member in raw.zrange(index, 0, -1):
+            raw.zadd(index, {member: 1})
+
+    return make

@@ -119,7 +119,7 @@ def _read(path: Path, max_bytes: int | None) -> bytes:
 
 def _raise_unless_gone(error: OSError) -> None:
     # Another eraser may be faster.
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+    if not isinstance(error, FileNotFoundError):
         raise error
 
 

@@ -17,7 +17,9 @@ local MINUTE = 60000
 -- Answers nil, or the seconds to wait.
 local function count_submission(per_minute)
   local now, share = now_ms(), MINUTE / per_minute
-  local ahead = math.max(now, tonumber(redis.call('GET', KEYS[9])) or 0) + share
+  local known = tonumber(redis.call('GET', KEYS[9])) or 0
+  if known > now + MINUTE then known = now end -- the clock was set back
+  local ahead = math.max(now, known) + share
   local early = ahead - now - MINUTE
   if early > 0 then return math.ceil(math.min(early, MINUTE) / 1000) end
   redis.call('SET', KEYS[9], string.format('%.3f', ahead), 'PX', math.ceil(ahead - now))
