@@ -24,7 +24,9 @@ class EndpointChange(Request):
 
     url: HttpUrl | None = None
     events: tuple[EventType, ...] | None = Field(None, min_length=1)
-    disabled: bool | None = Field(None, description="A disabled endpoint gets no new events.")
+    disabled: bool | None = Field(
+        None, description="What a disabled endpoint misses is given up, and can be replayed."
+    )
 
 
 class Endpoint(Response):
