@@ -1,0 +1,119 @@
+"""One tenant's slow servers delay nobody else."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+from boxyard_ledger import JobRecord
+from boxyard_schemas import ImageFailure, JobResult, JobState, UrlImage, new_id
+from boxyard_schemas.words import utc_now
+from pictures import png, scene
+from receivers import Receiver, say
+from yard import MODEL, Yard, await_true
+
+
+@contextmanager
+def hanging_server() -> Iterator[str]:
+    """Takes every connection and never says a word."""
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as server:
+
+        def take() -> None:
+            while True:
+                try:
+                    held.append(server.accept()[0])
+                except OSError:
+                    return
+
+        Thread(target=take, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        server.shutdown(socket.SHUT_RDWR)
+    for connection in held:
+        connection.close()
+
+
+def accept(yard: Yard, tenant: str, urls: list[str]) -> str:
+    images = tuple(UrlImage(url=url) for url in urls)
+    job = JobRecord(
+        id=new_id("job"), tenant=tenant, model=MODEL, images=images, created_at=utc_now()
+    )
+    yard.ledger.jobs.accept(job)
+    return job.id
+
+
+def seconds_until_end(yard: Yard, tenant: str, job: str) -> float:
+    began = time.monotonic()
+    await_true(lambda: yard.ledger.jobs.get(tenant, job).state.terminal, "B's job", lambda: "")
+    assert yard.ledger.jobs.get(tenant, job).state == JobState.SUCCEEDED
+    return time.monotonic() - began
+
+
+def test_another_tenants_jobs_go_on_while_two_hundred_urls_hang(yard: Yard) -> None:
+    with hanging_server() as slow, Receiver(say(200, png(scene()))) as good:
+        worker = yard.worker(fetch_deadline_s=45)
+        hanging = [accept(yard, "a", [slow]) for _ in range(136)]
+        hanging.append(accept(yard, "a", [slow] * 64))
+        await_true(lambda: len(worker.events("picture.stage")) >= 48, "A's pictures", worker.tail)
+        waits = [seconds_until_end(yard, "b", accept(yard, "b", [good.url] * 3)) for _ in range(10)]
+        assert max(waits) < 10, waits
+        assert len(worker.events("picture.stage", stage="fetch", tenant="a")) <= 48
+        assert {yard.ledger.jobs.get("a", job).state.terminal for job in hanging} == {False}
+
+
+def test_a_trickle_of_hanging_jobs_does_not_take_every_chunk(yard: Yard) -> None:
+    stop = Event()
+
+    def trickle(url: str) -> None:
+        while not stop.wait(0.1):
+            accept(yard, "a", [url])
+
+    with hanging_server() as slow, Receiver(say(200, png(scene()))) as good:
+        yard.worker(fetch_deadline_s=45, chunks_in_flight=2)
+        thread = Thread(target=trickle, args=(slow,))
+        thread.start()
+        time.sleep(3)
+        waits = [seconds_until_end(yard, "b", accept(yard, "b", [good.url])) for _ in range(5)]
+        stop.set()
+        thread.join()
+    assert max(waits) < 10, waits
+
+
+def test_a_long_row_of_one_tenants_jobs_is_passed_over(yard: Yard) -> None:
+    with hanging_server() as slow, Receiver(say(200, png(scene()))) as good:
+        for _ in range(3000):
+            accept(yard, "a", [slow])
+        worker = yard.worker(fetch_deadline_s=45)
+        await_true(lambda: len(worker.events("picture.stage")) >= 48, "A's pictures", worker.tail)
+        assert seconds_until_end(yard, "b", accept(yard, "b", [good.url])) < 10
+
+
+def test_what_hangs_ends_at_its_deadline_and_the_next_ones_follow(yard: Yard) -> None:
+    with hanging_server() as slow:
+        worker = yard.worker(fetch_deadline_s=1)
+        jobs = [accept(yard, "a", [slow]) for _ in range(100)]
+        for job in jobs:
+            await_true(
+                lambda job=job: yard.ledger.jobs.get("a", job).state.terminal,
+                "a job",
+                worker.tail,
+            )
+        reference = yard.ledger.jobs.get("a", jobs[-1]).result
+        assert reference is not None
+        result = JobResult.model_validate_json(yard.ledger.blobs.get(reference.key))
+        assert isinstance(result.images[0], ImageFailure)
+        assert result.images[0].code == "fetch-failed"
+        assert worker.stop() == 0
+
+
+def test_a_worker_that_ends_waits_for_the_slow_ones_that_it_began(yard: Yard) -> None:
+    with hanging_server() as slow:
+        worker = yard.worker(fetch_deadline_s=6)
+        job = accept(yard, "a", [slow])
+        worker.await_event("picture.stage", job=job)
+        time.sleep(2)  # its chunk has left by now
+        assert worker.stop() == 0
+        assert yard.ledger.jobs.get("a", job).state == JobState.FAILED

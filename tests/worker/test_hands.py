@@ -1,0 +1,124 @@
+"""Threads are shared out by who fetches: none can take them all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
+
+import pytest
+
+from boxyard_worker.detect.hands import Fetched, Hands
+
+
+class Server:
+    """Answers when it is told to; counts who waits for it."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.waiting: list[str] = []
+
+    def fetch(self, tenant: str) -> Callable[[Fetched], str]:
+        def work(fetched: Fetched) -> str:
+            self.waiting.append(tenant)
+            self.open.wait(60)
+            fetched()
+            return tenant
+
+        return work
+
+
+@pytest.fixture
+def slow() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.open.set()
+
+
+def quick(fetched: Fetched) -> str:
+    fetched()
+    return "done"
+
+
+def settle(hands: Hands[str]) -> None:
+    """Returns once every picture that may be begun has been."""
+    hands.submit("somebody else", quick).result(10)
+
+
+def test_a_tenant_whose_servers_hang_leaves_a_quarter_to_the_others(slow: Server) -> None:
+    with Hands[str](16) as hands:
+        for _ in range(40):
+            hands.submit("a", slow.fetch("a"))
+        settle(hands)
+        assert slow.waiting == ["a"] * 12
+        assert [hands.submit("b", quick).result(10) for _ in range(50)] == ["done"] * 50
+        slow.open.set()
+
+
+def test_several_that_hang_still_leave_some(slow: Server) -> None:
+    with Hands[str](64) as hands:
+        for tenant in "abc":
+            for _ in range(100):
+                hands.submit(tenant, slow.fetch(tenant))
+        assert hands.submit("d", quick).result(10) == "done"
+        assert len(slow.waiting) < 64
+        assert {slow.waiting.count(tenant) > 0 for tenant in "abc"} == {True}
+        slow.open.set()
+
+
+def test_pictures_that_are_fetched_count_no_more(slow: Server) -> None:
+    computing = threading.Event()
+
+    def compute(fetched: Fetched) -> str:
+        fetched()
+        slow.waiting.append("a")
+        computing.wait(60)
+        return "done"
+
+    with Hands[str](8) as hands:
+        ends = [hands.submit("a", compute) for _ in range(8)]
+        while len(slow.waiting) < 8:
+            assert not computing.wait(0.01)
+        computing.set()
+        assert {end.result(10) for end in ends} == {"done"}
+
+
+def test_tenants_take_turns_for_one_thread() -> None:
+    order, begin = list[str](), threading.Event()
+
+    def note(tenant: str) -> Callable[[Fetched], str]:
+        def work(fetched: Fetched) -> str:
+            begin.wait(60)
+            order.append(tenant)
+            return tenant
+
+        return work
+
+    with Hands[str](1) as hands:
+        for tenant in "aaabb":
+            hands.submit(tenant, note(tenant))
+        begin.set()
+    assert "".join(order) == "aabab"
+
+
+def test_who_has_pictures_waiting_is_busy_and_room_is_told_once(slow: Server) -> None:
+    rooms = list[int]()
+    with Hands[str](4, on_room=lambda: rooms.append(1)) as hands:
+        ends = [hands.submit("a", slow.fetch("a")) for _ in range(8)]
+        assert hands.busy() == {"a"}
+        slow.open.set()
+        assert {end.result(10) for end in ends} == {"a"}
+    assert hands.busy() == set()
+    assert rooms == [1]
+
+
+def test_what_fails_frees_its_thread_and_is_told() -> None:
+    def fail(fetched: Fetched) -> str:
+        raise ValueError("no picture")
+
+    with ExitStack() as stack:
+        hands = stack.enter_context(Hands[str](1))
+        ends: list[Future[str]] = [hands.submit("a", fail) for _ in range(5)]
+        assert hands.submit("a", quick).result(10) == "done"
+    assert [str(end.exception()) for end in ends] == ["no picture"] * 5
