@@ -36,11 +36,11 @@ class Yard:
     ledger: Ledger
     settings: DeliverSettings
 
-    def queue_job(self, **delivery: object) -> str:
+    def queue_job(self, *, tenant: str = "acme", **delivery: object) -> str:
         """A job that waits; its id."""
         job = JobRecord(
             id=new_id("job"),
-            tenant="acme",
+            tenant=tenant,
             model=MODEL,
             images=(UrlImage(url="https://example.org/a.jpg"),),
             delivery=Delivery.model_validate(delivery),
@@ -49,6 +49,12 @@ class Yard:
         )
         self.ledger.jobs.accept(job)
         return job.id
+
+    def cancel_job(self, *, tenant: str = "acme", **delivery: object) -> str:
+        """A job that its caller cancelled; its id."""
+        job = self.queue_job(tenant=tenant, **delivery)
+        self.ledger.jobs.cancel(tenant, job)
+        return job
 
     def end_job(self, *, boxes: int = 2, succeeded: bool = True, **delivery: object) -> str:
         """A job that ran; its id."""
