@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 os.environ["BOXYARD_SECRET_KEYS"] = "dGVzdHMsIGFuZCBub2JvZHkgZWxzZSwgc2VhbCBieS4="
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    chaos = parser.getgroup("chaos", "faults done to a whole stack")
+    chaos.addoption("--chaos", choices=("slice", "full"), default="slice", help="How much is done.")
+    chaos.addoption("--chaos-results", type=Path, help="Appends what was measured, as JSON lines.")
+
+
 @pytest.fixture(scope="session")
 def embedded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
     from boxyard_ledger import EmbeddedRedis

@@ -120,10 +120,13 @@ class Receiver:
         headers = {name.lower(): value for name, value in handler.headers.items()}
         with self._lock:
             answer = self._answers[min(len(self.requests), len(self._answers) - 1)]
-            self.requests.append(
-                Received(handler.command, handler.path, headers, body, time.monotonic())
-            )
+            received = Received(handler.command, handler.path, headers, body, time.monotonic())
+            self.requests.append(received)
+        self.heard(received)
         answer(handler)
+
+    def heard(self, received: Received) -> None:
+        """Is told of each request before it is answered; for those who want to know more."""
 
 
 class _Quiet(ThreadingHTTPServer):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,52 +12,22 @@ from boxyard_ledger import EmbeddedRedis, JobRecord, JobStatus, Ledger, LedgerSe
 from boxyard_schemas import JobResult, StoredImage, UploadImage, new_id
 from boxyard_schemas.errors import Unavailable
 from boxyard_schemas.words import utc_now
+from process import Process, await_true
 
 MODEL = "rtmdet-ins_demo"
-PATIENCE_S = 60.0
 
 
-class WorkerProcess:
-    """`boxyard-worker detect` on the stand-in, its log read as it is written."""
+class WorkerProcess(Process):
+    """`boxyard-worker detect` on the stand-in."""
 
-    def __init__(self, environment: dict[str, str], log: Path, *options: str) -> None:
-        self._log = log
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(
-                [Path(sys.executable).with_name("boxyard-worker"), "detect", *options],
-                env=environment,
-                stderr=file,
-            )
-
-    def events(self, name: str, **fields: object) -> list[dict[str, Any]]:
-        lines = self._log.read_text(errors="replace").splitlines(keepends=True)
-        whole = [json.loads(line) for line in lines if line.startswith("{") and line[-1] == "\n"]
-        return [
-            line
-            for line in whole
-            if line["event"] == name and all(line.get(key) == fields[key] for key in fields)
-        ]
-
-    def await_event(self, name: str, **fields: object) -> dict[str, Any]:
-        await_true(lambda: bool(self.events(name, **fields)), name, self.tail)
-        return self.events(name, **fields)[-1]
-
-    def tail(self) -> str:
-        return self._log.read_text(errors="replace")[-3000:]
+    def __init__(self, environment: dict[str, str], folder: Path, name: str, *options: str) -> None:
+        program = str(Path(sys.executable).with_name("boxyard-worker"))
+        super().__init__(name, [program, "detect", *options], environment, folder)
 
     @property
     def child(self) -> int:
         """The process id of the model child."""
         return int(self.await_event("model.warm")["pid"])
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> int:
-        """Ends it as an operator would; returns the exit status."""
-        self.process.terminate()
-        return self.process.wait(PATIENCE_S)
 
 
 class Yard:
@@ -89,16 +55,11 @@ class Yard:
             "BOXYARD_LOG_LEVEL": "debug",
             **{f"BOXYARD_{name.upper()}": str(value) for name, value in settings.items()},
         }
-        log = self._folder / f"worker-{len(self._workers)}.log"
-        started = WorkerProcess(environment, log, *options)
+        name = f"worker-{len(self._workers)}"
+        started = WorkerProcess(environment, self._folder, name, *options)
         self._workers.append(started)
         if ready:
-            await_true(
-                lambda: bool(started.events("worker.ready")) or started.process.poll() is not None,
-                "a worker to be ready",
-                started.tail,
-            )
-            assert started.process.poll() is None, started.tail()
+            started.await_alive(lambda: bool(started.events("worker.ready")))
         return started
 
     def upload(self, data: bytes) -> UploadImage:
@@ -139,14 +100,5 @@ class Yard:
 
     def close(self) -> None:
         for worker in self._workers:
-            if worker.process.poll() is None:
-                worker.process.send_signal(signal.SIGCONT)
-                worker.kill()
+            worker.close()
         self.ledger.close()
-
-
-def await_true(condition: Callable[[], bool], what: str, log: Callable[[], str]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}\n{log()}"
-        time.sleep(0.02)

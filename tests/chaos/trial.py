@@ -1,0 +1,167 @@
+"""One trial on a stack: two tenants with a receiver each, what happens to them, and the verdict."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from boxyard_ledger import JobStatus, keys
+from boxyard_schemas import JobState, Scope
+from boxyard_schemas.errors import Unavailable
+from chaos.callers import Caller
+from chaos.history import History
+from chaos.inventory import all_jobs, take_inventory
+from chaos.judge import Verdict, judge
+from chaos.listener import Listener
+from chaos.load import Load
+from chaos.stack import Stack
+from process import await_true
+from receivers import Answer
+
+Figures = dict[str, object]
+_numbers = itertools.count(1)
+
+
+class Trial:
+    """Two new tenants on a stack.
+
+    Args:
+        stack: that runs, or will.
+        answers: what the tenants' receivers say.
+    """
+
+    def __init__(self, stack: Stack, *answers: Answer) -> None:
+        self.stack, self.history = stack, History()
+        self.number = next(_numbers)
+        self.seed = random.SystemRandom().randrange(2**32)
+        self.random = random.Random(self.seed)
+        self.callers: list[Caller] = []
+        self.listeners: list[Listener] = []
+        for letter in "ab":
+            self._add_tenant(f"{letter}{self.number}-{self.seed:08x}", answers)
+        self.a, self.b = self.callers
+
+    def _add_tenant(self, name: str, answers: tuple[Answer, ...]) -> None:
+        ledger = self.stack.ledger
+        ledger.tenants.create(name)
+        _, key = ledger.api_keys.create(name, name="chaos", scopes=[Scope.ADMIN])
+        secrets = ledger.tenants.webhook_secrets(name)
+        self.callers.append(Caller(name, lambda: self.stack.url, key, self.history))
+        self.listeners.append(Listener(name, lambda: secrets, self.history, *answers))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for caller in self.callers:
+            caller.close()
+        for listener in self.listeners:
+            listener.close()
+
+    def callback(self, caller: Caller) -> dict[str, object]:
+        """The `delivery` of a job whose end its tenant's receiver must hear."""
+        url = self.listeners[self.callers.index(caller)].url
+        return {"callback": {"url": f"{url}/heard"}}
+
+    @contextmanager
+    def load(self, *, threads: int = 2, per_s: float = 30, **mix: float) -> Iterator[Load]:
+        """Both tenants go on submitting, reading, cancelling and erasing; see `Load`."""
+        load = Load(self, per_s=per_s / threads, **mix)
+        with load.running(threads):
+            yield load
+
+    def running(self) -> list[JobStatus]:
+        """The jobs that workers hold."""
+        return [
+            job
+            for caller in self.callers
+            for job in self.stack.ledger.jobs.list(
+                caller.tenant, state=JobState.RUNNING, limit=1000
+            )[0]
+        ]
+
+    def settle(self, patience_s: float = 90) -> None:
+        """Until every job has ended and everybody who must be told was."""
+        self._await(self._jobs_ended, "all jobs to end", patience_s)
+        self._await(self._told, "all deliveries to be over", patience_s)
+
+    def verdict(self, *, read: float = 1, patience_s: float = 90) -> Verdict:
+        """Settles, looks at everything, and judges.
+
+        Args:
+            read: the share of the results that are read over HTTP; all are read from the store.
+            patience_s: for everything to end, in seconds.
+        """
+        self.settle(patience_s)
+        self._read_all(read)
+        self._let_an_hour_pass()
+        tenants = [caller.tenant for caller in self.callers]
+        take_inventory(self.stack.ledger, self.stack.client, tenants, self.history)
+        return judge(self.history)
+
+    def conclude(self, figures: Figures, **how: float) -> Verdict:
+        """The verdict, its figures, and an error unless the invariant held."""
+        verdict = self.verdict(**how)
+        file = self.stack.folder / f"history-{self.number}.jsonl"
+        self.history.write(file)
+        for name in ("accepted", "refused", "duplicate_runs"):
+            figures[name.replace("_", " ")] = getattr(verdict, name)
+        figures["lost"] = len(verdict.lost)
+        figures["seed"] = self.seed
+        assert verdict.held, f"seed {self.seed}, {file}: {verdict.breaches}"
+        return verdict
+
+    def _read_all(self, share: float) -> None:
+        a, b = self.callers
+        for own, other in ((a, b), (b, a)):
+            jobs = [job["id"] for job in own.list()]
+            for job in jobs:
+                if self.random.random() < share:
+                    own.result(job)
+            for job in jobs[:3]:
+                other.read(job)
+                other.result(job)
+
+    def _let_an_hour_pass(self) -> None:
+        """What is to be erased again in an hour is erased now: nobody writes any more."""
+        self._await(self._forgotten, "all erasures to be done", 60)
+
+    def _forgotten(self) -> bool:
+        waiting = self.stack.client.zrange(keys.ERASURES, 0, -1)
+        for entry in waiting:
+            self.stack.client.zadd(keys.ERASURES, {entry: 0}, xx=True)
+        return not waiting
+
+    def _jobs_ended(self) -> bool:
+        return not any(
+            self.stack.client.zcard(keys.listed(caller.tenant, state))
+            for caller in self.callers
+            for state in (JobState.QUEUED, JobState.RUNNING)
+        )
+
+    def _told(self) -> bool:
+        ledger = self.stack.ledger
+        return all(
+            delivery.state in ("delivered", "exhausted")
+            for caller in self.callers
+            for job in all_jobs(ledger, caller.tenant)
+            if job.job.delivery.callback or job.job.delivery.endpoint
+            for delivery in ledger.deliveries.list(caller.tenant, job.job.id)
+        )
+
+    def _await(self, so: Callable[[], bool], what: str, patience_s: float) -> None:
+        def safely() -> bool:
+            time.sleep(0.1)
+            try:
+                return so()
+            except Unavailable:
+                return False
+
+        await_true(safely, what, self._logs, patience_s)
+
+    def _logs(self) -> str:
+        return "\n".join(f"--- {part.name}\n{part.tail()}" for part in self.stack.parts)
