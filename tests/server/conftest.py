@@ -66,6 +66,12 @@ class Worker:
         raise AssertionError("no job came")
 
     def finish(self, claim: Claim, *outcomes: ImageOutcome) -> JobResult:
+        result, held = self.try_to_finish(claim, *outcomes)
+        assert held
+        return result
+
+    def try_to_finish(self, claim: Claim, *outcomes: ImageOutcome) -> tuple[JobResult, bool]:
+        """The result, and whether it was recorded: the job may have been cancelled or erased."""
         job = claim.job
         result = JobResult(
             job=job.id,
@@ -82,8 +88,8 @@ class Worker:
         key = result_key(job.tenant, job.id, claim.token)
         stored = self._ledger.blobs.put(key, result.model_dump_json().encode(), once=True)
         seen = sum(outcome.status == "succeeded" for outcome in outcomes)
-        assert self._ledger.jobs.finish(claim, stored, succeeded=seen, failed=len(outcomes) - seen)
-        return result
+        failed = len(outcomes) - seen
+        return result, self._ledger.jobs.finish(claim, stored, succeeded=seen, failed=failed)
 
 
 @contextmanager
