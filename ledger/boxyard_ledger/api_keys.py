@@ -156,8 +156,9 @@ class ApiKeys:
         Raises:
             SetupError: the key is another tenant's.
         """
-        facts, digest = keys.tenant_facts(tenant), _digest(text)
-        former = self._connection.command("HGET", facts, "bootstrap_sha256")
+        # Not with the tenant's facts: deliver reads those, and has no business with keys.
+        bootstrap, digest = keys.bootstrap(tenant), _digest(text)
+        former = self._connection.command("GET", bootstrap)
         if former == digest:
             return
         if (known := self.find(text)) and known.tenant != tenant:
@@ -174,7 +175,7 @@ class ApiKeys:
             ("HDEL", keys.API_KEYS, _beginning(former or digest)),
             ("HSET", keys.api_keys(tenant), record.id, record.model_dump_json()),
             _index(record),
-            ("HSET", facts, "bootstrap_sha256", digest),
+            ("SET", bootstrap, digest),
             atomic=True,
         )
 

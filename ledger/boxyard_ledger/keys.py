@@ -147,6 +147,11 @@ def api_keys(tenant: str) -> str:
     return f"{_ROOT}:{tenant}:api-keys"
 
 
+def bootstrap(tenant: str) -> str:
+    """Digest of the API key that the operator gave a tenant at the start."""
+    return f"{_ROOT}:{tenant}:bootstrap"
+
+
 def endpoints(tenant: str) -> str:
     """A tenant's callback endpoints, by id."""
     return f"{_ROOT}:{tenant}:endpoints"
