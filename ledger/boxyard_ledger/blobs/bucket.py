@@ -60,6 +60,4 @@ def _translated(key: str) -> Iterator[None]:
     except ObjectMissing as error:
         raise BlobMissing(key) from error
     except AccessDenied as error:
-        raise StoreRefuses(
-            f"The bucket of BOXYARD_BLOB_URL refuses: {error}", retry_after_s=60
-        ) from error
+        raise StoreRefuses(f"The blob store refuses: {error}", retry_after_s=60) from error

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 
-from boxyard_ledger import Ledger, StoreRefuses
+from boxyard_ledger import Ledger
 from boxyard_schemas import ImageFailure, ImageOutcome, JobResult, Provenance
 from boxyard_schemas.errors import Unavailable, WorkError
 from boxyard_worker.detect.hands import Fetched, Hands
@@ -153,11 +153,9 @@ class Chunks:
         try:
             how = self._conclude(job, outcomes)
         except Dropped:
-            how = self._hand_back(job, "the worker stopped", count_attempt=False)
-        except StoreRefuses as error:  # the operator's to mend, and no failure of the job
-            how = self._hand_back(job, error.detail, count_attempt=False)
+            how = self._hand_back(job, "the worker stopped")
         except Unavailable as error:
-            how = self._hand_back(job, error.detail, count_attempt=not self.stopping.is_set())
+            how = self._hand_back(job, error.detail)
         finally:
             self.leases.release(job)
         job.log.info("job.ended", how=how)
@@ -172,12 +170,13 @@ class Chunks:
         )
         return "finished" if self.results.record(job, result) else "dropped"
 
-    def _hand_back(self, job: HeldJob, reason: str, *, count_attempt: bool) -> str:
+    def _hand_back(self, job: HeldJob, reason: str) -> str:
+        """Gives a job back uncounted: what is away, or goes, is no failure of the job's."""
         if job.lost.is_set():
             return "dropped"
         try:
             held = self.ledger.jobs.requeue(
-                job.claim, reason=reason, strikes=job.strikes, count_attempt=count_attempt
+                job.claim, reason=reason, strikes=job.strikes, count_attempt=False
             )
         except Unavailable:
             return "dropped"  # the lease will end, and the job is then given back without us

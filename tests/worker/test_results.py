@@ -1,0 +1,91 @@
+"""A result is stored once and recorded once; what nobody will record is removed."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from boxyard_ledger import BlobMissing, JobRecord, Ledger, result_key
+from boxyard_schemas import ImageFailure, JobResult, JobState, Provenance, UrlImage, new_id
+from boxyard_schemas.words import utc_now
+from boxyard_worker.detect.lease import HeldJob
+from boxyard_worker.detect.results import Results
+
+
+def hold(ledger: Ledger) -> HeldJob:
+    job = JobRecord(
+        id=new_id("job"),
+        tenant="default",
+        model="stand-in",
+        images=(UrlImage(url="https://example.org/a.png"),),
+        created_at=utc_now(),
+    )
+    ledger.jobs.accept(job)
+    (claim,) = ledger.jobs.claim("stand-in", worker="w", max_images=1)
+    return HeldJob(claim)
+
+
+def result_of(job: HeldJob, code: str = "none") -> JobResult:
+    return JobResult(
+        job=job.record.id,
+        images=(ImageFailure(code=code, detail=""),),
+        provenance=Provenance(
+            model="stand-in",
+            weights_sha256="",
+            config_sha256="",
+            device="cpu",
+            precision="float32",
+            versions={},
+        ),
+    )
+
+
+@pytest.fixture
+def results(ledger: Ledger) -> Results:
+    return Results(ledger, patience_s=0, hurry=threading.Event())
+
+
+def test_the_result_of_a_job_that_was_cancelled_meanwhile_is_removed(
+    ledger: Ledger, results: Results
+) -> None:
+    job = hold(ledger)
+    ledger.jobs.cancel("default", job.record.id)
+    assert not results.record(job, result_of(job))
+    with pytest.raises(BlobMissing):
+        ledger.blobs.get(result_key("default", job.record.id, job.claim.token))
+    assert list(ledger.blobs.keys("default/results/")) == []
+
+
+def test_the_result_of_a_job_that_was_erased_meanwhile_is_removed(
+    ledger: Ledger, results: Results
+) -> None:
+    job = hold(ledger)
+    ledger.jobs.erase("default", job.record.id)
+    assert not results.record(job, result_of(job))
+    assert list(ledger.blobs.keys("default/results/")) == []
+
+
+def test_a_loser_removes_its_own_result_and_not_the_winners(
+    ledger: Ledger, results: Results
+) -> None:
+    loser = hold(ledger)
+    ledger.jobs.requeue(loser.claim, reason="its lease ended")
+    (claim,) = ledger.jobs.claim("stand-in", worker="other", max_images=1)
+    winner = HeldJob(claim)
+    assert results.record(winner, result_of(winner, "winner"))
+    assert not results.record(loser, result_of(loser, "loser"))
+    recorded = ledger.jobs.get("default", loser.record.id).result
+    assert recorded is not None
+    assert list(ledger.blobs.keys("default/results/")) == [recorded.key]
+    assert b"winner" in ledger.blobs.get(recorded.key)
+
+
+def test_a_finish_that_is_said_twice_keeps_its_result(ledger: Ledger, results: Results) -> None:
+    job = hold(ledger)
+    assert results.record(job, result_of(job))
+    assert results.record(job, result_of(job))
+    status = ledger.jobs.get("default", job.record.id)
+    assert status.state == JobState.FAILED
+    assert status.result is not None
+    assert ledger.blobs.get(status.result.key)
