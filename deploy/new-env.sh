@@ -1,19 +1,48 @@
 #!/bin/sh
-# Writes .env from .env.example with fresh secrets. An .env that is there stays as it is.
+# Writes .env from .env.example with fresh secrets, and deploy/users.acl with the digests of Redis'
+# passwords. Values that .env has stay as they are, so it may be run again after an update: it adds
+# what is new.
 set -eu
 cd "$(dirname "$0")/.."
 umask 077
 
-if [ -e .env ]; then
-    echo ".env is there already; nothing was changed." >&2
-    exit 1
-fi
-while IFS= read -r line; do
-    case $line in
-        BOXYARD_WEBHOOK_SECRET=) echo "${line}whsec_$(head -c 24 /dev/urandom | base64)" ;;
-        BOXYARD_SECRET_KEYS=) echo "${line}$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')" ;;
-        BOXYARD_*=) echo "$line$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" ;;
-        *) echo "$line" ;;
+fresh() { # NAME: a value for what .env.example leaves empty
+    case $1 in
+        BOXYARD_WEBHOOK_SECRET) echo "whsec_$(head -c 24 /dev/urandom | base64)" ;;
+        BOXYARD_SECRET_KEYS) head -c 32 /dev/urandom | base64 | tr '+/' '-_' ;;
+        *) od -An -N24 -tx1 /dev/urandom | tr -d ' \n' ;;
     esac
-done < .env.example > .env
-echo "Wrote .env. The API key is BOXYARD_API_KEY in it; now: docker compose up --build"
+}
+
+value_of() { # NAME: what .env says
+    sed -n "s/^$1=//p" .env
+}
+
+if [ -e .env ]; then
+    made="Added what was missing to .env."
+    sed -n 's/^\(BOXYARD_[A-Z0-9_]*\)=$/\1/p' .env.example | while read -r name; do
+        grep -q "^$name=" .env || echo "$name=$(fresh "$name")" >> .env
+    done
+else
+    made="Wrote .env. The API key is BOXYARD_API_KEY in it."
+    while IFS= read -r line; do
+        case $line in
+            BOXYARD_*=) echo "$line$(fresh "${line%=}")" ;;
+            *) echo "$line" ;;
+        esac
+    done < .env.example > .env.new
+    mv .env.new .env
+fi
+
+# Comments go, and a line that begins with a space joins the one before.
+join='/^#/ || /^$/ { next } /^ / { printf "%s", $0; next } { printf "%s%s", end, $0; end = "\n" }
+    END { print "" }'
+digests=
+for name in $(sed -n 's/^user.*#{\([A-Z0-9_]*\)}.*/\1/p' deploy/users.acl.template); do
+    digest=$(printf %s "$(value_of "$name")" | sha256sum | cut -d ' ' -f 1)
+    digests="$digests; s/#{$name}/#$digest/"
+done
+awk "$join" deploy/users.acl.template | sed "${digests#; }" > deploy/users.acl.new
+chmod 644 deploy/users.acl.new # its reader is Valkey's own user; it holds digests alone
+mv deploy/users.acl.new deploy/users.acl
+echo "$made Now: docker compose up --build"

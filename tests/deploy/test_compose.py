@@ -14,7 +14,7 @@ from boxyard_worker.sweep import SweepSettings
 
 from .conftest import ROOT, Services
 
-ONE_SHOT = {"bucket"}
+ONE_SHOT = {"bucket": "on-failure:5", "operator": "no"}
 GPU = {
     "detect-sparse-rcnn": "BOXYARD_GPU_SPARSE_RCNN",
     "detect-deformable-detr": "BOXYARD_GPU_DEFORMABLE_DETR",
@@ -28,6 +28,7 @@ NAMES = {
     "producer",
     "deliver",
     "sweep",
+    "operator",
     "detect-demo",
     *GPU,
 }
@@ -60,7 +61,7 @@ def test_a_service_is_bounded_and_is_looked_after(services: Services, name: str)
     assert service["stop_grace_period"]
     assert service["logging"]["options"]["max-size"]
     if name in ONE_SHOT:
-        assert service["restart"].startswith("on-failure")
+        assert service["restart"] == ONE_SHOT[name]
     else:
         assert service["restart"] == "unless-stopped"
         assert service["healthcheck"]["test"]
@@ -80,7 +81,8 @@ def test_what_holds_data_reaches_nothing_and_keeps_it_in_named_volumes(
 ) -> None:
     for name, volume in {"valkey": "jobs", "s3": "blobs"}.items():
         assert services[name]["networks"] == ["inside"]
-        assert services[name]["volumes"] == [f"{volume}:/data"]
+        assert services[name]["volumes"][0] == f"{volume}:/data"
+        assert all(more["read_only"] for more in services[name]["volumes"][1:])
 
 
 @pytest.mark.parametrize(("name", "variable"), sorted(GPU.items()))
@@ -134,6 +136,26 @@ def test_every_variable_of_the_stack_is_explained_and_every_explained_one_is_use
     used = set(re.findall(r"\$\{(BOXYARD_\w+)", COMPOSE))
     explained = set(re.findall(r"^(?:# )?(BOXYARD_\w+)=", EXAMPLE, re.MULTILINE))
     assert used == explained
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_no_secret_stands_where_a_list_of_processes_shows_it(services: Services, name: str) -> None:
+    service = services[name]
+    shown = [*service.get("command", []), *service.get("healthcheck", {}).get("test", [])]
+    secrets = set(re.findall(r"\$\{(BOXYARD_\w+):\?", COMPOSE)) | set(
+        service.get("environment", ())
+    )
+    assert not [word for word in shown if any(f"${secret}" in word for secret in secrets)]
+    assert not [word for word in shown if re.search(r"\$\{BOXYARD_\w+:\?", word)]
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - {"s3", "bucket"}))
+def test_each_part_comes_to_redis_as_its_own_user(services: Services, name: str) -> None:
+    role = {"producer": "server", "valkey": "monitor"}.get(name, name.partition("-")[0])
+    text = str(services[name]["environment"])
+    assert set(re.findall(r"BOXYARD_REDIS_(\w+)_PASSWORD", text)) == {role.upper()}
+    if name != "valkey":
+        assert services[name]["environment"]["BOXYARD_REDIS_URL"].startswith(f"redis://{role}:$")
 
 
 def test_no_secret_has_a_value_to_begin_with() -> None:

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -56,19 +57,58 @@ def test_only_who_needs_a_secret_is_told(
     compose_command: list[str], stack_with_secrets: Path
 ) -> None:
     services = configure(compose_command, stack_with_secrets)
-    told = {name for name in services if "BOXYARD_API_KEY" in str(services[name])}
-    assert told == {"producer"}
+    text = (stack_with_secrets / ".env").read_text()
+    told = {
+        secret: {name for name in services if value in str(services[name])}
+        for secret, value in re.findall(r"^(BOXYARD_\w+)=(.+)$", text, re.MULTILINE)
+    }
+    storage = {"s3", "bucket", "producer", "detect-demo", "deliver", "sweep"}
+    assert told["BOXYARD_S3_SECRET_ACCESS_KEY"] == storage
+    assert told["BOXYARD_API_KEY"] == told["BOXYARD_WEBHOOK_SECRET"] == {"producer"}
+    assert told["BOXYARD_SECRET_KEYS"] == {"producer", "deliver"}
+    for role, name in {"server": "producer", "detect": "detect-demo", "monitor": "valkey"}.items():
+        assert told[f"BOXYARD_REDIS_{role.upper()}_PASSWORD"] == {name}
 
 
 def test_fresh_secrets_are_usable_and_are_not_written_over(stack_with_secrets: Path) -> None:
     text = (stack_with_secrets / ".env").read_text()
     values = dict(re.findall(r"^(\w+)=(.+)$", text, re.MULTILINE))
     Webhook(values["BOXYARD_WEBHOOK_SECRET"])
-    assert re.fullmatch(r"[0-9a-f]{48}", values["BOXYARD_REDIS_PASSWORD"])
-    assert values["BOXYARD_API_KEY"] != values["BOXYARD_REDIS_PASSWORD"]
+    passwords = [values[name] for name in values if re.match(r"BOXYARD_REDIS_\w+_PASSWORD", name)]
+    assert len(passwords) == 6
+    assert all(re.fullmatch(r"[0-9a-f]{48}", password) for password in passwords)
+    assert len({*passwords, values["BOXYARD_API_KEY"]}) == 7
     assert (stack_with_secrets / ".env").stat().st_mode & 0o077 == 0
-    again = subprocess.run(
-        [stack_with_secrets / "deploy" / "new-env.sh"], capture_output=True, check=False
-    )
-    assert again.returncode == 1
+    make_secrets(stack_with_secrets)
     assert (stack_with_secrets / ".env").read_text() == text
+
+
+def test_an_older_env_keeps_its_values_and_gets_what_is_new(stack_with_secrets: Path) -> None:
+    env = stack_with_secrets / ".env"
+    whole = env.read_text()
+    older = re.sub(r"BOXYARD_REDIS_\w+_PASSWORD=.*\n", "", whole)
+    env.write_text(older)
+    make_secrets(stack_with_secrets)
+    assert env.read_text().startswith(older)
+    assert set(re.findall(r"^\w+=", env.read_text(), re.MULTILINE)) == set(
+        re.findall(r"^\w+=", whole, re.MULTILINE)
+    )
+
+
+def test_redis_users_are_known_by_digests_of_the_passwords_alone(
+    stack_with_secrets: Path,
+) -> None:
+    values = dict(re.findall(r"^(\w+)=(.+)$", (stack_with_secrets / ".env").read_text(), re.M))
+    first, *users = (stack_with_secrets / "deploy" / "users.acl").read_text().splitlines()
+    assert first == "user default off"
+    assert len(users) == 6
+    for user in users:
+        _, role, state, digest, *rights = user.split()
+        password = values[f"BOXYARD_REDIS_{role.upper()}_PASSWORD"]
+        assert (state, digest) == ("on", "#" + sha256(password.encode()).hexdigest())
+        assert password not in user
+        assert "nopass" not in rights
+
+
+def make_secrets(stack: Path) -> None:
+    subprocess.run([stack / "deploy" / "new-env.sh"], check=True, capture_output=True)

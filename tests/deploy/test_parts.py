@@ -64,24 +64,28 @@ def test_a_detect_worker_is_healthy_once_it_is_warm(ledger: Ledger, redis_url: s
 
 
 def test_valkey_runs_as_the_stack_starts_it_and_forgets_nothing(
-    services: Services, tmp_path: Path
+    services: Services, stack_with_secrets: Path, tmp_path: Path
 ) -> None:
-    words = [
-        {
-            "${BOXYARD_REDIS_PASSWORD:?run deploy/new-env.sh first}": "hunter2",
-            "${BOXYARD_REDIS_MAXMEMORY:-1gb}": "1gb",
-        }.get(word, word)
-        for word in services["valkey"]["command"]
-    ]
+    env = dict(
+        line.split("=", 1)
+        for line in (stack_with_secrets / ".env").read_text().split()
+        if line.startswith("BOXYARD_") and "=" in line
+    )
+    known = {
+        "/etc/valkey/users.acl": str(stack_with_secrets / "deploy" / "users.acl"),
+        "${BOXYARD_REDIS_MAXMEMORY:-1gb}": env["BOXYARD_REDIS_MAXMEMORY"],
+    }
+    words = [known.get(word, word) for word in services["valkey"]["command"]]
+    password = env["BOXYARD_REDIS_SERVER_PASSWORD"]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [find_server(), *words[1:], "--port", str(port), "--bind", "127.0.0.1"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:
-        wait_for_server(port)
+        wait_for_server(port, env["BOXYARD_REDIS_MONITOR_PASSWORD"])
         settings = LedgerSettings(
-            redis_url=f"redis://:hunter2@127.0.0.1:{port}/0", blob_url=tmp_path.as_uri()
+            redis_url=f"redis://server:{password}@127.0.0.1:{port}/0", blob_url=tmp_path.as_uri()
         )
         with Ledger.open(settings) as ledger:
             assert ledger.check_server() == []
@@ -90,9 +94,9 @@ def test_valkey_runs_as_the_stack_starts_it_and_forgets_nothing(
         process.wait()
 
 
-def wait_for_server(port: int) -> None:
+def wait_for_server(port: int, password: str) -> None:
     end = time.monotonic() + 30
-    with redis.Redis(port=port, password="hunter2") as client:
+    with redis.Redis(port=port, username="monitor", password=password) as client:
         while time.monotonic() < end:
             try:
                 client.ping()
