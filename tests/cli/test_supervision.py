@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from boxyard_ledger import EmbeddedRedis
 from boxyard_producer.stack import Credentials, Service, StackSettings
 from boxyard_producer.stack.settings import claim_port
 from boxyard_producer.stack.supervisor import Supervisor
@@ -135,3 +136,18 @@ def test_a_taken_port_is_named():
 def test_the_address_that_is_told_can_be_reached():
     assert StackSettings(host="0.0.0.0", port=80).url == "http://127.0.0.1:80"
     assert StackSettings(host="::1", port=80).url == "http://[::1]:80"
+
+
+def test_a_redis_that_does_not_come_up_is_tried_again_until_it_does(tmp_path: Path):
+    said: list[str] = []
+    with EmbeddedRedis(tmp_path) as redis:
+        supervisor = Supervisor([], redis, said.append)
+        manifest = tmp_path / "appendonlydir" / "appendonly.aof.manifest"
+        whole = manifest.read_text()
+        redis.kill()
+        manifest.write_text("damaged")
+        supervisor.tend()
+        assert "did not come up" in said[-1]
+        manifest.write_text(whole)
+        until(lambda: supervisor.tend() or redis.alive)
+        redis.close()

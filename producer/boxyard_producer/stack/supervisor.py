@@ -13,6 +13,9 @@ from .service import Service, describe_exit
 if TYPE_CHECKING:
     from boxyard_ledger.embedded import EmbeddedRedis
 
+_REDIS_PAUSE_S = 1.0
+"""Between its starts; the rest waits for it, so that the pause does not grow."""
+
 
 class Supervisor:
     """Starts services, starts again what dies, and stops them together.
@@ -57,8 +60,7 @@ class Supervisor:
     def tend(self) -> None:
         """Start again what has died and whose pause is over."""
         if self.redis and not self.redis.alive:
-            self._tell("redis ended; starting it again")
-            self.redis.start()
+            self._revive(self.redis)
         for service in self.services:
             self._tend(service)
 
@@ -73,6 +75,17 @@ class Supervisor:
             service.kill()
         if self.redis:
             self.redis.close()
+
+    def _revive(self, redis: EmbeddedRedis) -> None:
+        now = time.monotonic()
+        if now < self._due.get("redis", now):
+            return
+        self._due["redis"] = now + _REDIS_PAUSE_S
+        self._tell("redis ended; starting it again")
+        try:
+            redis.start()
+        except SetupError as error:  # a full disk, say: space may come back
+            self._tell(error.detail)
 
     def _tend(self, service: Service) -> None:
         now = time.monotonic()
