@@ -72,6 +72,7 @@ class Deliveries:
         state: DeliveryState,
         again_in_s: float | None = None,
         rest_s: float = 0,
+        count_attempt: bool = True,
     ) -> bool:
         """Writes the outcome of an attempt.
 
@@ -81,6 +82,7 @@ class Deliveries:
             state: `delivered`, `exhausted`, or `pending` to try again.
             again_in_s: when to try again, in seconds; given with `pending` alone.
             rest_s: the receiver's other deliveries wait so long too, in seconds.
+            count_attempt: False when it never got as far as the receiver.
 
         Returns:
             False when the claim no longer holds: nothing was written.
@@ -98,7 +100,7 @@ class Deliveries:
             [
                 *(self._lease_ms, receiver, keys.member(*names), claim.token, state),
                 *("" if again_in_s is None else int(again_in_s * 1000), int(rest_s * 1000)),
-                *(_STREAK_MS, attempt.model_dump_json(), LOG_LINES),
+                *(_STREAK_MS, attempt.model_dump_json(), LOG_LINES, int(not count_attempt)),
             ],
         )
         return bool(recorded)

@@ -5,15 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Event
+from random import Random
+from threading import Event, Thread
 
 import pytest
 
 from boxyard_ledger import DeliveryState, EmbeddedRedis, Ledger
+from boxyard_schemas.errors import Unavailable
 from receivers import Receiver, say
 
 from .conftest import SECRET, Yard
@@ -99,3 +102,77 @@ def test_it_goes_on_when_redis_comes_back(yard: Yard, tmp_path: Path) -> None:
                 server.start()
                 job = own.end_job(callback={"url": receiver.url})
                 assert own.ended(job).state is DeliveryState.DELIVERED
+
+
+@contextmanager
+def sweeping(ledger: Ledger) -> Iterator[None]:
+    """Frees the receivers of the dead, as a sweeper does."""
+    stop = Event()
+
+    def sweep() -> None:
+        while not stop.wait(0.2):
+            with suppress(Unavailable):
+                ledger.deliveries.release_expired_leases(100)
+
+    thread = Thread(target=sweep)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def take_a_while(handler: BaseHTTPRequestHandler) -> None:
+    time.sleep(0.03)
+    say(200)(handler)
+
+
+def judge(yard: Yard, receiver: Receiver, jobs: list[str]) -> None:
+    """Each was told, at least once; and each time that it was told stands in its log."""
+    ended = [yard.ended(job, seconds=60) for job in jobs]
+    told = Counter(request.headers["webhook-id"] for request in receiver.requests)
+    for status in ended:
+        outcomes = [line.outcome for line in status.attempts]
+        assert status.state is DeliveryState.DELIVERED, outcomes
+        assert 1 <= told[status.delivery.id] <= len(outcomes), outcomes
+        assert set(outcomes) <= {"delivered", "deliverer-lost", "unavailable"}
+
+
+def test_two_deliverers_killed_at_any_moment_tell_everybody_and_their_log_tells_us(
+    yard: Yard,
+) -> None:
+    random = Random(7)
+    with Receiver(take_a_while) as receiver, sweeping(yard.ledger), deliver_process(yard):
+        jobs = []
+        for kill in range(5):
+            with deliver_process(yard) as victim:
+                urls = [f"{receiver.url}/{number % 4}" for number in range(40)]
+                jobs += [yard.cancel_job(callback={"url": url}) for url in urls]
+                receiver.wait(40 * kill + 1, seconds=60)
+                time.sleep(random.uniform(0.2, 1.2))
+                victim.kill()
+        with deliver_process(yard):
+            judge(yard, receiver, jobs)
+
+
+def test_redis_killed_in_the_middle_of_everything_costs_no_callback(
+    yard: Yard, tmp_path: Path
+) -> None:
+    random = Random(8)
+    with EmbeddedRedis(tmp_path / "own-redis") as server:
+        settings = yard.settings.model_copy(
+            update={"redis_url": server.url, "delivery_lease_s": 3, "redis_timeout_s": 2}
+        )
+        with Ledger.open(settings) as ledger, Receiver(take_a_while) as receiver:
+            own, jobs = Yard(ledger, settings), list[str]()
+            ledger.tenants.register("acme", api_key="key", webhook_secret=SECRET)
+            with own.delivering(delivery_schedule_s=(0.2,) * 9), sweeping(ledger):
+                for _ in range(3):
+                    urls = [f"{receiver.url}/{number % 4}" for number in range(40)]
+                    jobs += [own.cancel_job(callback={"url": url}) for url in urls]
+                    time.sleep(random.uniform(0, 0.3))
+                    server.kill()
+                    time.sleep(0.5)
+                    server.start()
+                judge(own, receiver, jobs)

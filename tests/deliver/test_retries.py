@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from math import inf
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -191,3 +192,22 @@ def test_a_rest_that_is_asked_for_ends_by_the_cap(yard: Yard) -> None:
     first, second, third = receiver.requests
     assert second.at - first.at >= 0.45
     assert third.at - first.at >= 0.95
+
+
+def test_trouble_of_our_own_costs_a_receiver_none_of_its_attempts(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boxyard_worker.deliver.courier._OURS_PAUSE_S", 0.1)
+    with Receiver() as receiver:
+        job = yard.end_job(callback={"url": receiver.url})
+        (blob,) = (tmp_path / "blobs").rglob("1.json")
+        away = blob.rename(tmp_path / "away")
+        blob.symlink_to(blob)
+        with yard.delivering(delivery_schedule_s=()):
+            yard.until(job, lambda status: len(status.attempts) > 3)
+            blob.unlink()
+            away.rename(blob)
+            status = yard.ended(job)
+    assert status.state is DeliveryState.DELIVERED
+    assert {line.outcome for line in status.attempts[:-1]} == {"unavailable"}
+    assert len(receiver.requests) == 1

@@ -24,6 +24,14 @@ def record(
     *,
     wait_s: float | None = None,
     rest_s: float = 0,
+    count_attempt: bool = True,
 ) -> bool:
     attempt = DeliveryAttempt(at=utc_now(), outcome=state.value)
-    return ledger.deliveries.record(claim, attempt, state=state, again_in_s=wait_s, rest_s=rest_s)
+    return ledger.deliveries.record(
+        claim,
+        attempt,
+        state=state,
+        again_in_s=wait_s,
+        rest_s=rest_s,
+        count_attempt=count_attempt,
+    )

@@ -100,6 +100,18 @@ def test_a_delivery_to_be_tried_again_waits_for_its_time(
     assert (again.delivery, again.attempt) == (claim.delivery, 2)
 
 
+def test_an_attempt_that_never_got_as_far_as_the_receiver_does_not_count(
+    ledger: Ledger, cancelled: Callable
+):
+    cancelled(to("https://receiver.example/hook"))
+    for count_attempt in (False, True):
+        (claim,) = ledger.deliveries.claim(worker="d")
+        assert claim.attempt == 1
+        record(ledger, claim, PENDING, wait_s=0, count_attempt=count_attempt)
+    (claim,) = ledger.deliveries.claim(worker="d")
+    assert claim.attempt == 2
+
+
 def test_an_outcome_counts_once(ledger: Ledger, cancelled: Callable):
     job = cancelled(to("https://receiver.example/hook"))
     (claim,) = ledger.deliveries.claim(worker="d")

@@ -23,16 +23,26 @@ from .channels import Channel
 from .schedule import Schedule
 
 _log = structlog.get_logger()
+_OURS_PAUSE_S = 5.0
 _RECORD_PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an attempt failed; a final one is not repeated."""
+    """Why an attempt failed.
+
+    Attributes:
+        reason: a stable code.
+        detail: for people.
+        final: it is not repeated.
+        ours: it never got as far as the receiver, and does not count.
+        retry_after_s: the receiver's wish.
+    """
 
     reason: str
     detail: str
     final: bool = False
+    ours: bool = False
     retry_after_s: float | None = None
 
 
@@ -78,7 +88,7 @@ class Courier:
             wish = error.data.get("retry_after_s")
             return Failure(error.reason, error.detail, retry_after_s=wish)
         except ServiceError as error:
-            return Failure(error.code, error.detail)
+            return Failure(error.code, error.detail, ours=True)
         except Exception as error:
             # A fault of ours counts as an attempt too, or one delivery would go round for ever.
             _log.exception("delivery failed", delivery=claim.delivery.id)
@@ -90,16 +100,27 @@ class Courier:
         line = DeliveryAttempt(at=utc_now(), outcome="delivered")
         if failure:
             line = DeliveryAttempt(at=utc_now(), outcome=failure.reason, detail=failure.detail)
-            if not failure.final:
-                pause_s = self._schedule.pause_s(claim.attempt, failure.retry_after_s)
+            pause_s = self._pause_s(claim, failure)
             state = DeliveryState.EXHAUSTED if pause_s is None else DeliveryState.PENDING
             rest_s = min(failure.retry_after_s or 0, self._max_rest_s)
         self._insist(
             lambda: self._deliveries.record(
-                claim, line, state=state, again_in_s=pause_s, rest_s=rest_s
+                claim,
+                line,
+                state=state,
+                again_in_s=pause_s,
+                rest_s=rest_s,
+                count_attempt=not (failure and failure.ours),
             ),
             claim,
         )
+
+    def _pause_s(self, claim: DeliveryClaim, failure: Failure) -> float | None:
+        if failure.final:
+            return None
+        if failure.ours:
+            return _OURS_PAUSE_S
+        return self._schedule.pause_s(claim.attempt, failure.retry_after_s)
 
     def _insist(self, record: Callable[[], bool], claim: DeliveryClaim) -> None:
         """Tries for as long as the claim holds: what is not recorded is told again."""
