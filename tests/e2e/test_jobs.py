@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 from base64 import b64encode
+from pathlib import Path
 
 import redis
 from PIL import Image
@@ -117,13 +120,15 @@ def test_a_cancelled_job_is_dropped_and_the_worker_goes_on(yard: Yard) -> None:
     assert yard.status(slow).result is None
 
 
-def pickled() -> str:
+def message(
+    task: str = "boxyard.detect", *, body: bytes = b"", kind: str, **headers: object
+) -> str:
     return json.dumps(
         {
-            "body": b64encode(b"\x80\x04N.").decode(),
-            "content-encoding": "binary",
-            "content-type": "application/x-python-serialize",
-            "headers": {"task": "boxyard.detect", "id": "1", "lang": "py"},
+            "body": b64encode(body).decode(),
+            "content-encoding": "utf-8" if kind.endswith("json") else "binary",
+            "content-type": kind,
+            "headers": {"task": task, "id": "1", "lang": "py", **headers},
             "properties": {
                 "body_encoding": "base64",
                 "delivery_info": {"exchange": "", "routing_key": detect_queue(MODEL)},
@@ -133,30 +138,89 @@ def pickled() -> str:
     )
 
 
-def celery(task: str, **arguments: object) -> str:
-    body = json.dumps([[], arguments, {}]).encode()
-    message = json.loads(pickled())
-    message |= {"body": b64encode(body).decode(), "content-type": "application/json"}
-    message["content-encoding"] = "utf-8"
-    message["headers"]["task"] = task
-    return json.dumps(message)
+def celery(task: str = "boxyard.detect", /, *, options: object = None, **words: object) -> str:
+    body = json.dumps([[], words, options or {}]).encode()
+    return message(task, body=body, kind="application/json")
 
 
-def test_foreign_messages_are_refused_and_the_worker_lives(yard: Yard) -> None:
-    foreign: list[str | bytes] = [
+def foreign_messages(trap: Path) -> list[str | bytes]:
+    """What a stranger at Redis may say; unpickling any of it would make the folder `trap`."""
+
+    class Malice:
+        def __reduce__(self) -> tuple[object, ...]:
+            return os.mkdir, (str(trap),)
+
+    pickled = pickle.dumps([[], {"version": 1, "model": MODEL}, {"callbacks": Malice()}])
+    yaml = f"!!python/object/apply:os.mkdir [{trap}]".encode()
+    bell = {"version": 1, "model": MODEL}
+    deep = b"[" * 1_000_000 + b"]" * 1_000_000
+    return [
         "no JSON",
         b"\xff\xfe\x00",
+        "",
         "{}",
         "[1]",
-        pickled(),
+        "null",
+        deep,
+        message(body=deep, kind="application/json"),
+        message(body=b"\x80\x04N.", kind="application/x-python-serialize"),
+        message(body=pickled, kind="application/x-python-serialize"),
+        message(body=pickled, kind="pickle"),
+        message(body=pickled, kind="application/data"),
+        message(body=yaml, kind="application/x-yaml"),
+        message(body=b"null", kind="application/json"),
         celery("os.system", command="true"),
-        celery("boxyard.detect", version=1, model="another"),
-        celery("boxyard.detect", image="x"),
+        celery("celery.backend_cleanup"),
+        celery(version=1, model="another"),
+        celery(version=2, model=MODEL),
+        celery(image="x"),
+        celery(**bell, job="job_of_nobody"),
+        celery(**bell, padding="x" * (50 << 20)),
+        pickle.dumps(Malice()),
     ]
+
+
+def test_foreign_messages_are_refused_and_counted_and_the_worker_lives(
+    yard: Yard, tmp_path: Path
+) -> None:
+    trap = tmp_path / "was here"
+    foreign = foreign_messages(trap)
     worker = yard.worker()
     with redis.Redis.from_url(yard.redis.url) as client:
-        client.lpush(detect_queue(MODEL), *foreign)
-        await_true(lambda: not client.llen(detect_queue(MODEL)), "an empty queue", worker.tail)
+        for each in foreign:
+            client.lpush(detect_queue(MODEL), each)
+        await_true(
+            lambda: len(worker.events("bell.refused")) >= len(foreign), "refusals", worker.tail
+        )
     assert yard.await_end(yard.accept([png(scene())])).state == JobState.SUCCEEDED
     assert worker.process.poll() is None
-    assert len(worker.events("bell.refused")) == 6  # Celery itself refuses two
+    assert [each["count"] for each in worker.events("bell.refused")] == [
+        *range(1, len(foreign) + 1)
+    ]
+    assert not trap.exists()
+
+
+def test_what_rides_on_a_bell_is_left_behind(yard: Yard) -> None:
+    """Celery would send callbacks on, wait for the hour, and forget what has expired."""
+    worker = yard.worker()
+    other = {"task": "os.system", "args": ["true"], "options": {"queue": "elsewhere"}}
+    bell = {"version": 1, "model": MODEL}
+    body = json.dumps([[], bell, {"callbacks": [other], "errbacks": [other], "chain": [other]}])
+    riding = message(
+        body=body.encode(), kind="application/json", eta="2099-01-01T00:00:00+00:00", retries=5
+    )
+    with redis.Redis.from_url(yard.redis.url) as client:
+        client.lpush(detect_queue(MODEL), riding)
+        await_true(lambda: not client.llen(detect_queue(MODEL)), "an empty queue", worker.tail)
+        assert yard.await_end(yard.accept([png(scene())])).state == JobState.SUCCEEDED
+        assert not client.exists("elsewhere")
+        assert not worker.events("bell.refused")
+
+
+def test_nobody_controls_a_worker_from_afar(yard: Yard) -> None:
+    worker = yard.worker()
+    with redis.Redis.from_url(yard.redis.url) as client:
+        channels = [name.decode() for name in client.pubsub_channels("*")]
+        keys = [name.decode() for name in client.scan_iter("*")]
+    assert not [name for name in (*channels, *keys) if "pidbox" in name]
+    assert worker.stop() == 0

@@ -1,7 +1,7 @@
 """The Celery side: a consumer of bells in this process, without forks.
 
-A bell is only a hint: one that is foreign or malformed is refused and logged, and one that is
-lost is rung again by the sweeper.
+A bell is only a hint: one that is foreign or malformed is refused before Celery sees it, and one
+that is lost is rung again by the sweeper.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 import structlog
 from celery import Celery
 from celery.worker import state
-from pydantic import ValidationError
 
 from boxyard_ledger import make_app
-from boxyard_schemas import DETECT_TASK, Bell, detect_queue
+from boxyard_schemas import DETECT_TASK, detect_queue
 from boxyard_schemas.errors import Unavailable
 from boxyard_worker.detect.chunk import Summary
 from boxyard_worker.detect.transport import bell_transport
@@ -37,7 +36,6 @@ class Consumer:
     def __init__(
         self, settings: DetectSettings, name: str, run_chunk: Callable[[], Summary]
     ) -> None:
-        self._model = settings.model
         self._run_chunk = run_chunk
         app = make_app(settings)
         app.task(name=DETECT_TASK, ignore_result=True)(self._hear)
@@ -52,15 +50,7 @@ class Consumer:
         """Takes no more bells. Safe in signal handlers and from any thread."""
         state.should_stop = exit_code
 
-    def _hear(self, *args: Any, **bell: Any) -> Summary:
-        try:
-            heard = Bell.model_validate(bell)
-        except ValidationError as error:
-            log.warning("bell.refused", reason=str(error))
-            return {}
-        if heard.model != self._model or args:
-            log.warning("bell.refused", reason="another model's", model=heard.model)
-            return {}
+    def _hear(self, **bell: Any) -> Summary:
         try:
             return self._run_chunk()
         except Unavailable as error:
@@ -69,7 +59,8 @@ class Consumer:
 
 
 def _controller(app: Celery, name: str, settings: DetectSettings) -> Any:
-    app.conf.broker_transport = bell_transport(urlsplit(settings.redis_url).scheme)
+    scheme = urlsplit(settings.redis_url).scheme
+    app.conf.broker_transport = bell_transport(scheme, settings.model)
     app.conf.broker_connection_max_retries = None  # a broker that is away comes back
     app.conf.worker_redirect_stdouts = False
     app.conf.worker_hijack_root_logger = False
