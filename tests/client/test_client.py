@@ -35,6 +35,7 @@ from .conftest import Reply, ScriptedServer
 
 Call = Callable[..., Any]
 QUICK = Retries(first_s=0.001)
+PAGED = ("jobs", "exhausted")
 
 
 def job(state: str = "queued", job_id: str | None = None) -> dict[str, Any]:
@@ -58,12 +59,12 @@ def call(request: pytest.FixtureRequest, server: ScriptedServer) -> Call:
     def blocking(name: str, *args: Any, **options: Any) -> Any:
         with Client(server.url, "k", retries=QUICK) as client:
             answer = getattr(client, name)(*args, **options)
-            return list(answer) if name == "jobs" else answer
+            return list(answer) if name in PAGED else answer
 
     async def awaited(name: str, *args: Any, **options: Any) -> Any:
         async with AsyncClient(server.url, "k", retries=QUICK) as client:
-            if name == "jobs":
-                return [job async for job in client.jobs(*args, **options)]
+            if name in PAGED:
+                return [each async for each in getattr(client, name)(*args, **options)]
             return await getattr(client, name)(*args, **options)
 
     if request.param == "blocking":
@@ -290,6 +291,38 @@ def test_cancel_and_result_are_typed(call: Call, server: ScriptedServer):
         "/cancel",
         "/result",
     ]
+
+
+def test_deliveries_are_listed_and_made_again(call: Call, server: ScriptedServer):
+    delivery = {
+        "id": new_id("dlv"),
+        "job": new_id("job"),
+        "kind": "callback",
+        "target": "https://me.example/hook",
+        "state": "exhausted",
+        "created_at": "2026-11-21T06:00:00Z",
+    }
+    server.will_answer(
+        Reply(200, {"deliveries": [delivery]}),
+        Reply(200, {"deliveries": [delivery], "next_cursor": delivery["id"]}),
+        Reply(200, {"deliveries": [delivery]}),
+        Reply(200, {**delivery, "state": "pending"}),
+        Reply(200, {"replayed": 7}),
+    )
+    (known,) = call("deliveries", delivery["job"])
+    assert [each.id for each in call("exhausted")] == [known.id] * 2
+    assert call("replay_delivery", known.id).state == "pending"
+    assert call("replay_exhausted", endpoint := new_id("end")) == 7
+    assert [(asked.method, asked.path) for asked in server.asked] == [
+        ("GET", f"/v1/jobs/{known.job}/deliveries"),
+        ("GET", "/v1/deliveries?state=exhausted&limit=100"),
+        ("GET", f"/v1/deliveries?state=exhausted&limit=100&cursor={known.id}"),
+        ("POST", f"/v1/deliveries/{known.id}/replay"),
+        ("POST", "/v1/deliveries/replay"),
+    ]
+    assert json.loads(server.asked[-1].body) == {"endpoint": endpoint}
+    with pytest.raises(InvalidRequest):
+        call("replay_exhausted", "all")
 
 
 def test_a_job_id_cannot_lead_elsewhere(call: Call, server: ScriptedServer):

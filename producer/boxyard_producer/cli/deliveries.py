@@ -50,6 +50,6 @@ def replay(ids: Ids = None, exhausted: Exhausted = False, endpoint: EndpointOpti
         raise typer.BadParameter("Name deliveries, or give --exhausted.")
     with connect() as client:
         if exhausted:
-            say(f"{client.replay_exhausted(endpoint)} deliveries are due again.")
+            say(f"Due again: {client.replay_exhausted(endpoint)}.")
         for delivery_id in ids or ():
             say(f"{client.replay_delivery(delivery_id).id} is due again.")
