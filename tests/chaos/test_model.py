@@ -1,0 +1,78 @@
+"""Faults 21 and 22: pictures that kill the model, hang it, or eat its memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from boxyard_schemas import ImageFailure
+from boxyard_worker.detector.standin import Trouble
+from chaos.callers import Caller
+from chaos.faults import fault
+from chaos.trial import Figures, Trial
+from pictures import png, scene, trouble
+from process import await_true
+
+OTHER_MODEL = "rtmdet-ins_tiny_8xb32-300e_coco"
+"""Only the detector of one test serves it."""
+
+
+def outcomes(caller: Caller, job: str) -> list[str]:
+    """How each picture ended: `success`, or a failure's code."""
+    result = caller.result(job)
+    assert result is not None, caller.read(job)
+    return [image.code if isinstance(image, ImageFailure) else "success" for image in result.images]
+
+
+def await_end(caller: Caller, job: str) -> float:
+    """The moment at which a job was seen to have ended."""
+
+    def ended() -> bool:
+        told = caller.read(job)
+        return told is not None and told["state"] not in ("queued", "running")
+
+    await_true(ended, f"the end of {job}")
+    return time.monotonic()
+
+
+@fault(21, "poison image")
+def test_a_poison_picture_ends_alone_and_its_mates_succeed(
+    trial: Trial, figures: Figures, scale: Callable[..., int]
+) -> None:
+    """pictures that kill the model child, among job-mates and batch mates"""
+    a, b = trial.callers
+    good, poison = a.upload(png(scene())), a.upload(png(trouble(Trouble.CRASH)))
+    theirs = b.upload(png(scene()))
+    delays = []
+    for _ in range(scale(slice=1, full=10)):
+        start = time.monotonic()
+        poisoned = a.submit(good, poison, good)
+        mates = [b.submit(theirs) for _ in range(10)]
+        delays += [await_end(b, mate) - start for mate in mates]
+        await_end(a, poisoned)
+        assert outcomes(a, poisoned) == ["success", "crashed", "success"]
+        assert all(outcomes(b, mate) == ["success"] for mate in mates)
+    figures["mates' longest delay s"] = round(max(delays), 1)
+    trial.conclude(figures)
+
+
+@fault(22, "the model hangs, runs out of memory, or raises")
+def test_pictures_on_which_the_model_fails_are_told_so_and_their_mates_succeed(
+    trial: Trial, figures: Figures
+) -> None:
+    """an endless loop, an allocation beyond the machine, an error; a batch deadline of 1 s"""
+    a, stack = trial.a, trial.stack
+    good = a.upload(png(scene()))
+    bad = [a.upload(png(trouble(kind))) for kind in (Trouble.HANG, Trouble.EXHAUST, Trouble.RAISE)]
+    worker = stack.detect("--model", OTHER_MODEL, batch_deadline_s=1)
+    with stack.further(worker):
+        start = time.monotonic()
+        job = a.submit(good, *bad, good, model=OTHER_MODEL)
+        figures["seconds to the outcome"] = round(await_end(a, job) - start, 1)
+        following = a.submit(good, model=OTHER_MODEL)
+        trial.conclude(figures)
+        figures["children replaced"] = len(worker.events("model.died"))
+    failed = ["crashed", "inference-failed", "inference-failed"]
+    assert outcomes(a, job) == ["success", *failed, "success"]
+    assert outcomes(a, following) == ["success"]
+    assert figures["children replaced"] >= 3
