@@ -62,7 +62,8 @@ class Breaker:
 
     def _is_silent(self) -> bool:
         # What is refused needs no breaker: commands are told so themselves, and at once.
-        with suppress(redis.RedisError):
+        # The last two come of a pool that is closed meanwhile.
+        with suppress(redis.RedisError, OSError, ValueError):
             try:
                 self._ping()
             except redis.TimeoutError:

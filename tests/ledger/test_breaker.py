@@ -36,7 +36,7 @@ def _refused(ledger: Ledger) -> float:
     """Seconds until the ledger says that Redis is away."""
     began = time.monotonic()
     with pytest.raises(Unavailable) as refusal:
-        ledger.tenants.authenticate("key")
+        ledger.api_keys.authenticate("key")
     assert refusal.value.data["retry_after_s"] >= 1
     return time.monotonic() - began
 
@@ -49,7 +49,7 @@ def _stop(server: EmbeddedRedis) -> None:
 def test_after_the_first_command_that_redis_leaves_unanswered_nobody_waits(
     own_redis: EmbeddedRedis, impatient: Ledger
 ) -> None:
-    assert impatient.tenants.authenticate("key") is None
+    assert impatient.api_keys.authenticate("key") is None
     _stop(own_redis)
     assert _refused(impatient) >= TIMEOUT_S * 0.9
     assert sum(_refused(impatient) for _ in range(50)) < TIMEOUT_S
@@ -64,7 +64,7 @@ def test_the_first_answer_lets_everybody_in_again(
     assert own_redis.pid
     os.kill(own_redis.pid, signal.SIGCONT)
     _await_answer(impatient)
-    assert impatient.tenants.authenticate("key") is None
+    assert impatient.api_keys.authenticate("key") is None
 
 
 def test_a_redis_that_died_while_it_stalled_is_used_again_when_it_is_back(
@@ -82,7 +82,7 @@ def _await_answer(ledger: Ledger) -> None:
     deadline = time.monotonic() + 30
     while True:
         try:
-            ledger.tenants.authenticate("key")
+            ledger.api_keys.authenticate("key")
         except Unavailable:
             assert time.monotonic() < deadline
             time.sleep(0.02)
