@@ -45,10 +45,6 @@ class KeyRecord(Record):
         """The key as its owner sees it."""
         return ApiKey.model_validate(self.model_dump())
 
-    def has_expired(self, now: datetime) -> bool:
-        """Whether the key is no longer good."""
-        return self.expires_at is not None and self.expires_at <= now
-
 
 class ApiKeys:
     """The keys of all tenants. Every method raises `Unavailable` when Redis is."""
@@ -85,14 +81,14 @@ class ApiKeys:
             expires_in_s=expires_in_s,
             sha256=_digest(text),
         )
-        self._forget_expired(tenant, now - _REMEMBERED)
+        self._forget_expired(tenant)
         self._add(record)
         return record.view(), text
 
     def authenticate(self, text: str) -> ApiKey | None:
         """The key of this text; None when it is not known, was revoked or has expired."""
         known = self._find(text)
-        return None if known is None or known.has_expired(self._now()) else known.view()
+        return None if known is None or self._has_expired(known) else known.view()
 
     def find(self, text: str) -> ApiKey | None:
         """The key of this text, even if it has expired."""
@@ -125,7 +121,7 @@ class ApiKeys:
         """
         shelf, now = keys.api_keys(tenant), self._now()
         old = self._shelf.get(shelf, key_id)
-        if old.has_expired(now):
+        if self._has_expired(old):
             raise Conflict(f"API key {key_id} has expired: make another one.")
         # First the new one: the caller is never left with none.
         made = self.create(tenant, name=old.name, scopes=old.scopes, expires_in_s=old.expires_in_s)
@@ -183,10 +179,14 @@ class ApiKeys:
         self._shelf.add(keys.api_keys(record.tenant), record.id, record)
         self._connection.command(*_index(record))
 
-    def _forget_expired(self, tenant: Tenant, before: datetime) -> None:
+    def _forget_expired(self, tenant: Tenant) -> None:
         for record in self._shelf.list(keys.api_keys(tenant)):
-            if record.has_expired(before):
+            if self._has_expired(record, _REMEMBERED):
                 self.revoke(tenant, record.id)
+
+    def _has_expired(self, record: KeyRecord, ago: timedelta = timedelta()) -> bool:
+        """Whether a key's end is past, by some time."""
+        return record.expires_at is not None and record.expires_at + ago <= self._now()
 
     def _now(self) -> datetime:
         return from_ms(self._connection.now_ms())

@@ -49,11 +49,8 @@ class WebhookSecrets:
         if given and self._sealing.open(KeptSecret.model_validate_json(given), place) == secret:
             return
         given = self._sealing.seal(secret, place).model_dump_json()
-        self._connection.commands(
-            ("HSET", facts, _GIVEN, given, _KEPT, self._sealed(tenant, secret)),
-            ("HDEL", facts, _CLEAR),
-            atomic=True,
-        )
+        kept = self._sealed(tenant, secret)
+        self._connection.command("HSET", facts, _GIVEN, given, _KEPT, kept)
 
     def list(self, tenant: Tenant) -> list[str]:
         """What signs now, newest first.

@@ -21,12 +21,13 @@ def test_a_registered_key_is_its_tenant_s_and_may_do_everything(ledger: Ledger):
     assert ledger.tenants.names() == ["acme", "other"]
 
 
-def test_a_new_bootstrap_key_takes_the_old_one_s_place(ledger: Ledger):
+def test_a_new_bootstrap_key_takes_the_old_one_s_place(ledger: Ledger, raw: redis.Redis):
     for key in ("old", "new", "new"):
         ledger.tenants.register("acme", api_key=key, webhook_secret="whsec_a")
     assert ledger.api_keys.authenticate("old") is None
     assert ledger.api_keys.authenticate("new")
     assert [key.name for key in ledger.api_keys.list("acme")] == ["bootstrap"]
+    assert raw.hlen("boxyard:api-keys") == 1
 
 
 def test_a_revoked_bootstrap_key_stays_revoked_when_the_server_starts_again(ledger: Ledger):

@@ -103,13 +103,14 @@ def kept(raw: redis.Redis, name: bytes) -> object:
             raise AssertionError(f"{name!r} is a {kind!r}")
 
 
+@pytest.mark.parametrize(("keys", "why"), [("", "is not set"), ("secret", "holds what is no key")])
 def test_a_server_without_a_sealing_key_says_what_to_set_and_ends(
-    own_redis: EmbeddedRedis, tmp_path: Path
+    own_redis: EmbeddedRedis, tmp_path: Path, keys: str, why: str
 ) -> None:
     settings = LedgerSettings(redis_url=own_redis.url, blob_url=tmp_path.as_uri())
     with (
-        pytest.raises(AssertionError, match="BOXYARD_SECRET_KEYS is not set"),
-        serving_process(tmp_path, settings, api_key=KEY, webhook_secret=SECRET, secret_keys=""),
+        pytest.raises(AssertionError, match=f"BOXYARD_SECRET_KEYS {why}"),
+        serving_process(tmp_path, settings, secret_keys=keys),
     ):
         pass
 
@@ -127,3 +128,10 @@ def test_a_bootstrap_key_that_was_revoked_is_named_at_the_next_start(
         (warning,) = (json.loads(x) for x in server.log().splitlines() if "revoked" in x)
         assert "BOXYARD_API_KEY was revoked or rotated" in warning["detail"]
         assert KEY not in server.log()
+
+
+def test_an_empty_key_lets_nobody_in(own_redis: EmbeddedRedis, tmp_path: Path) -> None:
+    settings = LedgerSettings(redis_url=own_redis.url, blob_url=tmp_path.as_uri())
+    with serving_process(tmp_path, settings, api_key="", webhook_secret="") as server:
+        for headers in ({"X-API-Key": ""}, {"Authorization": "Bearer"}, {}):
+            assert httpx.get(f"{server.url}/v1/jobs", headers=headers).status_code == 401

@@ -62,9 +62,9 @@ def _prepare(settings: ServerSettings, ledger: Ledger) -> list[str]:
 
 def _bootstrap(settings: ServerSettings, ledger: Ledger) -> list[str]:
     """Lets the operator's key in; a warning when it is of no use since."""
-    if settings.api_key is None:
+    if not settings.api_key:
         return []
-    if settings.webhook_secret is None:
+    if not settings.webhook_secret:
         raise SetupError("BOXYARD_API_KEY needs BOXYARD_WEBHOOK_SECRET beside it.")
     key = settings.api_key.get_secret_value()
     ledger.tenants.register(

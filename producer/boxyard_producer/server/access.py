@@ -95,7 +95,7 @@ def _text(request: Request) -> str | None:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and key.strip():
         return key.strip()
-    return request.headers.get("x-api-key")
+    return request.headers.get("x-api-key") or None
 
 
 async def _tenant(request: Request) -> str:
