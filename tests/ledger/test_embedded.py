@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -56,6 +57,23 @@ def test_when_it_does_not_come_up_its_log_says_why(tmp_path: Path):
     (tmp_path / "appendonlydir").write_text("a file where a folder should be")
     with pytest.raises(SetupError, match="appendonlydir"):
         EmbeddedRedis(tmp_path).start()
+
+
+def test_a_guarded_one_asks_for_a_password_that_its_owner_alone_can_read(tmp_path: Path):
+    with EmbeddedRedis(tmp_path, guarded=True) as server, redis.Redis.from_url(server.url) as own:
+        url, port = server.url, urlsplit(server.url).port
+        own.set("a", "1")
+        password = str(urlsplit(url).password)
+        with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.get("a")
+        shown = Path(f"/proc/{server.pid}/cmdline").read_bytes()
+        assert password.encode() not in shown
+        (kept,) = [path for path in tmp_path.rglob("*.conf") if password in path.read_text()]
+        assert kept.stat().st_mode & 0o077 == 0
+        server.kill()
+        server.start()
+        assert server.url == url
+        assert own.get("a") == b"1"
 
 
 def test_closing_it_twice_is_no_error(tmp_path: Path):

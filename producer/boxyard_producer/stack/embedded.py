@@ -48,6 +48,6 @@ def open_redis(settings: StackSettings) -> EmbeddedRedis | None:
         return None
     from boxyard_ledger.embedded import EmbeddedRedis  # noqa: PLC0415 - needs the extras
 
-    redis = EmbeddedRedis(settings.data.resolve() / "redis")
+    redis = EmbeddedRedis(settings.data.resolve() / "redis", guarded=True)
     redis.start()
     return redis

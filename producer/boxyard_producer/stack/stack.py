@@ -52,7 +52,8 @@ class Stack:
         redis = open_redis(self.settings)
         self._supervisor = Supervisor([], redis, self._tell)
         url = redis.url if redis else str(self.settings.redis_url)
-        self._tell(f"redis at {url}" if redis else "redis as BOXYARD_REDIS_URL says")
+        where = f"in {redis.configuration.parent}" if redis else "as BOXYARD_REDIS_URL says"
+        self._tell(f"redis {where}")
         self._supervisor.services = plan_services(self.settings, url, credentials)
         self._supervisor.start()
         self._await(self._supervisor, Readiness(credentials, self.settings.model))
