@@ -1,24 +1,163 @@
-"""Faults 1 to 5 and 8, 9: workers die, sleep, and are replaced."""
+"""Faults 1 to 3, 8 and 9: workers die, sleep and are replaced."""
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 
+from boxyard_schemas import JobState, detect_queue
+from boxyard_worker.detector.standin import Trouble
+from chaos.callers import Source
 from chaos.faults import fault
+from chaos.recovery import Recovery, percentile
+from chaos.stack import MODEL, await_ready
 from chaos.trial import Figures, Trial
+from pictures import png, scene, trouble
+from process import Process, await_true
+
+Scale = Callable[..., int]
 
 
 @fault(1, "worker crash")
 def test_workers_killed_at_random_moments_lose_nothing(
-    trial: Trial, figures: Figures, scale: Callable[..., int]
+    trial: Trial, figures: Figures, scale: Scale
 ) -> None:
-    """kill -9 of a worker at random moments under load, and a new one in its place"""
-    with trial.load(per_s=40):
-        for _ in range(scale(slice=3, full=100)):
-            time.sleep(trial.random.uniform(0.2, 1))
+    """kill -9 of one of two workers at random moments under load; a new one takes its place"""
+    recovery, kills = Recovery(trial), scale(slice=2, full=100)
+    with trial.load(per_s=60, slow=0.03):
+        for _ in range(kills):
             worker = trial.random.choice(trial.stack.detectors)
+            await_ready(worker)
+            time.sleep(trial.random.uniform(0, 1))
+            recovery.strike()
             worker.kill()
             worker.start()
     trial.conclude(figures)
-    print(figures)
+    figures |= {"kills": kills, "recovery p99 s": percentile(recovery.seconds(), 0.99)}
+
+
+@fault(2, "pop window")
+def test_a_bell_that_dies_with_an_idle_worker_is_rung_again(
+    trial: Trial, figures: Figures, scale: Scale
+) -> None:
+    """SIGSTOP of an idle worker, so that Redis hands it the only bell; then kill -9"""
+    frozen, spare = trial.stack.detectors
+    picture, took = trial.a.upload(png(scene())), list[float]()
+    for _ in range(scale(slice=2, full=30)):
+        job = _submit_to(frozen, spare, trial, picture)
+        frozen.kill()
+        killed = time.time()
+        trial.stack.sweeper.thaw()
+        took.append(_end(trial, job) - killed)
+        frozen.start()
+        await_ready(frozen)
+    trial.conclude(figures)
+    figures |= {"kills": len(took), "recovery p99 s": percentile(took, 0.99)}
+
+
+def _submit_to(frozen: Process, spare: Process, trial: Trial, picture: Source) -> str:
+    """A job whose bell is in the frozen worker's hands, and nobody rings again yet."""
+    ledger, tenant = trial.stack.ledger, trial.a.tenant
+    trial.stack.sweeper.freeze()
+    while True:
+        # Redis gives a bell to whoever waits longest, and each waits for a second at a time.
+        frozen.thaw()
+        time.sleep(0.1)
+        frozen.freeze()
+        spare.freeze()
+        job = trial.a.submit(picture)
+        time.sleep(0.1)
+        taken = not trial.stack.client.llen(detect_queue(MODEL))
+        spare.thaw()
+        time.sleep(0.4)
+        if taken and ledger.jobs.get(tenant, job).state == JobState.QUEUED:
+            return job
+
+
+@fault(3, "zombie worker")
+def test_a_worker_that_wakes_after_its_lease_changes_nothing(
+    trial: Trial, figures: Figures, scale: Scale
+) -> None:
+    """SIGSTOP of a worker with jobs in hand for longer than its lease, then SIGCONT"""
+    refused = 0
+    for _ in range(scale(slice=1, full=10)):
+        refused += _sleep_over_the_lease(trial, trial.random.choice(trial.stack.detectors))
+    trial.conclude(figures)
+    figures["stale writes refused"] = refused
+    assert refused, "no worker had anything to write when it woke up"
+
+
+def _sleep_over_the_lease(trial: Trial, worker: Process) -> int:
+    """How many jobs the worker then found to be no longer its own."""
+    dropped = len(worker.events("job.ended", how="dropped"))
+    (other,) = (each for each in trial.stack.detectors if each is not worker)
+    other.freeze()
+    slow = trial.a.upload(png(trouble(Trouble.SLOW)))
+    jobs = [trial.a.submit(slow) for _ in range(2)]
+    await_true(lambda: len(trial.running()) == 2, "the worker to hold both jobs")
+    worker.freeze()
+    other.thaw()
+    for job in jobs:
+        _end(trial, job)
+    worker.thaw()
+
+    def stale() -> int:
+        return len(worker.events("job.ended", how="dropped")) - dropped
+
+    await_true(lambda: stale() == len(jobs), "the zombie to be refused", worker.tail)
+    return stale()
+
+
+@fault(8, "deploy")
+def test_a_deploy_under_load_hands_everything_over(
+    trial: Trial, figures: Figures, scale: Scale
+) -> None:
+    """SIGTERM under load to every process, one after the other, and a new one in its place"""
+    stack, drains = trial.stack, list[float]()
+    with trial.load(per_s=60, slow=0.03):
+        for _ in range(scale(slice=1, full=10)):
+            for part in (*stack.detectors, stack.deliverer, stack.sweeper, stack.server):
+                time.sleep(trial.random.uniform(0.2, 0.8))
+                drains.append(_replace(part))
+                stack.mend()
+    verdict = trial.conclude(figures)
+    figures |= {"drain p99 s": percentile(drains, 0.99), "drains": len(drains)}
+    assert verdict.duplicate_runs == 0, "what is handed back in peace is no attempt"
+
+
+@fault(9, "impatient deploy")
+def test_an_impatient_deploy_under_load_loses_nothing(
+    trial: Trial, figures: Figures, scale: Scale
+) -> None:
+    """SIGQUIT, or SIGTERM twice, to workers under load"""
+    drains = []
+    with trial.load(per_s=60, slow=0.03):
+        for round_ in range(scale(slice=2, full=20)):
+            time.sleep(trial.random.uniform(0.2, 0.8))
+            signals = ((signal.SIGQUIT,), (signal.SIGTERM, signal.SIGTERM))[round_ % 2]
+            drains.append(_replace(trial.random.choice(trial.stack.detectors), *signals))
+            trial.stack.mend()
+    trial.conclude(figures)
+    figures |= {"drain p99 s": percentile(drains, 0.99), "drains": len(drains)}
+
+
+def _replace(part: Process, *signals: signal.Signals) -> float:
+    """How long a process took to end well, in seconds; then it is started again."""
+    begun = time.monotonic()
+    for number in signals or (signal.SIGTERM,):
+        part.send(number)
+        time.sleep(0.05 if len(signals) > 1 else 0)
+    assert part.process.wait(60) == 0, part.tail()
+    took = time.monotonic() - begun
+    part.start()
+    return took
+
+
+def _end(trial: Trial, job: str) -> float:
+    """When a job of tenant A ended, in seconds since 1970, once it has."""
+    ledger = trial.stack.ledger
+    await_true(lambda: ledger.jobs.get(trial.a.tenant, job).state.terminal, f"{job} to end")
+    finished = ledger.jobs.get(trial.a.tenant, job).finished_at
+    assert finished is not None
+    return finished.timestamp()
