@@ -71,8 +71,8 @@ def bombs() -> dict[str, bytes]:
     }
 
 
-def odd_pictures() -> dict[str, tuple[bytes, str | None]]:
-    """Bytes by name, and the label that is found in each; none where it cannot be read."""
+def odd_pictures() -> dict[str, tuple[bytes, list[str] | None]]:
+    """Bytes by name, and the labels that are found; None where it cannot be read."""
     return {**dict(_cut()), **dict(_turned()), **dict(_modes()), **dict(_deep())}
 
 
@@ -82,28 +82,28 @@ def _cut() -> Iterator[tuple[str, tuple[bytes, None]]]:
         yield f"jpeg cut at {percent} %", (whole[: len(whole) * percent // 100], None)
 
 
-def _turned() -> Iterator[tuple[str, tuple[bytes, str]]]:
+def _turned() -> Iterator[tuple[str, tuple[bytes, list[str]]]]:
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
         data = encoded(_red(), "JPEG", quality=95, subsampling=0, exif=exif)
-        yield f"jpeg turned by EXIF {orientation}", (data, "red")
+        yield f"jpeg turned by EXIF {orientation}", (data, ["red"])
 
 
-def _modes() -> Iterator[tuple[str, tuple[bytes, str]]]:
+def _modes() -> Iterator[tuple[str, tuple[bytes, list[str]]]]:
     lossless = {"quality": 95, "subsampling": 0}
-    yield "cmyk jpeg", (encoded(_red().convert("CMYK"), "JPEG", **lossless), "red")
-    yield "palette png", (encoded(_red().convert("P"), "PNG"), "red")
-    yield "png with alpha", (encoded(_red().convert("RGBA"), "PNG"), "red")
-    yield "grey png", (encoded(_red().convert("L"), "PNG"), "")
-    yield "bitmap", (encoded(_red(), "BMP"), "red")
-    yield "tiff", (encoded(_red(), "TIFF"), "red")
+    yield "cmyk jpeg", (encoded(_red().convert("CMYK"), "JPEG", **lossless), ["red"])
+    yield "palette png", (encoded(_red().convert("P"), "PNG"), ["red"])
+    yield "png with alpha", (encoded(_red().convert("RGBA"), "PNG"), ["red"])
+    yield "grey png", (encoded(_red().convert("L"), "PNG"), [])
+    yield "bitmap", (encoded(_red(), "BMP"), ["red"])
+    yield "tiff", (encoded(_red(), "TIFF"), ["red"])
 
 
-def _deep() -> Iterator[tuple[str, tuple[bytes, str]]]:
+def _deep() -> Iterator[tuple[str, tuple[bytes, list[str]]]]:
     pixels = np.asarray(_red())[..., ::-1].astype(np.uint16) * 257
     for kind in ("png", "tiff"):
-        yield f"{kind} of 16 bits", (cv2.imencode(f".{kind}", pixels)[1].tobytes(), "red")
+        yield f"{kind} of 16 bits", (cv2.imencode(f".{kind}", pixels)[1].tobytes(), ["red"])
 
 
 def _red(width: int = 64, height: int = 48) -> Image.Image:

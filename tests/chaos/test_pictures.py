@@ -1,0 +1,101 @@
+"""Faults 32 to 34: pictures that want memory, and pictures that few expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from boxyard_schemas import ImageFailure, ImageOutcome, ImageSuccess
+from chaos.bombs import bombs, gzip_bomb, odd_pictures
+from chaos.callers import Source
+from chaos.faults import fault
+from chaos.memory import Peak
+from chaos.trial import Figures, Trial
+from pictures import png, scene
+from process import Process
+from receivers import Receiver, say
+
+LARGEST_PICTURE = 64_000_000 * 3
+"""Bytes of the largest that is decoded; two processes map it on its way to the model."""
+
+
+def send(trial: Trial, *sources: Source) -> list[ImageOutcome]:
+    """What becomes of each picture of a job, with a good one in front and one behind."""
+    good = trial.a.upload(png(scene()))
+    job = trial.a.submit(good, *sources, good)
+    trial.settle()
+    result = trial.a.result(job)
+    assert result is not None, trial.a.read(job)
+    first, *others, last = result.images
+    assert labels(first) == labels(last) == ["red"]
+    return others
+
+
+def labels(outcome: ImageOutcome) -> list[str] | None:
+    """What was found; None when it failed."""
+    return [box.label for box in outcome.boxes] if isinstance(outcome, ImageSuccess) else None
+
+
+def codes(outcomes: Iterable[ImageOutcome]) -> list[str]:
+    return [each.code if isinstance(each, ImageFailure) else "success" for each in outcomes]
+
+
+@contextmanager
+def growth(workers: Iterable[Process], figures: Figures) -> Iterator[None]:
+    """Notes how many megabytes the worker that grew most took, its model's process aside."""
+    with ExitStack() as stack:
+        peaks = [
+            stack.enter_context(Peak(worker.pid, without=worker.await_event("model.warm")["pid"]))
+            for worker in workers
+        ]
+        yield
+    figures["worker grew by MB"] = max(peak.grown for peak in peaks) >> 20
+
+
+@fault(32, "gzip bomb")
+def test_a_gzip_bomb_behind_a_url_is_cut_off_at_the_byte_cap(
+    trial: Trial, figures: Figures, scale: Callable[..., int]
+) -> None:
+    """a URL whose gzip body unpacks a thousandfold, to 10 GB in full"""
+    bomb = gzip_bomb(scale(slice=1 << 10, full=10 << 10))
+    figures["packed MB"] = len(bomb) >> 20
+    with (
+        Receiver(say(200, bomb, Content_Encoding="gzip")) as server,
+        growth(trial.stack.detectors, figures),
+    ):
+        (outcome,) = send(trial, Source({"url": f"{server.url}/bomb.png"}))
+    assert codes([outcome]) == ["too-large"]
+    assert figures["worker grew by MB"] < 200
+    trial.conclude(figures)
+
+
+@fault(33, "image bombs")
+def test_picture_bombs_fail_or_cost_no_more_than_an_honest_picture(
+    trial: Trial, figures: Figures
+) -> None:
+    """PNG of 20000² in 48 kB, PNG with 500 MB of remarks, lying JPEGs, a WebP of 1000 frames"""
+    wanted = bombs()
+    with growth(trial.stack.detectors, figures):
+        outcomes = send(trial, *(trial.a.upload(bomb) for bomb in wanted.values()))
+    found = dict(zip(wanted, codes(outcomes), strict=True))
+    refused = [name for name, code in found.items() if code == "too-many-pixels"]
+    assert refused == ["png of 20000² pixels", "jpeg that says 65500²"]
+    assert {*found.values()} <= {"too-many-pixels", "undecodable-image", "success"}
+    figures["refused"] = len(refused)
+    assert figures["worker grew by MB"] < 2 * (LARGEST_PICTURE >> 20) + 200
+    trial.conclude(figures)
+
+
+@fault(34, "truncated and odd images")
+def test_odd_pictures_have_a_clear_outcome_each_and_their_mates_succeed(
+    trial: Trial, figures: Figures
+) -> None:
+    """JPEG cut at 5 to 95 %, EXIF 1 to 8, CMYK, 16 bits, palette, grey, alpha, in one job"""
+    pictures = odd_pictures()
+    outcomes = send(trial, *(trial.a.upload(data) for data, _ in pictures.values()))
+    for (name, (_, expected)), outcome in zip(pictures.items(), outcomes, strict=True):
+        found = labels(outcome)
+        assert found == expected, f"{name}: {outcome}"
+    figures["odd pictures"] = len(outcomes)
+    figures["refused"] = codes(outcomes).count("undecodable-image")
+    trial.conclude(figures)
