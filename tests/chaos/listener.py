@@ -20,13 +20,19 @@ class Listener(Receiver):
         secrets: those that are good now.
         history: is told.
         answers: as a `Receiver` gives them.
+        port: to listen on; any that is free by default.
     """
 
     def __init__(
-        self, tenant: str, secrets: Callable[[], list[str]], history: History, *answers: Answer
+        self,
+        tenant: str,
+        secrets: Callable[[], list[str]],
+        history: History,
+        *answers: Answer,
+        port: int = 0,
     ) -> None:
         self.tenant, self._secrets, self._history = tenant, secrets, history
-        super().__init__(*answers)
+        super().__init__(*answers, port=port)
 
     def heard(self, received: Received) -> None:
         event = Event.model_validate_json(received.body)
