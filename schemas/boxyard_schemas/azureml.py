@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, RootModel, model_validator
+from pydantic import Field, RootModel, StrictInt, StringConstraints, model_validator
 
 from .predictions import Box
 from .words import Request, Response
+
+_Row = Annotated[str, StringConstraints(min_length=1)]
 
 
 class InputData(Request):
     """A pandas frame in `split` orientation with one column."""
 
     columns: tuple[Literal["image"]] = ("image",)
-    index: tuple[int, ...] = Field((), description="Row labels; they do not change the order.")
-    data: tuple[str | tuple[str], ...] = Field(
+    index: tuple[StrictInt, ...] = Field(
+        (), description="Row labels; they do not change the order."
+    )
+    data: tuple[_Row | tuple[_Row], ...] = Field(
         min_length=1, description="Each a base64 picture or a URL, bare or in a list of one."
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from .ids import EndpointId
 from .images import HttpUrl
@@ -24,7 +24,7 @@ class EndpointChange(Request):
 
     url: HttpUrl | None = None
     events: tuple[EventType, ...] | None = Field(None, min_length=1)
-    disabled: bool | None = Field(
+    disabled: StrictBool | None = Field(
         None, description="What a disabled endpoint misses is given up, and can be replayed."
     )
 

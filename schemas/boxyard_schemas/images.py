@@ -4,15 +4,46 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Base64Bytes, Discriminator, Field, StringConstraints, Tag, UrlConstraints
+from pydantic import (
+    AfterValidator,
+    Base64Bytes,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    UrlConstraints,
+)
 from pydantic.networks import AnyUrl
+from pydantic_core import PydanticCustomError
 
 from .ids import UploadId
 from .words import Request
 
-HttpUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["https", "http"], max_length=4096)]
-S3Uri = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$")]
-"""`s3://bucket/key`."""
+_MAX_URL = 4096
+
+
+def _as_it_is_kept(url: AnyUrl) -> AnyUrl:
+    # Kept in its canonical form, which may be longer: é becomes %C3%A9. What could not be read
+    # again would be a job that nobody can work on.
+    if len(str(url)) > _MAX_URL:
+        raise PydanticCustomError(
+            "url_too_long",
+            "URL should have at most {max_length} characters",
+            {"max_length": _MAX_URL},
+        )
+    return url
+
+
+HttpUrl = Annotated[
+    AnyUrl,
+    UrlConstraints(allowed_schemes=["https", "http"], max_length=_MAX_URL),
+    AfterValidator(_as_it_is_kept),
+]
+S3Uri = Annotated[
+    str,
+    StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$", max_length=1100),
+]
+"""`s3://bucket/key`; a key has at most 1024 bytes."""
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 """The caller's own name for a picture; it comes back with the outcome."""

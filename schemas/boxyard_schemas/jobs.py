@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StringConstraints
 
 from .ids import EndpointId, JobId
 from .images import HttpUrl, ImageSource, S3Uri
@@ -42,12 +42,16 @@ class Priority(StrEnum):
 class Parameters(Request):
     """How a picture is read and what comes back."""
 
-    score_threshold: float = Field(0.3, ge=0, le=1, description="Drop instances that score lower.")
-    max_detections: int = Field(100, ge=1, le=1000, description="At most this many, best first.")
+    score_threshold: StrictFloat = Field(
+        0.3, ge=0, le=1, description="Drop instances that score lower."
+    )
+    max_detections: StrictInt = Field(
+        100, ge=1, le=1000, description="At most this many, best first."
+    )
     masks: Literal["polygon", "rle", "none"] = Field(
         "polygon", description="Form of instance masks, where the model segments."
     )
-    pixel_boxes: bool = Field(False, description="Also give boxes in pixels.")
+    pixel_boxes: StrictBool = Field(False, description="Also give boxes in pixels.")
 
 
 class EventType(StrEnum):
@@ -82,12 +86,18 @@ class Delivery(Request):
 class JobRequest(Request):
     """Body of `POST /v1/jobs`."""
 
-    model: ModelName = Field(description="mmdet-3 name, or one of its aliases.")
-    images: tuple[ImageSource, ...] = Field(min_length=1, description="The job's pictures.")
+    model: ModelName = Field(
+        description="mmdet-3 name, or one of its aliases.", examples=["rtmdet-ins_demo"]
+    )
+    images: tuple[ImageSource, ...] = Field(
+        min_length=1,
+        description="The job's pictures.",
+        examples=[[{"url": "https://example.com/yard.jpg", "reference": "yard"}]],
+    )
     parameters: Parameters = Parameters()
     delivery: Delivery = Delivery()
     priority: Priority = Priority.NORMAL
-    expires_in_s: int | None = Field(
+    expires_in_s: StrictInt | None = Field(
         None, ge=1, le=30 * 86400, description="Give up when not started within so many seconds."
     )
     metadata: dict[

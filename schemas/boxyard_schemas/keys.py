@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StrictFloat, StrictInt, StringConstraints
 
 from .ids import KeyId, Tenant
 from .words import Request, Response, Timestamp
@@ -15,7 +15,7 @@ MAX_OVERLAP_S = 30 * 86400
 """What is rotated stays good beside its successor no longer than this."""
 
 KeyName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
-OverlapS = Annotated[float, Field(ge=0, le=MAX_OVERLAP_S)]
+OverlapS = Annotated[StrictFloat, Field(ge=0, le=MAX_OVERLAP_S)]
 
 
 class Scope(StrEnum):
@@ -49,7 +49,7 @@ class ApiKeyRequest(Request):
 
     name: KeyName = Field(description="What its owner calls it.")
     scopes: tuple[Scope, ...] = Field(min_length=1, max_length=3)
-    expires_in_s: int | None = Field(None, ge=1, le=10 * _YEAR_S, description="None: never.")
+    expires_in_s: StrictInt | None = Field(None, ge=1, le=10 * _YEAR_S, description="None: never.")
 
 
 class ApiKeyCreated(ApiKey):

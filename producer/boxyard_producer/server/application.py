@@ -32,6 +32,8 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
         version=VERSION,
         description="Asynchronous object detection: jobs in, predictions out.",
         lifespan=_listen,
+        # They would send callers to whatever address the Host header names.
+        redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings, app.state.ledger = settings, ledger

@@ -48,7 +48,7 @@ def list_deliveries(
     limit: Annotated[
         int, Query(ge=1, description="Deliveries on the page, up to the server's cap.")
     ] = 50,
-    cursor: Annotated[str | None, Query(max_length=256)] = None,
+    cursor: DeliveryId | None = None,
 ) -> DeliveryPage:
     """This tenant's deliveries that were given up, newest first. A job's own are at the job."""
     page, following = ledger.deliveries.exhausted(

@@ -112,7 +112,9 @@ def list_jobs(
     limit: Annotated[
         int, Query(ge=1, description="Jobs on the page, up to the server's cap.")
     ] = 50,
-    cursor: Annotated[str | None, Query(max_length=256)] = None,
+    cursor: Annotated[
+        JobId | None, Query(description="A page's `next_cursor`; leave it out for the first page.")
+    ] = None,
 ) -> JobPage:
     """This tenant's jobs, newest first."""
     page, following = ledger.jobs.list(

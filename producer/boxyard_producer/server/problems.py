@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from boxyard_schemas.errors import (
     BoxyardError,
@@ -99,8 +100,14 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     path = request.url.path
     if isinstance(error, BodyRefused):
         return await _answer_boxyard_error(request, error.error)
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        # The one that FastAPI raises: it could not even begin to read the JSON.
+        return answer(refuse("body", "this is not JSON"), path)
     if error.status_code == HTTPStatus.NOT_FOUND:
         return answer(NotFound(f"There is nothing at {path}."), path)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request))
     title = HTTPStatus(error.status_code).phrase
     problem = Problem(
         title=title.capitalize(),
@@ -109,7 +116,22 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         detail=f"{request.method} {path}: {error.detail}",
         instance=path,
     )
-    return _respond(problem, error.headers)
+    return _respond(problem, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path answers to: Starlette names the methods of its first route alone."""
+    if described := request.app.openapi()["paths"].get(request.url.path):
+        return [name.upper() for name in described]
+    routes = request.app.router.routes
+    return [
+        method
+        for method in HTTPMethod
+        if any(
+            route.matches({**request.scope, "method": method.value})[0] is Match.FULL
+            for route in routes
+        )
+    ]
 
 
 async def _answer_surprise(request: Request, error: Exception) -> Response:

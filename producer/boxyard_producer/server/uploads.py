@@ -20,7 +20,7 @@ _RAW_BODY = {
         "required": True,
         "description": "The picture's bytes, in any image format that the worker reads.",
         "content": {
-            kind: {"schema": {"type": "string", "format": "binary"}}
+            kind: {"schema": {"type": "string", "format": "binary", "minLength": 1}}
             for kind in ("application/octet-stream", "image/*")
         },
     }
