@@ -55,6 +55,11 @@ lint: $(VENV)/dev-installed ## Check format, lint and the import rules
 types: $(VENV)/dev-installed ## Check the types
 	@$(BIN)/mypy
 
+.PHONY: audit
+audit: $(VENV)/dev-installed ## Look the pinned versions up among known vulnerabilities (asks pypi.org)
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements/runtime.txt
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements/dev.txt
+
 .PHONY: format
 format: $(VENV)/dev-installed ## Format the code and mend what lint can
 	@$(BIN)/ruff check --fix --quiet .
