@@ -182,3 +182,9 @@ def test_a_worker_whose_model_does_not_load_says_why_and_ends(yard: Yard) -> Non
     worker = yard.worker("--detector", "mmdetection", "--model", "no-such-model", ready=False)
     assert worker.process.wait(120) == 1
     await_true(lambda: "no-such-model" in worker.tail(), "the reason", worker.tail)
+
+
+def test_a_worker_whose_weights_are_not_the_named_ones_says_so_and_ends(yard: Yard) -> None:
+    worker = yard.worker(ready=False, weights_sha256="ab" * 32)
+    assert worker.process.wait(60) == 1
+    assert "BOXYARD_WEIGHTS_SHA256" in worker.tail().splitlines()[-1]

@@ -20,6 +20,9 @@ class DetectSettings(EgressSettings, LedgerSettings):
     model: str = Field("rtmdet-ins_demo", description="mmdet-3 name or an alias.")
     device: str = Field("cpu", pattern=r"^(cpu|cuda|cuda:\d+)$")
     weights: str | None = Field(None, description="A safetensors file, or `random`.")
+    weights_sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="Weights of any other digest are not served."
+    )
     config: Path | None = Field(None, description="mmengine configuration; it runs as code.")
     detector: Literal["mmdetection", "standin"] = "mmdetection"
 

@@ -78,7 +78,7 @@ class Worker:
         self._check_server()
         self._check_store()
         self._heartbeat.start()
-        description = self._model.start()
+        description = self._start_model()
         self._record = self._record.model_copy(
             update={"warm": True, "classes": description.classes}
         )
@@ -88,6 +88,16 @@ class Worker:
         code = self._serve(description)
         self._close()
         return code
+
+    def _start_model(self) -> ModelDescription:
+        description, wanted = self._model.start(), self._settings.weights_sha256
+        if wanted and description.weights_sha256 != wanted:
+            self._model.stop()
+            raise SetupError(
+                f"The weights have the sha256 {description.weights_sha256 or 'of none'}, and "
+                f"BOXYARD_WEIGHTS_SHA256 wants {wanted}."
+            )
+        return description
 
     def _serve(self, description: ModelDescription) -> int:
         chunks = self._settings.chunks_in_flight

@@ -1,46 +1,28 @@
-"""Published `.pth` checkpoints → safetensors, once, offline, without running what is pickled."""
+"""Published `.pth` checkpoints → safetensors, once, offline, without running what is pickled.
+
+A process of its own reads the file: its unpickler makes nothing but tensors and plain values, and
+should somebody find a way past it, there are no secrets, no network where the kernel lets it go,
+and an end to memory and time.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Callable
+import secrets
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from numpy._core import multiarray
-from safetensors.torch import save_file
-
+from boxyard_worker.detector.confinement import leave_network, limit, without_secrets
+from boxyard_worker.detector.digest import hash_file
 from boxyard_worker.detector.errors import DetectorLoadError
-from boxyard_worker.detector.weights import hash_file
 
-
-class _Forgotten:
-    """Takes the place of mmengine's training log, which nobody needs here."""
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-def _forget(*_arguments: object) -> None:
-    """Takes the place of `getattr`, by which the training log names its own methods."""
-
-
-# What mmengine's checkpoints hold beside tensors. The right-hand names are as pickled; nothing
-# that can reach other code is among the left-hand objects.
-_ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
-    (_Forgotten, "mmengine.logging.history_buffer.HistoryBuffer"),
-    (_forget, "builtins.getattr"),
-    (multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
-    (multiarray._reconstruct, "numpy._core.multiarray._reconstruct"),
-    (multiarray.scalar, "numpy.core.multiarray.scalar"),
-    (multiarray.scalar, "numpy._core.multiarray.scalar"),
-    np.ndarray,
-    np.dtype,
-    *(type(np.dtype(code)) for code in "?bBhHiIlLqQefdSU"),
-]
+_HINT = "Use the file that mmdet publishes for the model."
+_CPU_S = 600
+_ROOM = 512 << 20
+"""Bytes beyond the file and a copy of its tensors."""
 
 
 def convert_checkpoint(source: Path, target: Path | None = None) -> Path:
@@ -51,48 +33,45 @@ def convert_checkpoint(source: Path, target: Path | None = None) -> Path:
         target: the file to write; beside the source when left out.
 
     Raises:
-        DetectorLoadError: the file is damaged, not a checkpoint, or holds what could run code.
+        DetectorLoadError: the file is missing, damaged, not a checkpoint, or holds what could run
+            code.
     """
     target = target or source.with_suffix(".safetensors")
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     digest = _check_digest(source)
-    checkpoint = _read_checkpoint(source)
-    state = checkpoint.get("state_dict", checkpoint)
-    metadata = {
-        "classes": json.dumps(_classes(checkpoint.get("meta") or {})),
-        "versions": json.dumps(getattr(state, "_metadata", {})),
-        "source": source.name,
-        "source_sha256": digest,
-    }
-    # The preprocessor's mean and deviation are the configuration's business.
-    kept = {k: v.clone() for k, v in state.items() if not k.startswith("data_preprocessor.")}
-    save_file(kept, target, metadata)
+    try:
+        _convert_apart(source, digest, draft)
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
     return target
 
 
-def _read_checkpoint(source: Path) -> dict[str, Any]:
+def _convert_apart(source: Path, digest: str, draft: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "boxyard_worker.detector.conversion", source, digest, draft],
+        env=without_secrets() | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if told.returncode == 0:
+        return
     try:
-        with torch.serialization.safe_globals(_ALLOWED):
-            checkpoint = torch.load(source, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise DetectorLoadError(
-            f"{source.name} is not a checkpoint that can be read safely: {_reason(error)}.",
-            "Use the file that mmdet publishes for the model.",
-        ) from error
-    if not isinstance(checkpoint, dict):
-        raise DetectorLoadError(
-            f"{source.name} holds no parameters.", "Use the file that mmdet publishes."
-        )
-    return checkpoint
-
-
-def _reason(error: Exception) -> str:
-    # torch wraps what was wrong in advice to read the file without safety.
-    told = str(error.__context__ or error).rpartition("WeightsUnpickler error:")[2].strip()
-    return told.partition("\n")[0].partition(". ")[0].rstrip(".")
+        message, hint = json.loads(told.stdout)
+    except ValueError:
+        message = f"{source.name} ended the process that read it (status {told.returncode})."
+        hint = _HINT
+    raise DetectorLoadError(str(message), str(hint))
 
 
 def _check_digest(source: Path) -> str:
-    digest = hash_file(source)
+    try:
+        digest = hash_file(source)
+    except OSError as error:
+        raise DetectorLoadError(f"{source} cannot be read: {error}.", "Name a file.") from error
     claimed = re.search(r"-([0-9a-f]{8})\.pth$", source.name)
     if claimed and not digest.startswith(claimed[1]):
         raise DetectorLoadError(
@@ -102,7 +81,23 @@ def _check_digest(source: Path) -> str:
     return digest
 
 
-def _classes(meta: dict[str, Any]) -> list[str]:
-    dataset = {str(k).lower(): v for k, v in (meta.get("dataset_meta") or meta).items()}
-    classes = dataset.get("classes") or ()
-    return [classes] if isinstance(classes, str) else list(classes)
+def _main(source: Path, digest: str, draft: Path) -> int:
+    leave_network()
+    from boxyard_worker.detector.checkpoint import write_weights  # noqa: PLC0415 - one thread till here
+
+    size = source.stat().st_size
+    limit(memory=3 * size + _ROOM, file=2 * size + _ROOM, cpu_s=_CPU_S)
+    try:
+        write_weights(source, digest, draft)
+    except DetectorLoadError as error:
+        print(json.dumps([error.message, error.hint]))
+    except Exception as error:  # a stranger's file makes the libraries raise anything
+        told = f"{source.name} cannot be converted: {type(error).__name__}: {error}"
+        print(json.dumps([f"{told[:500]}.", _HINT]))
+    else:
+        return 0
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(_main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])))

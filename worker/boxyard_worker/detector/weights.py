@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from mmengine.logging import MMLogger
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from boxyard_worker.detector.digest import hash_file
 from boxyard_worker.detector.errors import DetectorLoadError
 
 _SHOWN = 8
@@ -64,12 +64,6 @@ def read_weights(path: Path) -> Weights:
         tuple(json.loads(metadata.get("classes", "[]"))),
         json.loads(metadata.get("versions", "{}")),
     )
-
-
-def hash_file(path: Path) -> str:
-    """Hex sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_weights(model: nn.Module, weights: Weights) -> None:
