@@ -35,8 +35,8 @@ class Deliveries:
     ) -> list[DeliveryClaim]:
         """Takes due deliveries, all of one receiver.
 
-        Nobody else gets that receiver's deliveries until each of these has an outcome, or no
-        outcome came for `delivery_lease_s`.
+        Nobody else gets that receiver's deliveries until each of these has an outcome, or its
+        holder neither recorded one nor renewed for `delivery_lease_s`.
 
         Args:
             worker: who takes them.
@@ -63,6 +63,11 @@ class Deliveries:
             )
             for token, attempt, record in self._connection.run("claim_deliveries", names, words)
         ]
+
+    def renew(self, receivers: Collection[str]) -> None:
+        """Prolongs the hold on receivers whose deliveries take their time."""
+        if receivers:
+            self._receivers.renew(receivers, self._lease_ms)
 
     def record(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from itertools import count
 
 from boxyard_schemas.words import utc_now
@@ -54,6 +54,14 @@ class Receivers:
         if due is None:
             return None
         return max(0.0, (float(due) - self._connection.now_ms()) / 1000)
+
+    def renew(self, receivers: Iterable[str], lease_ms: int) -> None:
+        """Prolongs leases; those that are over, and were taken away, stay so."""
+        words: list[Word] = ["ZADD", keys.RECEIVER_LEASES, "XX", "GT"]
+        end = self._connection.now_ms() + lease_ms
+        for receiver in receivers:
+            words += [end, receiver]
+        self._connection.command(*words)
 
     def release_expired_leases(self, limit: int) -> int:
         """Frees receivers whose holder died; returns how many."""

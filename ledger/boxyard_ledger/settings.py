@@ -33,7 +33,7 @@ class LedgerSettings(BaseSettings):
 
     lease_s: float = Field(30.0, gt=0, description="A claim holds so long unless renewed.")
     delivery_lease_s: float = Field(
-        120.0, gt=0, description="A receiver is held so long after its last recorded outcome."
+        30.0, gt=0, description="A receiver is held so long after its deliverer's last sign."
     )
     max_attempts: int = Field(20, ge=1, description="Claims of a job before it is dead.")
     max_strikes: int = Field(3, ge=1, description="Model children that one image may end.")

@@ -123,6 +123,23 @@ def sweeping(ledger: Ledger) -> Iterator[None]:
         thread.join()
 
 
+def test_a_deliverer_that_lives_holds_its_receiver_longer_than_a_lease(yard: Yard) -> None:
+    release = Event()
+    with (
+        Receiver(hold_until(release)) as receiver,
+        sweeping(yard.ledger),
+        deliver_process(yard),
+        deliver_process(yard),
+    ):
+        job = yard.cancel_job(callback={"url": receiver.url})
+        receiver.wait(1)
+        time.sleep(3)
+        release.set()
+        status = yard.ended(job)
+    assert [line.outcome for line in status.attempts] == ["delivered"]
+    assert len(receiver.requests) == 1
+
+
 def take_a_while(handler: BaseHTTPRequestHandler) -> None:
     time.sleep(0.03)
     say(200)(handler)

@@ -187,3 +187,18 @@ def test_a_late_outcome_of_what_was_forgotten_frees_nobody_elses_receiver(
     assert not record(ledger, late, DELIVERED)
     assert ledger.deliveries.claim(worker="f") == []
     assert record(ledger, held, DELIVERED)
+
+
+def test_a_renewed_hold_lasts_and_one_that_was_taken_away_does_not_come_back(
+    ledger: Ledger, cancelled: Callable, end_leases: Callable, raw: redis.Redis
+):
+    cancelled(to(HOOK))
+    ledger.deliveries.claim(worker="d")
+    end_leases()
+    ledger.deliveries.renew([RECEIVER])
+    assert ledger.deliveries.release_expired_leases(10) == 0
+    end_leases()
+    assert ledger.deliveries.release_expired_leases(10) == 1
+    ledger.deliveries.renew([RECEIVER])
+    assert raw.zcard("boxyard:receiver-leases") == 0
+    assert len(ledger.deliveries.claim(worker="e")) == 1

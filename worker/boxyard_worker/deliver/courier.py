@@ -23,6 +23,7 @@ from .channels import Channel
 from .schedule import Schedule
 
 _log = structlog.get_logger()
+_INSIST_S = 90.0
 _OURS_PAUSE_S = 5.0
 _RECORD_PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 
@@ -58,7 +59,6 @@ class Courier:
         max_rest_s: float,
     ) -> None:
         self._deliveries = ledger.deliveries
-        self._lease_s = ledger.settings.delivery_lease_s
         self._max_rest_s = max_rest_s
         self._channels = channels
         self._schedule = schedule
@@ -123,8 +123,8 @@ class Courier:
         return self._schedule.pause_s(claim.attempt, failure.retry_after_s)
 
     def _insist(self, record: Callable[[], bool], claim: DeliveryClaim) -> None:
-        """Tries for as long as the claim holds: what is not recorded is told again."""
-        end = time.monotonic() + self._lease_s
+        """Tries for long, also when Redis is away: what is not recorded is told again."""
+        end = time.monotonic() + _INSIST_S
         for pause_s in chain(_RECORD_PAUSES_S, repeat(_RECORD_PAUSES_S[-1])):
             try:
                 record()

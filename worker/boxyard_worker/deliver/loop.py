@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -23,6 +24,8 @@ from .traffic import Traffic
 
 _log = structlog.get_logger()
 _AWAY_S = 1.0
+_STUCK_S = 600.0
+"""No delivery takes so long: its receiver is no longer held for it."""
 
 
 def run(settings: DeliverSettings) -> None:
@@ -77,14 +80,24 @@ class Deliverer:
 
     def run(self, stop: Event) -> None:
         """Delivers until `stop` is set and what was begun is recorded."""
+        renewal_s, renewed = self._settings.delivery_lease_s / 3, time.monotonic()
         with ThreadPoolExecutor(self._settings.deliveries_in_flight, "deliver") as threads:
             while not stop.is_set():
                 self._landed.clear()
+                if time.monotonic() >= renewed + renewal_s:
+                    self._renew()
+                    renewed = time.monotonic()
                 claims = self._claim(self._traffic.room())
                 for claim in claims:
                     self._start(threads, claim)
                 if not claims:
                     self._landed.wait(self._settings.delivery_poll_s)
+
+    def _renew(self) -> None:
+        try:
+            self._ledger.deliveries.renew(self._traffic.receivers(_STUCK_S))
+        except ServiceError as error:
+            _log.warning("holds not renewed", why=error.detail)
 
     def _claim(self, room: int) -> list[DeliveryClaim]:
         if room == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from threading import Lock
 
@@ -27,29 +28,44 @@ class Traffic:
         self._per_origin = per_origin
         self._tenants: Counter[str] = Counter()
         self._origins: Counter[str] = Counter()
+        self._receivers: Counter[str] = Counter()
+        self._begun: dict[str, float] = {}
         self._lock = Lock()
 
     def begin(self, receiver: str) -> None:
         """One more delivery to this receiver is under way."""
-        self._count(receiver, 1)
+        with self._lock:
+            self._begun[receiver] = time.monotonic()
+            self._count(receiver, 1)
 
     def end(self, receiver: str) -> None:
         """One less is."""
-        self._count(receiver, -1)
+        with self._lock:
+            self._count(receiver, -1)
+            if receiver not in self._receivers:
+                del self._begun[receiver]
 
     def _count(self, receiver: str, change: int) -> None:
-        with self._lock:
-            for counter, lane in zip(
-                (self._tenants, self._origins), lanes_of(receiver), strict=True
-            ):
-                counter[lane] += change
-                if not counter[lane]:
-                    del counter[lane]
+        tenant, origin = lanes_of(receiver)
+        for counter, name in (
+            (self._tenants, tenant),
+            (self._origins, origin),
+            (self._receivers, receiver),
+        ):
+            counter[name] += change
+            if not counter[name]:
+                del counter[name]
 
     def room(self) -> int:
         """Deliveries that can begin now."""
         with self._lock:
             return self._threads - self._tenants.total()
+
+    def receivers(self, younger_than_s: float) -> list[str]:
+        """Those with deliveries under way, of which the last began less than so long ago."""
+        since = time.monotonic() - younger_than_s
+        with self._lock:
+            return [receiver for receiver, begun in self._begun.items() if begun > since]
 
     def busy(self) -> set[str]:
         """Tenants and origins, as `tenant/origin`, that have as much as they may."""
