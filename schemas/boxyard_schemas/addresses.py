@@ -19,6 +19,12 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
+# Not somebody's on the public internet either, whatever Python's own tables of the day say:
+# protocol assignments, 6to4's relays, Azure's host as its guests see it, documentation.
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")
+)
 _LOOPBACK4 = ipaddress.IPv4Network("127.0.0.0/8")
 _LOOPBACK6 = ipaddress.IPv6Network("::1/128")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
@@ -138,6 +144,8 @@ def is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and (
         address.is_site_local or address in _LOCAL_NAT64
     ):
+        return False
+    if any(address in network for network in _NOT_PUBLIC):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 

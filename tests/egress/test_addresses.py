@@ -1,11 +1,14 @@
 """Where the way out does not lead: faults 29, 30 and 31."""
 
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from boxyard_schemas.errors import Permanent
+from boxyard_schemas.errors import Permanent, Retryable
 from boxyard_worker.egress import Egress, EgressSettings
+from certificates import certificate_for
 from receivers import Canary, Receiver, say
 
 LOOPBACK = EgressSettings(allowed_networks=("127.0.0.0/8",), allowed_ports=frozenset())
@@ -44,6 +47,29 @@ def fetch(egress: Egress, url: str) -> bytes:
         "\N{FULLWIDTH DIGIT ONE}27.0.0.1",
         "caller:secret@127.0.0.1",
         "example.org@127.0.0.1",
+        "example.org\\@127.0.0.1",
+        "0",
+        "127.1.",
+        "0x7f.1",
+        "0177.1",
+        "00000177.0.0.1",
+        "127.0.0.01",
+        "127\N{IDEOGRAPHIC FULL STOP}0\N{IDEOGRAPHIC FULL STOP}0\N{IDEOGRAPHIC FULL STOP}1",
+        "\N{CIRCLED DIGIT ONE}\N{CIRCLED DIGIT TWO}\N{CIRCLED DIGIT SEVEN}.0.0.1",
+        "\N{CIRCLED LATIN SMALL LETTER L}ocalhost",
+        "any.localhost",
+        "[::]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::127.0.0.1]",
+        "[::ffff:0:127.0.0.1]",
+        "[64:ff9b:1::7f00:1]",
+        "[2001:0:7f00:1::]",
+        "[::1%25lo]",
+        "[127.0.0.1]",
+        "127%2e0%2e0%2e1",
+        "127.0.0.1%00.example.org",
+        "127.0.0.1%0d%0a",
+        "127.0.0.1%09",
     ],
 )
 def test_loopback_is_refused_however_it_is_spelt(host: str, canary: Canary) -> None:
@@ -67,6 +93,18 @@ def test_loopback_is_refused_however_it_is_spelt(host: str, canary: Canary) -> N
         "http:///path",
         "http://[::1",
         "http://example.org:99999/",
+        "http://example.org:0/",
+        "http://example.org:-1/",
+        "http://./",
+        "http://a..b/",
+        "http://" + ".".join(["long"] * 60) + "/",
+        "http://example.org/\r\nHost: inside",
+        "ht\ntp://example.org/",
+        "http://168.63.129.16/",
+        "http://192.0.0.8/",
+        "http://[3fff::1]/",
+        "http://[fe80::1%25eth0]/",
+        "http://2852039166/",
         "not a url",
     ],
 )
@@ -143,3 +181,30 @@ def test_proxies_of_the_environment_are_not_used(
         monkeypatch.setenv(name, f"http://127.0.0.1:{canary.port}")
     with Receiver(say(200, b"direct")) as receiver, Egress(LOOPBACK) as egress:
         assert fetch(egress, receiver.url) == b"direct"
+
+
+def test_a_redirect_from_https_to_http_is_not_followed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = certificate_for("receiver.test", tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority, tmp_path / "key.pem")
+    with (
+        Receiver(say(200, b"in the clear")) as open_,
+        Receiver(say(302, Location=open_.url), tls=context) as sealed,
+        Egress(LOOPBACK, lambda host, port: ["127.0.0.1"]) as egress,
+        pytest.raises(Permanent, match="from https to http"),
+    ):
+        fetch(egress, f"https://receiver.test:{sealed.port}/")
+    assert open_.requests == []
+
+
+@pytest.mark.parametrize("host", ["xn--", "xn--0", "xn--a-.example", "-x"])
+def test_a_malformed_name_that_nobody_knows_is_an_error_of_the_fetch(host: str) -> None:
+    def resolver(name: str, port: int) -> list[str]:
+        raise OSError("nobody knows it")
+
+    with Egress(ANY_PORT, resolver) as egress, pytest.raises(Retryable) as failure:
+        fetch(egress, f"http://{host}/")
+    assert failure.value.reason == "fetch-failed"

@@ -16,6 +16,7 @@ from .body import check_size, read_body
 from .deadline import deadline
 from .network import CheckedNetwork, Resolver, resolve
 from .settings import EgressSettings
+from .target import follow, read_target
 
 MAX_REDIRECTS = 3
 _AGAIN = frozenset({408, 425, 429, *range(500, 600)})
@@ -76,12 +77,12 @@ class Egress:
             Retryable: `fetch-failed` on the network's failures, `status-503` and its like.
         """
         with _translated("fetch-failed"), deadline(deadline_s):
-            target = self._checked(url)
+            target = read_target(url, self._ports)
             for _ in range(MAX_REDIRECTS + 1):
                 with self._stream("GET", target, {}) as answer:
                     if not _redirects(answer):
                         return _body(answer, max_bytes)
-                    target = self._checked(_location(answer, target))
+                    target = follow(target, _header(answer, "location"), self._ports)
         raise Permanent("too-many-redirects", f"more than {MAX_REDIRECTS} redirects")
 
     def post(
@@ -96,28 +97,10 @@ class Egress:
         with (
             _translated("post-failed"),
             deadline(deadline_s),
-            self._stream("POST", self._checked(url), headers, content) as answer,
+            self._stream("POST", read_target(url, self._ports), headers, content) as answer,
         ):
             _drain(answer)
         return Response(answer.status, _headers(answer))
-
-    def _checked(self, url: str | httpx.URL) -> httpx.URL:
-        try:
-            target = httpx.URL(url)
-        except (httpx.InvalidURL, ValueError) as error:
-            raise Permanent("address-denied", f"not a URL: {error}") from error
-        if target.scheme not in ("http", "https") or not target.host:
-            raise Permanent("address-denied", "only http and https URLs with a host are reached")
-        if target.userinfo:
-            raise Permanent("address-denied", "a URL with a user name or a password is not reached")
-        port = target.port or (443 if target.scheme == "https" else 80)
-        if not 0 < port < 65_536:
-            raise Permanent("address-denied", f"{port} is not a port")
-        if self._ports and port not in self._ports:
-            raise Permanent(
-                "address-denied", f"port {port} is not in the setting BOXYARD_ALLOWED_PORTS"
-            )
-        return target
 
     @contextmanager
     def _stream(
@@ -151,13 +134,6 @@ def _header(answer: httpcore.Response, name: str) -> str:
 
 def _redirects(answer: httpcore.Response) -> bool:
     return answer.status in (301, 302, 303, 307, 308) and _header(answer, "location") != ""
-
-
-def _location(answer: httpcore.Response, url: httpx.URL) -> httpx.URL:
-    try:
-        return url.join(_header(answer, "location"))
-    except (httpx.InvalidURL, ValueError) as error:
-        raise Permanent("address-denied", f"redirected to no URL: {error}") from error
 
 
 def _body(answer: httpcore.Response, max_bytes: int) -> bytes:
