@@ -1,6 +1,5 @@
 """What a receiver gets, told by the official library."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from boxyard_schemas import (
     JobResult,
     JobState,
 )
-from boxyard_worker.deliver.channels import sign
 from receivers import Received, Receiver
 
 from .conftest import SECRET, Yard
@@ -95,16 +93,6 @@ def test_a_delivery_whose_endpoint_was_removed_ends_as_exhausted(yard: Yard) -> 
         with yard.delivering():
             status = yard.ended(job)
     assert (status.state, receiver.requests) == (DeliveryState.EXHAUSTED, [])
-
-
-def test_the_signature_breaks_with_any_byte(yard: Yard) -> None:
-    body = b'{"version":1}'
-    headers = sign("dlv_1", body, SECRET, datetime.now(UTC))
-    Webhook(SECRET).verify(body, headers)
-    for index in range(len(body)):
-        broken = body[:index] + bytes([body[index] ^ 1]) + body[index + 1 :]
-        with pytest.raises(WebhookVerificationError):
-            Webhook(SECRET).verify(broken, headers)
 
 
 def test_a_result_that_was_tampered_with_is_never_told(yard: Yard, tmp_path: Path) -> None:
