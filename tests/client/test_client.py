@@ -26,8 +26,10 @@ from boxyard_schemas.errors import (
     RequestError,
     ServiceError,
     SetupError,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
+    UnknownJob,
     UnknownModel,
 )
 
@@ -171,13 +173,57 @@ def test_retries_end_and_say_what_the_server_said(call: Call, server: ScriptedSe
 
 def test_the_server_says_when_to_come_back_in_seconds_or_by_date():
     now = datetime.now(UTC)
-    retries = Retries(longest_s=30)
+    retries = Retries(patience_s=30, chance=lambda: 0.0)
     soon = _answer(503, {"Retry-After": "7"})
     at = _answer(503, {"Retry-After": format_datetime(now + timedelta(seconds=9), usegmt=True)})
     tomorrow = _answer(503, {"Retry-After": "86400"})
     assert retries.delay_s(soon, 1) == 7
+    assert 7 < (Retries().delay_s(soon, 1) or 0) < 7.7
     assert 5 < (retries.delay_s(at, 1) or 0) <= 9
     assert retries.delay_s(tomorrow, 1) is None
+
+
+def test_who_is_told_when_to_come_back_does_so_until_patience_ends():
+    retries = Retries(patience_s=30, chance=lambda: 0.0)
+    busy = _answer(429, {"Retry-After": "7"})
+    assert retries.delay_s(busy, 1, spent_s=22) == 7
+    assert retries.delay_s(busy, 1, spent_s=24) is None
+    assert Retries(patience_s=0).delay_s(busy, 1) is None
+    assert Retries(patience_s=0).delay_s(_answer(503, {}), 1) is None
+
+
+def test_a_server_that_says_when_is_asked_more_often_than_one_that_does_not(
+    call: Call, server: ScriptedServer
+):
+    busy = problem(429, "too-many-requests", limit="queued-per-model")
+    busy.headers["Retry-After"] = "0"
+    server.will_answer(*[busy] * 7, None, *[busy] * 2, Reply(202, job()))
+    call("submit", "rtmdet-ins_demo", "https://p.example/a.jpg")
+    assert len({asked.headers["idempotency-key"] for asked in server.asked}) == 1
+    assert len(server.asked) == 11
+
+
+def test_patience_ends_with_what_the_server_said_last(call: Call, server: ScriptedServer):
+    busy = problem(429, "too-many-requests", limit="jobs-per-minute", retry_after_s=3600)
+    busy.headers["Retry-After"] = "3600"
+    server.will_answer(busy)
+    with pytest.raises(TooManyRequests) as caught:
+        call("submit", "rtmdet-ins_demo", "https://p.example/a.jpg")
+    assert caught.value.data == {"limit": "jobs-per-minute", "retry_after_s": 3600}
+
+
+def test_dead_jobs_are_replayed_and_jobs_erased(call: Call, server: ScriptedServer):
+    name = new_id("job")
+    server.will_answer(Reply(200, job(job_id=name)), Reply(204, b""), problem(404, "unknown-job"))
+    assert call("replay", name).id == name
+    assert call("delete", name) is None
+    with pytest.raises(UnknownJob):
+        call("delete", name)
+    assert [(asked.method, asked.path) for asked in server.asked] == [
+        ("POST", f"/v1/jobs/{name}/replay"),
+        ("DELETE", f"/v1/jobs/{name}"),
+        ("DELETE", f"/v1/jobs/{name}"),
+    ]
 
 
 def test_pauses_grow_and_are_spread_by_chance():

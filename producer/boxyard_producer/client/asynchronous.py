@@ -22,7 +22,7 @@ class AsyncClient(Calls):
         url: of the server; `BOXYARD_URL`, else this machine's port 8000.
         api_key: `BOXYARD_API_KEY` by default.
         timeout_s: for each answer, beyond the time that the server is asked to wait.
-        retries: what is sent again, and when.
+        retries: what is sent again, when, and for how long.
         transport: of httpx, in place of the network.
     """
 

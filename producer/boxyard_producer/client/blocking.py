@@ -33,7 +33,7 @@ class Client:
         url: of the server; `BOXYARD_URL`, else this machine's port 8000.
         api_key: `BOXYARD_API_KEY` by default.
         timeout_s: for each answer, beyond the time that the server is asked to wait.
-        retries: what is sent again, and when.
+        retries: what is sent again, when, and for how long.
         transport: of httpx, in place of the network.
     """
 
@@ -89,6 +89,14 @@ class Client:
     def cancel(self, job_id: str) -> Job:
         """Cancel a job; one that has ended stays as it is."""
         return run(self._calls.cancel(job_id))
+
+    def replay(self, job_id: str) -> Job:
+        """Enqueue a dead job again; `Conflict` when it is not dead."""
+        return run(self._calls.replay(job_id))
+
+    def delete(self, job_id: str) -> None:
+        """Erase a job with all that belongs to it alone."""
+        run(self._calls.delete(job_id))
 
     def deliveries(self, job_id: str) -> tuple[JobDelivery, ...]:
         """Where a job's end is told, and how that went; none before it has ended."""

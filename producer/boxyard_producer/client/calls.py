@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 import uuid
 from collections.abc import Iterable
@@ -33,7 +32,7 @@ from .answers import accept, read
 from .exchange import Exchange
 from .images import Image, LocalImage, place, several
 from .requests import JobOptions, Request
-from .retries import Retries
+from .retries import Retries, retry_after_s
 
 _HELD_S = 20
 _BETWEEN_POLLS_S = 0.2
@@ -111,6 +110,22 @@ class Calls:
         """Cancel a job; one that has ended stays as it is."""
         return read(await self._ask(requests.cancel(job_id)), Job)
 
+    async def replay(self, job_id: str) -> Job:
+        """Enqueue a dead job again, as if it had never been tried.
+
+        Raises:
+            Conflict: it is not dead.
+        """
+        return read(await self._ask(requests.replay(job_id)), Job)
+
+    async def delete(self, job_id: str) -> None:
+        """Erase a job with its results, its deliveries and the pictures that it alone names.
+
+        Raises:
+            UnknownJob: there is none, or an earlier try whose answer was lost has erased it.
+        """
+        await self._ask(requests.delete(job_id))
+
     async def deliveries(self, job_id: str) -> tuple[JobDelivery, ...]:
         """Where a job's end is told, and how that went; none before it has ended."""
         return read(await self._ask(requests.deliveries(job_id)), JobDeliveryList).deliveries
@@ -147,10 +162,11 @@ class Calls:
         return UploadImage(upload=upload.id, reference=found.reference)
 
     async def _ask(self, request: Request) -> httpx.Response:
-        for attempt in itertools.count(1):
+        began, attempt = time.monotonic(), 0
+        while True:
             outcome = await self._exchange.send(request)
-            delay_s = self._retries.delay_s(outcome, attempt)
+            attempt = 1 if retry_after_s(outcome) is not None else attempt + 1
+            delay_s = self._retries.delay_s(outcome, attempt, time.monotonic() - began)
             if delay_s is None:
-                break
+                return accept(outcome)
             await self._exchange.pause(delay_s)
-        return accept(outcome)

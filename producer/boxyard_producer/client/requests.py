@@ -96,6 +96,16 @@ def cancel(job_id: str) -> Request:
     return Request("POST", _job(job_id) + "/cancel")
 
 
+def replay(job_id: str) -> Request:
+    """`POST /v1/jobs/{id}/replay`."""
+    return Request("POST", _job(job_id) + "/replay")
+
+
+def delete(job_id: str) -> Request:
+    """`DELETE /v1/jobs/{id}`."""
+    return Request("DELETE", _job(job_id))
+
+
 def deliveries(job_id: str) -> Request:
     """`GET /v1/jobs/{id}/deliveries`."""
     return Request("GET", _job(job_id) + "/deliveries")

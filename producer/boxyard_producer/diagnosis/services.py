@@ -43,7 +43,7 @@ def examine_server() -> Finding:
     if "BOXYARD_URL" not in os.environ:
         return _unset("server", "BOXYARD_URL", "")
     try:
-        with Client(retries=Retries(attempts=1), timeout_s=10) as client:
+        with Client(retries=Retries(patience_s=0), timeout_s=10) as client:
             models = client.models()
     except BoxyardError as error:
         return Finding(

@@ -38,4 +38,4 @@ class Readiness:
 
     def _client(self) -> Client:
         known = self._credentials
-        return Client(known.url, known.api_key, timeout_s=5, retries=Retries(attempts=1))
+        return Client(known.url, known.api_key, timeout_s=5, retries=Retries(patience_s=0))
