@@ -172,7 +172,7 @@ def test_no_history_of_steps_breaks_the_invariants(yard: type[Yard]):
     run_state_machine_as_test(
         yard,
         settings=settings(
-            max_examples=25,
+            max_examples=40,
             stateful_step_count=40,
             deadline=None,
             derandomize=True,
