@@ -17,7 +17,7 @@ from typing import Self
 
 _CHUNK = 1 << 16
 _MEMORY = 1 << 18
-"""Bytes of a connection's requests in which the words of a `Hold` are looked for."""
+"""Bytes of a request in which the words of a `Hold` are looked for."""
 _CONTINUE = b"HTTP/1.1 100 "
 
 
@@ -31,12 +31,22 @@ class Hold:
 
     def __init__(self, words: tuple[bytes, ...], *, answer: bool) -> None:
         self.words, self.answer = words, answer
-        self._met, self._over = Event(), Event()
+        self._seen, self._met, self._over = Event(), Event(), Event()
         self._dropped = False
+
+    def wait_for_request(self, seconds: float = 30) -> None:
+        """Until the request has come; its answer may take longer."""
+        assert self._seen.wait(seconds), f"nothing with {self.words} came"
+
+    def claim(self, request: bytes) -> bool:
+        """Whether this is the request."""
+        if all(word in request for word in self.words):
+            self._seen.set()
+        return self._seen.is_set()
 
     def wait(self, seconds: float = 30) -> None:
         """Until something is held."""
-        assert self._met.wait(seconds), f"nothing with {self.words} came"
+        assert self._met.wait(seconds), f"no answer to {self.words} came"
 
     def release(self) -> None:
         """Lets it go on."""
@@ -154,7 +164,7 @@ class Proxy:
         """The hold that waits for this request; no other request gets it."""
         with self._lock:
             for hold in self._holds:
-                if all(word in request for word in hold.words):
+                if hold.claim(request):
                     self._holds.remove(hold)
                     return hold
         return None
@@ -232,6 +242,7 @@ class _Line:
 
     def _send_answers(self) -> None:
         while data := self._server.recv(_CHUNK):
+            self._past = b""  # what follows is another request
             self._proxy.pause()
             if (cut := self._proxy.claim_cut()) is not None:
                 self._client.sendall(data[:cut])

@@ -84,6 +84,10 @@ class Stack:
             await_ready(detector)
 
     @property
+    def redis_port(self) -> int:
+        return int(self.redis.url.rpartition(":")[2].partition("/")[0])
+
+    @property
     def detectors(self) -> list[Process]:
         return [part for part in self.parts if part.name.startswith("detect")]
 

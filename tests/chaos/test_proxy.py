@@ -50,6 +50,13 @@ def test_an_answer_is_held_until_it_is_released(proxy: Proxy, receiver: Receiver
     assert found == ["x" * 1000]
 
 
+def test_words_of_an_earlier_request_hold_nothing(proxy: Proxy) -> None:
+    with httpx.Client() as client:
+        client.get(f"{proxy.url}/held")
+        with proxy.hold(b"/held"):
+            assert client.get(f"{proxy.url}/other").status_code == 200
+
+
 def test_a_request_that_is_dropped_never_reaches_the_server(
     proxy: Proxy, receiver: Receiver
 ) -> None:

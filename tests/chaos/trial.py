@@ -161,7 +161,7 @@ class Trial:
             except Unavailable:
                 return False
 
-        await_true(safely, what, self._logs, patience_s)
+        await_true(safely, what, self.logs, patience_s)
 
-    def _logs(self) -> str:
+    def logs(self) -> str:
         return "\n".join(f"--- {part.name}\n{part.tail()}" for part in self.stack.parts)
