@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from boxyard_ledger import Ledger, LedgerSettings
+from server_process import ServerProcess, serving_process
 
-from .processes import ServerProcess, serving_process
 from .test_junk import working
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -49,4 +49,4 @@ def test_every_answer_is_one_that_the_openapi_document_names(
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout[-20_000:] + ran.stderr
     assert " passed" in ran.stdout
-    assert "request.failed" not in server.log()
+    assert "request.failed" not in server.text()

@@ -17,10 +17,10 @@ import pytest
 
 from boxyard_ledger import Ledger, LedgerSettings
 from boxyard_schemas import DEMO_MODEL
+from server_process import ServerProcess, serving_process
 
 from .conftest import SEEN, Worker
 from .junk import Ask, Junk
-from .processes import ServerProcess, serving_process
 
 REQUESTS, THREADS = 10_000, 5
 _ID = re.compile(rb'"id":"((job|upl|end|key|dlv)_[0-9a-f]{32})"')
@@ -146,9 +146,9 @@ def test_ten_thousand_requests_of_all_sorts_are_answered_without_a_fault_of_the_
             for number in range(THREADS)
         ]
         seen = sum((share.result() for share in shares), Counter[tuple[str, int]]())
-        assert server.process.poll() is None
-        assert "request.failed" not in server.log()
-        assert "Exception in ASGI" not in server.log()
+        assert server.alive
+        assert "request.failed" not in server.text()
+        assert "Exception in ASGI" not in server.text()
     print(sorted(seen.items()))
     assert seen.total() == REQUESTS
     # The valid ones are: else all this would be told at the door.

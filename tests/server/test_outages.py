@@ -17,8 +17,8 @@ import redis
 
 from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
 from boxyard_schemas import DEMO_MODEL
+from server_process import ServerProcess, serving_process
 
-from .processes import ServerProcess, serving_process
 from .test_jobs import problem, submit
 
 TIMEOUT_S = 2.0
@@ -145,7 +145,7 @@ def test_a_password_that_redis_no_longer_takes_is_nothing_that_a_caller_can_mend
         client.config_set("requirepass", "changed")
         client.client_kill_filter(_type="normal", skipme=True)
         assert_unavailable(submit(api))
-        assert "changed" not in server.log()
+        assert "changed" not in server.text()
         client.config_set("requirepass", "")
     await_accepted(api)
 

@@ -17,8 +17,8 @@ import pytest
 
 from boxyard_ledger import Ledger, LedgerSettings
 from boxyard_schemas import DEMO_MODEL
+from server_process import ServerProcess, serving_process
 
-from .processes import ServerProcess, serving_process
 from .test_jobs import problem, submit
 
 MIB = 2**20
