@@ -12,8 +12,8 @@ import redis
 from cryptography.fernet import Fernet
 
 from boxyard_ledger import EmbeddedRedis, LedgerSettings
+from server_process import ServerProcess, serving_process
 
-from .processes import ServerProcess, serving_process
 from .test_jobs import submit
 
 KEY, SECRET = "operator-key-0123456789", "whsec_b3BlcmF0b3Itc2VjcmV0LTAxMjM0NTY3ODk="
@@ -125,9 +125,9 @@ def test_a_bootstrap_key_that_was_revoked_is_named_at_the_next_start(
         assert api.delete(f"/v1/keys/{bootstrap['id']}").status_code == 204
     with serving_process(tmp_path, settings, **start) as server, server.client(KEY) as api:
         assert api.get("/v1/keys").status_code == 401
-        (warning,) = (json.loads(x) for x in server.log().splitlines() if "revoked" in x)
+        (warning,) = (json.loads(x) for x in server.text().splitlines() if "revoked" in x)
         assert "BOXYARD_API_KEY was revoked or rotated" in warning["detail"]
-        assert KEY not in server.log()
+        assert KEY not in server.text()
 
 
 def test_an_empty_key_lets_nobody_in(own_redis: EmbeddedRedis, tmp_path: Path) -> None:
