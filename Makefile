@@ -45,6 +45,21 @@ demo: $(VENV)/runtime-installed ## Run the whole stack on this machine and detec
 test: $(VENV)/dev-installed ## Run the tests with real parts
 	@$(BIN)/python -m pytest $(TEST_ARGS)
 
+CHAOS = .chaos
+JOBS ?= 100000
+
+.PHONY: chaos
+chaos: $(VENV)/dev-installed ## Do every fault in full to a whole stack, and write docs/reliability.md
+	@mkdir -p $(CHAOS) && rm -f $(CHAOS)/faults.jsonl
+	@$(BIN)/python -m pytest tests/chaos --chaos=full --chaos-results=$(CHAOS)/faults.jsonl $(TEST_ARGS); \
+	status=$$?; PYTHONPATH=tests $(BIN)/python -m chaos.report $(CHAOS) docs/reliability.md; exit $$status
+
+.PHONY: soak
+soak: $(VENV)/dev-installed ## Submit 100,000 jobs (JOBS=…) while workers and Redis are killed
+	@mkdir -p $(CHAOS)
+	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(JOBS) --results $(CHAOS)/soak.jsonl; \
+	status=$$?; PYTHONPATH=tests $(BIN)/python -m chaos.report $(CHAOS) docs/reliability.md; exit $$status
+
 .PHONY: lint
 lint: $(VENV)/dev-installed ## Check format, lint and the import rules
 	@$(BIN)/ruff format --check .
@@ -90,5 +105,5 @@ lock: $(VENV)/dev-installed ## Pin the newest versions that fit together (then r
 
 .PHONY: clean
 clean: ## Remove the environment, caches and demo output
-	@rm -rf $(VENV) $(VENV)-client .mypy_cache .ruff_cache .pytest_cache .hypothesis .boxyard demo-out
+	@rm -rf $(VENV) $(VENV)-client .mypy_cache .ruff_cache .pytest_cache .hypothesis .boxyard .chaos demo-out
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

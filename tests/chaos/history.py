@@ -14,14 +14,14 @@ from threading import Lock
 from typing import TypeVar
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """Something that happened to `tenant`: to who holds its key, its receiver or its stores."""
 
     tenant: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Asked(Line):
     """A submission was sent, for the first time or again."""
 
@@ -32,7 +32,7 @@ class Asked(Line):
     """How many receivers must hear of its end."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Accepted(Line):
     """The answer to a submission: 202."""
 
@@ -40,7 +40,7 @@ class Accepted(Line):
     job: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Refused(Line):
     """The answer to a submission: something else, or none (0)."""
 
@@ -48,7 +48,7 @@ class Refused(Line):
     status: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Told(Line):
     """How a job stands, as an answer said; moments in seconds of the monotonic clock."""
 
@@ -59,14 +59,14 @@ class Told(Line):
     answered: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Missing(Line):
     """404 for a job."""
 
     job: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result(Line):
     """A result, as it was read."""
 
@@ -78,7 +78,7 @@ class Result(Line):
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Erasing(Line):
     """A job's erasure was asked for; `told`: 204 came."""
 
@@ -86,14 +86,14 @@ class Erasing(Line):
     told: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Replaying(Line):
     """The replay of a dead job was asked for."""
 
     job: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Heard(Line):
     """A receiver was called back."""
 
@@ -106,7 +106,7 @@ class Heard(Line):
     """The marker of the result inside, if there is one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stands(Line):
     """A job in the ledger, in the end, and the blob that it names."""
 
@@ -124,7 +124,7 @@ class Stands(Line):
     """The marker inside the result."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Due(Line):
     """A callback in the ledger, in the end."""
 
@@ -133,7 +133,7 @@ class Due(Line):
     state: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Orphan(Line):
     """A blob that no record names, in the end."""
 

@@ -14,7 +14,7 @@ from boxyard_schemas import JobState, Scope
 from boxyard_schemas.errors import Unavailable
 from chaos.callers import Caller
 from chaos.history import History
-from chaos.inventory import all_jobs, take_inventory
+from chaos.inventory import take_inventory
 from chaos.judge import Verdict, judge
 from chaos.listener import Listener
 from chaos.load import Load
@@ -106,14 +106,17 @@ class Trial:
     def conclude(self, figures: Figures, **how: float) -> Verdict:
         """The verdict, its figures, and an error unless the invariant held."""
         verdict = self.verdict(**how)
-        file = self.stack.folder / f"history-{self.number}.jsonl"
-        self.history.write(file)
         for name in ("accepted", "refused", "duplicate_runs"):
             figures[name.replace("_", " ")] = getattr(verdict, name)
         figures["lost"] = len(verdict.lost)
         figures["seed"] = self.seed
-        assert verdict.held, f"seed {self.seed}, {file}: {verdict.breaches}"
+        assert verdict.held, self._complaint(verdict)
         return verdict
+
+    def _complaint(self, verdict: Verdict) -> str:
+        file = self.stack.folder / f"history-{self.number}.jsonl"
+        self.history.write(file)
+        return f"seed {self.seed}, {file}: {verdict.breaches}"
 
     def _read_all(self, share: float) -> None:
         a, b = self.callers
@@ -144,14 +147,14 @@ class Trial:
         )
 
     def _told(self) -> bool:
-        ledger = self.stack.ledger
-        return all(
-            delivery.state in ("delivered", "exhausted")
-            for caller in self.callers
-            for job in all_jobs(ledger, caller.tenant)
-            if job.job.delivery.callback or job.job.delivery.endpoint
-            for delivery in ledger.deliveries.list(caller.tenant, job.job.id)
+        """Whether no receiver of these tenants has anything due or under way."""
+        client, tenants = self.stack.client, {caller.tenant for caller in self.callers}
+        busy = (
+            receiver
+            for index in (keys.RECEIVERS, keys.RECEIVER_LEASES)
+            for receiver in client.zrange(index, 0, -1)
         )
+        return not any(keys.split(receiver)[0] in tenants for receiver in busy)
 
     def _await(self, so: Callable[[], bool], what: str, patience_s: float) -> None:
         def safely() -> bool:
