@@ -14,6 +14,7 @@ from boxyard_ledger import DeliveryClaim, DeliveryKind, Ledger, receiver_of
 from boxyard_schemas.errors import ServiceError
 
 from ..egress import Egress
+from ..precaution import check_redis
 from ..pulse import Pulse
 from ..signals import stop_on_signals
 from .channels import BucketChannel, CallbackChannel, Channel
@@ -32,11 +33,12 @@ def run(settings: DeliverSettings) -> None:
     """Delivers until SIGTERM or SIGINT; what is under way is finished and recorded.
 
     Raises:
-        SetupError: BOXYARD_SECRET_KEYS is not fit to open what signs.
+        SetupError: BOXYARD_SECRET_KEYS is not fit to open what signs, or Redis is not.
     """
     stop = stop_on_signals()
     with Ledger.open(settings) as ledger, Egress(settings) as egress:
         ledger.sealing.check()
+        check_redis(ledger)
         _log.info("deliver started")
         Deliverer(ledger, make_courier(settings, ledger, egress), settings).run(stop)
     _log.info("deliver stopped")

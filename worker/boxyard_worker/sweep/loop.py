@@ -14,6 +14,7 @@ from boxyard_ledger import Ledger, LedgerSettings
 from boxyard_ledger.sweeps import LIMIT
 from boxyard_schemas.errors import ServiceError
 
+from ..precaution import check_redis
 from ..pulse import Pulse
 from ..signals import stop_on_signals
 
@@ -28,9 +29,14 @@ class SweepSettings(LedgerSettings):
 
 
 def run(settings: SweepSettings) -> None:
-    """Sweeps until SIGTERM or SIGINT."""
+    """Sweeps until SIGTERM or SIGINT.
+
+    Raises:
+        SetupError: Redis evicts, or the way to it is set up wrongly.
+    """
     stop = stop_on_signals()
     with Ledger.open(settings) as ledger:
+        check_redis(ledger)
         _log.info("sweep started")
         pulse = Pulse(settings.pulse_file)
         sweep(ledger, stop, pulse, interval_s=settings.sweep_interval_s)
