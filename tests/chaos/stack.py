@@ -5,6 +5,7 @@ The detectors are stand-ins; the rest is what an operator runs.
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import sys
@@ -58,6 +59,7 @@ class Stack:
             **settings,
         }
         self.parts: list[Process] = []
+        self._numbers = itertools.count()
 
     def __enter__(self) -> Self:
         self.redis.start()
@@ -76,11 +78,13 @@ class Stack:
 
     def start(self, *, detectors: int = 2) -> None:
         """All parts, at once, until they are ready."""
-        self.server = self.serve(ready=False)
-        started = [self.detect(ready=False) for _ in range(detectors)]
-        self.deliverer, self.sweeper = self.deliver(), self.sweep()
+        self.serve(ready=False)
+        for _ in range(detectors):
+            self.detect(ready=False)
+        self.deliver()
+        self.sweep()
         self.await_server(self.server)
-        for detector in started:
+        for detector in self.detectors:
             await_ready(detector)
 
     @property
@@ -88,8 +92,20 @@ class Stack:
         return int(self.redis.url.rpartition(":")[2].partition("/")[0])
 
     @property
+    def server(self) -> Process:
+        return self._named("server")[0]
+
+    @property
     def detectors(self) -> list[Process]:
-        return [part for part in self.parts if part.name.startswith("detect")]
+        return self._named("detect")
+
+    @property
+    def deliverer(self) -> Process:
+        return self._named("deliver")[0]
+
+    @property
+    def sweeper(self) -> Process:
+        return self._named("sweep")[0]
 
     def serve(self, *, ready: bool = True, port: int = 0, **settings: object) -> Process:
         self.port = port or free_port()
@@ -146,12 +162,14 @@ class Stack:
     def _part(
         self, name: str, command: Sequence[str], *, prefix: Sequence[str] = (), **settings: object
     ) -> Process:
-        number = sum(part.name.startswith(name) for part in self.parts)
         environment = {**os.environ, **variables({**self.settings, **settings})}
         words = [*prefix, *command]
-        part = Process(f"{name}-{number}-{len(self.parts)}", words, environment, self.folder)
+        part = Process(f"{name}-{next(self._numbers)}", words, environment, self.folder)
         self.parts.append(part)
         return part
+
+    def _named(self, name: str) -> list[Process]:
+        return [part for part in self.parts if part.name.startswith(name)]
 
     def _ledger_names(self) -> list[str]:
         return [name for name in self.settings if name in LedgerSettings.model_fields]

@@ -74,12 +74,13 @@ def _make_bucket(url: str) -> None:
 def _tap(stack: Stack, s3_port: int, exits: ExitStack) -> Tapped:
     server_redis, worker_redis = (exits.enter_context(Proxy(stack.redis_port)) for _ in range(2))
     worker_s3 = exits.enter_context(Proxy(s3_port))
-    stack.server = stack.serve(ready=False, redis_url=server_redis.redis_url)
+    stack.serve(ready=False, redis_url=server_redis.redis_url)
     worker = stack.detect(
         ready=False, redis_url=worker_redis.redis_url, s3_endpoint_url=worker_s3.url
     )
     spare = stack.detect(ready=False)
-    stack.deliverer, stack.sweeper = stack.deliver(), stack.sweep()
+    stack.deliver()
+    stack.sweep()
     return Tapped(stack, server_redis, worker_redis, worker_s3, worker, spare)
 
 
