@@ -23,7 +23,7 @@ from boxyard_schemas import (
 from boxyard_schemas.errors import Unavailable
 from boxyard_schemas.words import utc_now
 
-from .catalogue import resolve
+from .catalogue import Resolver
 from .checks import Checks
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -36,6 +36,7 @@ class Acceptance:
 
     def __init__(self, ledger: Ledger, checks: Checks) -> None:
         self._ledger, self._checks = ledger, checks
+        self.models = Resolver(ledger)
 
     def accept(
         self,
@@ -65,7 +66,7 @@ class Acceptance:
         # First of all: a twin costs no quota, stores no picture and is refused nothing.
         if idempotency and (known := self._ledger.jobs.find(tenant, idempotency)):
             return known
-        model, warnings = resolve(self._ledger, request.model)
+        model, warnings = self.models.resolve(request.model)
         self._checks.check(tenant, request)
         with ExitStack() as unneeded:
             images = tuple(self._stored(tenant, image, unneeded) for image in request.images)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 
 from boxyard_ledger import Ledger, WorkerRecord
 from boxyard_schemas import (
@@ -14,19 +16,44 @@ from boxyard_schemas import (
     known_models,
     resolve_model,
 )
+from boxyard_schemas.errors import UnknownModel
+
+_GOOD_S = 1.0
 
 
-def resolve(ledger: Ledger, name: str) -> tuple[str, tuple[str, ...]]:
-    """The mmdet-3 name behind any spelling, and what the caller should be warned of.
+class Resolver:
+    """Knows models by any spelling.
 
-    Raises:
-        UnknownModel: with near names.
+    Every submission asks, so who serves what is read from Redis once a second at most; but a
+    model that nobody seemed to serve then is looked up again.
     """
-    served = served_models(ledger)
-    model = resolve_model(name, served)
-    if model in served:
-        return model, ()
-    return model, (f"No worker serves {model} now; the job waits until one does.",)
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._served, self._good_until = set[str](), 0.0
+
+    def resolve(self, name: str) -> tuple[str, tuple[str, ...]]:
+        """The mmdet-3 name behind any spelling, and what the caller should be warned of.
+
+        Raises:
+            UnknownModel: with near names.
+        """
+        model = self._recall(name) or resolve_model(name, self._look())
+        if model in self._served:
+            return model, ()
+        return model, (f"No worker serves {model} now; the job waits until one does.",)
+
+    def _recall(self, name: str) -> str | None:
+        if time.monotonic() < self._good_until:
+            with suppress(UnknownModel):
+                model = resolve_model(name, self._served)
+                return model if model in self._served else None
+        return None
+
+    def _look(self) -> set[str]:
+        self._served = served_models(self._ledger)
+        self._good_until = time.monotonic() + _GOOD_S
+        return self._served
 
 
 def served_models(ledger: Ledger) -> set[str]:

@@ -23,7 +23,7 @@ from boxyard_schemas.errors import (
 from .access import Caller, guarded_router
 from .azureml import read_images, read_parameters, write_answer
 from .bodies import describe_body, json_body
-from .catalogue import resolve, served_models
+from .catalogue import Resolver, served_models
 from .parts import TheAcceptance, TheEndings, TheLedger, TheSettings
 from .problems import refuse, responses
 from .settings import ServerSettings
@@ -50,16 +50,21 @@ async def score(
     model: Annotated[str | None, Query(description="Else the one that the server serves.")] = None,
 ) -> ScoreResponse:
     """Score pictures and wait for it, as the AzureML cards' endpoints do."""
-    job = await run_in_threadpool(_job, request, model, settings, ledger)
+    named = model or settings.score_model
+    job = await run_in_threadpool(_job, request, named, settings, ledger, acceptance.models)
     accepted = await run_in_threadpool(acceptance.accept, tenant, job)
     status = await endings.wait(tenant, accepted.job.id, settings.score_deadline_s)
     return await run_in_threadpool(_conclude, ledger, status)
 
 
 def _job(
-    request: ScoreRequest, model: str | None, settings: ServerSettings, ledger: Ledger
+    request: ScoreRequest,
+    named: str | None,
+    settings: ServerSettings,
+    ledger: Ledger,
+    models: Resolver,
 ) -> JobRequest:
-    name, _ = resolve(ledger, model or settings.score_model or _only_model(ledger))
+    name, _ = models.resolve(named or _only_model(ledger))
     return JobRequest(
         model=name,
         images=read_images(request.input_data, settings.max_images_per_job),
