@@ -19,8 +19,9 @@ import yaml
 
 from boxyard_ledger import Ledger, LedgerSettings
 from boxyard_ledger.embedded import find_server
+from process import Process
 from security.valkey import Server
-from yard import MODEL, await_true
+from yard import MODEL
 
 ROOT = Path(__file__).parents[2]
 ROLES = ("server", "detect", "deliver", "sweep", "operator", "monitor")
@@ -116,13 +117,13 @@ def stack(guarded: Guarded, tmp_path: Path) -> Iterator[Stack]:
         "BOXYARD_API_KEY": API_KEY,
         "BOXYARD_WEBHOOK_SECRET": WEBHOOK_SECRET,
     }
-    log = tmp_path / "server.log"
     with ExitStack() as parts:
-        for role, words in _COMMANDS.items():
-            parts.enter_context(_process(environments[role], tmp_path / f"{role}.log", *words))
-        await_true(lambda: "running on" in log.read_text(), "the server", log.read_text)
-        url = log.read_text().partition("running on ")[2].split()[0]
-        yield Stack(url, environments)
+        server, *_ = [
+            parts.enter_context(_running(role, words, environments[role], tmp_path))
+            for role, words in _COMMANDS.items()
+        ]
+        server.await_alive(lambda: "running on" in server.text())
+        yield Stack(server.text().partition("running on ")[2].split()[0], environments)
 
 
 _COMMANDS = {
@@ -134,17 +135,15 @@ _COMMANDS = {
 
 
 @contextmanager
-def _process(environment: dict[str, str], log: Path, *words: str) -> Iterator[None]:
-    with log.open("wb") as file:
-        started = subprocess.Popen(
-            [sys.executable, "-m", *words], env=environment, stdout=file, stderr=subprocess.STDOUT
-        )
+def _running(
+    role: str, words: tuple[str, ...], environment: dict[str, str], folder: Path
+) -> Iterator[Process]:
+    part = Process(role, [sys.executable, "-m", *words], environment, folder)
     try:
-        yield
+        yield part
     finally:
-        started.terminate()
-        code = started.wait(60)
-    assert code == 0, log.read_text()[-3000:]
+        code = part.stop()
+    assert code == 0, part.tail()
 
 
 @pytest.fixture

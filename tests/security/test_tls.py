@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pytest
 from pydantic import ValidationError
 
 from boxyard_ledger import JobRecord, Ledger, LedgerSettings
-from boxyard_schemas import UrlImage, new_id
+from boxyard_schemas import UploadImage, UrlImage, new_id
 from boxyard_schemas.errors import SetupError
 from boxyard_schemas.words import utc_now
 from certificates import certificate_for
+from pictures import png, scene
+from process import Process, await_true
 from security.valkey import Server
 
 MODEL = "rtmdet-ins_demo"
@@ -102,6 +105,39 @@ def test_jobs_and_bells_travel_over_tls(open_ledger: Open) -> None:
     assert ledger.bells.missing(MODEL) == 0, "Celery rang over TLS too"
     (claim,) = ledger.jobs.claim(MODEL, worker="w", max_images=1)
     assert claim.job == job
+
+
+def test_a_worker_hears_bells_and_does_jobs_over_tls(
+    open_ledger: Open, own: Path, tmp_path: Path
+) -> None:
+    ledger = open_ledger()
+    upload = ledger.uploads.store("acme", png(scene()))
+    job = JobRecord(
+        id=new_id("job"),
+        tenant="acme",
+        model=MODEL,
+        images=(UploadImage(upload=upload.id),),
+        created_at=utc_now(),
+    )
+    environment = {
+        **os.environ,
+        "BOXYARD_REDIS_URL": ledger.settings.redis_url,
+        "BOXYARD_REDIS_CA_FILE": str(own),
+        "BOXYARD_REDIS_CERTIFICATE_FILE": str(own),
+        "BOXYARD_REDIS_KEY_FILE": str(own.with_name("key.pem")),
+        "BOXYARD_BLOB_URL": ledger.settings.blob_url,
+    }
+    command = [sys.executable, "-m", "boxyard_worker.cli", "detect", "--detector", "standin"]
+    worker = Process("detect", command, environment, tmp_path)
+    try:
+        worker.await_event("worker.ready")
+        ledger.jobs.accept(job)
+        await_true(
+            lambda: ledger.jobs.get("acme", job.id).state == "succeeded", "the job", worker.tail
+        )
+        assert worker.stop() == 0
+    finally:
+        worker.close()
 
 
 def test_a_server_of_another_authority_is_not_trusted(open_ledger: Open, foreign: Path) -> None:
