@@ -99,6 +99,7 @@ def test_a_replay_waits_for_a_receiver_that_is_held(ledger: Ledger, cancelled: C
     record(ledger, first, EXHAUSTED)
     (second,) = ledger.deliveries.claim(worker="d")
     ledger.deliveries.replay("acme", first.delivery.id)
+    assert ledger.deliveries.next_due() is None
     assert ledger.deliveries.claim(worker="e") == []
     record(ledger, second, DELIVERED)
     (again,) = ledger.deliveries.claim(worker="e")
