@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, RootModel, StrictInt, StringConstraints, model_validator
 
 from .predictions import Box
-from .words import Request, Response
+from .words import WHOLE, Request, Response
 
 _Row = Annotated[str, StringConstraints(min_length=1)]
 
@@ -16,7 +16,7 @@ class InputData(Request):
     """A pandas frame in `split` orientation with one column."""
 
     columns: tuple[Literal["image"]] = ("image",)
-    index: tuple[StrictInt, ...] = Field(
+    index: tuple[Annotated[StrictInt, WHOLE], ...] = Field(
         (), description="Row labels; they do not change the order."
     )
     data: tuple[_Row | tuple[_Row], ...] = Field(

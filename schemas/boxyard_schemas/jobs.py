@@ -9,7 +9,7 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StringConstraint
 
 from .ids import EndpointId, JobId
 from .images import HttpUrl, ImageSource, S3Uri
-from .words import Request, Response, Timestamp
+from .words import WHOLE, Request, Response, Timestamp
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$")]
 
@@ -45,7 +45,7 @@ class Parameters(Request):
     score_threshold: StrictFloat = Field(
         0.3, ge=0, le=1, description="Drop instances that score lower."
     )
-    max_detections: StrictInt = Field(
+    max_detections: Annotated[StrictInt, WHOLE] = Field(
         100, ge=1, le=1000, description="At most this many, best first."
     )
     masks: Literal["polygon", "rle", "none"] = Field(
@@ -97,8 +97,8 @@ class JobRequest(Request):
     parameters: Parameters = Parameters()
     delivery: Delivery = Delivery()
     priority: Priority = Priority.NORMAL
-    expires_in_s: StrictInt | None = Field(
-        None, ge=1, le=30 * 86400, description="Give up when not started within so many seconds."
+    expires_in_s: Annotated[StrictInt, Field(ge=1, le=30 * 86400), WHOLE] | None = Field(
+        None, description="Give up when not started within so many seconds."
     )
     metadata: dict[
         Annotated[str, StringConstraints(min_length=1, max_length=64)],

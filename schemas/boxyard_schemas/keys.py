@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, StrictFloat, StrictInt, StringConstraints
 
 from .ids import KeyId, Tenant
-from .words import Request, Response, Timestamp
+from .words import WHOLE, Request, Response, Timestamp
 
 _YEAR_S = 366 * 86400
 MAX_OVERLAP_S = 30 * 86400
@@ -49,7 +49,9 @@ class ApiKeyRequest(Request):
 
     name: KeyName = Field(description="What its owner calls it.")
     scopes: tuple[Scope, ...] = Field(min_length=1, max_length=3)
-    expires_in_s: StrictInt | None = Field(None, ge=1, le=10 * _YEAR_S, description="None: never.")
+    expires_in_s: Annotated[StrictInt, Field(ge=1, le=10 * _YEAR_S), WHOLE] | None = Field(
+        None, description="None: never."
+    )
 
 
 class ApiKeyCreated(ApiKey):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from boxyard_schemas import (
+    ApiKeyRequest,
     Base64Image,
     Box,
     Detection,
@@ -148,6 +149,21 @@ def test_moments_are_written_in_utc_whatever_zone_they_came_in() -> None:
     assert job.model_dump(mode="json")["created_at"] == "2026-11-21T06:00:00Z"
     with pytest.raises(ValidationError):
         Job.model_validate({**_job(), "created_at": datetime(2026, 11, 21)})
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("60", 60), ("60.0", 60), ("6e1", 60), ("60.5", None), ('"60"', None), ("true", None)]
+    + [("0.0", None), ("1e300", None), ("1e999", None)],
+)
+def test_a_whole_number_is_one_however_json_writes_it(text: str, number: int | None) -> None:
+    body = f'{{"name": "x", "scopes": ["read"], "expires_in_s": {text}}}'
+    if number is None:
+        with pytest.raises(ValidationError):
+            ApiKeyRequest.model_validate(json.loads(body))
+    else:
+        assert ApiKeyRequest.model_validate(json.loads(body)).expires_in_s == number
+        assert ApiKeyRequest.model_validate_json(body).expires_in_s == number
 
 
 def test_ids_sort_by_the_time_they_were_given() -> None:
