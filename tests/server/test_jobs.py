@@ -136,6 +136,8 @@ def test_another_tenants_job_is_not_there(api: httpx.Client) -> None:
     problem(api.get(f"{where}/result", headers=key), 404, "unknown-job")
     problem(api.get(f"{where}/deliveries", headers=key), 404, "unknown-job")
     problem(api.post(f"{where}/cancel", headers=key), 404, "unknown-job")
+    problem(api.post(f"{where}/replay", headers=key), 404, "unknown-job")
+    problem(api.delete(where, headers=key), 404, "unknown-job")
     assert api.get("/v1/jobs", headers=key).json()["jobs"] == []
     assert api.get(where).json()["state"] == "queued"
 

@@ -215,20 +215,3 @@ def test_one_key_is_one_job_also_when_the_bound_is_reached_meanwhile(
         other = {**body, "priority": "high"}
         problem(api.post("/v1/jobs", json=other, headers=key), 409, "idempotency-conflict")
         assert len(list(ledger.blobs.keys("a/"))) == 1
-
-
-def test_concurrent_twins_are_one_job_and_one_picture(
-    settings: LedgerSettings, api: httpx.Client
-) -> None:
-    body = {"model": DEMO_MODEL, "images": INLINE}
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(
-            pool.map(
-                lambda _: api.post("/v1/jobs", json=body, headers={"Idempotency-Key": "k"}),
-                range(32),
-            )
-        )
-    assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.json()["id"] for answer in answers}) == 1
-    with Ledger.open(settings) as ledger:
-        assert len(list(ledger.blobs.keys("a/uploads/"))) == 1
