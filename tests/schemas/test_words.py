@@ -153,8 +153,10 @@ def test_moments_are_written_in_utc_whatever_zone_they_came_in() -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("60", 60), ("60.0", 60), ("6e1", 60), ("60.5", None), ('"60"', None), ("true", None)]
-    + [("0.0", None), ("1e300", None), ("1e999", None)],
+    [
+        *((text, 60) for text in ("60", "60.0", "6e1")),
+        *((text, None) for text in ("60.5", '"60"', "true", "0.0", "1e300", "1e999")),
+    ],
 )
 def test_a_whole_number_is_one_however_json_writes_it(text: str, number: int | None) -> None:
     body = f'{{"name": "x", "scopes": ["read"], "expires_in_s": {text}}}'
