@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from boxyard_ledger import EmbeddedRedis, JobRecord, Ledger, LedgerSettings
@@ -90,6 +92,36 @@ def test_it_goes_on_when_redis_comes_back(ledger_settings: LedgerSettings, tmp_p
             accept(ledger)
             ledger.jobs.claim(MODEL, worker="dies", max_images=1)
             wait_for(lambda: ledger.jobs.ready(MODEL) == 1)
+
+
+def test_a_blob_store_that_hangs_keeps_no_lost_job_waiting(ledger: Ledger) -> None:
+    lose_a_result(ledger)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        hanging = ledger.settings.model_copy(
+            update={
+                "blob_url": "s3://yard/blobs",
+                "s3_endpoint_url": f"http://127.0.0.1:{silent.getsockname()[1]}",
+                "s3_access_key_id": "me",
+                "s3_secret_access_key": SecretStr("secret"),
+            }
+        )
+        with Ledger.open(hanging) as opened, sweeping(opened):
+            connection, _ = silent.accept()
+            accept(opened)
+            opened.jobs.claim(MODEL, worker="dies", max_images=1)
+            wait_for(lambda: opened.jobs.ready(MODEL) == 1)
+            silent.close()
+            connection.close()
+
+
+def lose_a_result(ledger: Ledger) -> None:
+    """Ends a job that was claimed twice: what its first worker stored must be erased."""
+    job = accept(ledger)
+    for _ in range(2):
+        (claim,) = ledger.jobs.claim(MODEL, worker="w", max_images=1)
+        ledger.jobs.requeue(claim, reason="again")
+    ledger.jobs.cancel("acme", job)
 
 
 def test_sigterm_ends_it_cleanly(ledger: Ledger, redis_url: str, tmp_path: Path) -> None:
