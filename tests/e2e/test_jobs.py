@@ -224,3 +224,23 @@ def test_nobody_controls_a_worker_from_afar(yard: Yard) -> None:
         keys = [name.decode() for name in client.scan_iter("*")]
     assert not [name for name in (*channels, *keys) if "pidbox" in name]
     assert worker.stop() == 0
+
+
+def test_the_operator_says_which_pictures_are_read_and_what_memory_they_may_take(
+    yard: Yard,
+) -> None:
+    pages = [Image.new("RGB", (20, 10), (n, n, n)) for n in range(3)]
+    large = encoded(Image.new("RGB", (2000, 2000)), "PNG")
+    yard.worker(image_formats="png,tiff", max_frames=2, image_memory=64 << 20)
+    wanted = {
+        yard.upload(encoded(pages[0], "PNG")): None,
+        yard.upload(encoded(pages[0], "JPEG")): "unsupported-format",
+        yard.upload(encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:2])): None,
+        yard.upload(
+            encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+        ): "too-many-frames",
+        yard.upload(large): "too-much-memory",
+    }
+    result = yard.result(yard.accept(list(wanted)))
+    codes = [image.code if isinstance(image, ImageFailure) else None for image in result.images]
+    assert codes == list(wanted.values())

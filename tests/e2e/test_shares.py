@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
+from PIL import Image
+
 from boxyard_ledger import JobRecord
 from boxyard_schemas import ImageFailure, JobResult, JobState, UrlImage, new_id
 from boxyard_schemas.words import utc_now
-from pictures import png, scene
+from pictures import encoded, png, scene
 from receivers import Receiver, say
 from yard import MODEL, Yard, await_true
 
@@ -117,3 +119,24 @@ def test_a_worker_that_ends_waits_for_the_slow_ones_that_it_began(yard: Yard) ->
         time.sleep(2)  # its chunk has left by now
         assert worker.stop() == 0
         assert yard.ledger.jobs.get("a", job).state == JobState.FAILED
+
+
+def endless_picture() -> bytes:
+    """A picture that takes minutes to decode."""
+    data = encoded(Image.new("L", (8000, 8000), 120), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * 50_000 + b"\xff\xd9"
+
+
+def test_another_tenants_pictures_are_decoded_between_one_tenants_endless_ones(
+    yard: Yard,
+) -> None:
+    bomb = endless_picture()
+    with Receiver(say(200, bomb)) as bombs, Receiver(say(200, png(scene()))) as good:
+        worker = yard.worker(decode_deadline_s=3, decoders=2)
+        hostile = accept(yard, "a", [bombs.url] * 40)
+        worker.await_event("picture.stage", stage="decode", job=hostile)
+        waits = [seconds_until_end(yard, "b", accept(yard, "b", [good.url])) for _ in range(3)]
+        assert max(waits) < 15, waits
+        assert not yard.ledger.jobs.get("a", hostile).state.terminal
+        await_true(lambda: bool(worker.events("picture.failed", code="decode-deadline")), "", str)

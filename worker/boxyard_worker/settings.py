@@ -50,7 +50,7 @@ class DetectSettings(EgressSettings, LedgerSettings):
     decoders: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Pictures decoded at once."
     )
-    decode_deadline_s: float = Field(30, gt=0, description="Of one picture.")
+    decode_deadline_s: float = Field(10, gt=0, description="Of one picture.")
     fetch_deadline_s: float = Field(30, gt=0, description="Of a picture's attempts together.")
     fetch_attempts: int = Field(3, ge=1)
     store_patience_s: float = Field(120, ge=0, description="While the blob store is away.")

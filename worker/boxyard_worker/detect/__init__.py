@@ -4,8 +4,8 @@
     chunk         claim → pictures → results, for many jobs at once
     lease         keeping hold of what was claimed
     picture       one picture: fetch → decode → infer → encode
-    fetch, decoders, budget, encode, results
-    hands         threads for pictures, shared out among tenants
+    fetch, decoders, encode, results
+    hands, turns, budget   threads, decoders and memory, shared out among tenants
     model         the model child: feed it, replace it when it dies
     process, slots   a child and the shared memory that pictures cross in
     worker        all of these put together

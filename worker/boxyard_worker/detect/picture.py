@@ -10,7 +10,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from boxyard_schemas import Detection, ImageInfo, ImageSuccess, Timings
 from boxyard_schemas.errors import Permanent
@@ -22,6 +22,7 @@ from boxyard_worker.detect.fetch import Fetcher
 from boxyard_worker.detect.hands import Fetched
 from boxyard_worker.detect.lease import HeldJob
 from boxyard_worker.detect.model import Model
+from boxyard_worker.detect.turns import Turns
 from boxyard_worker.detector.contract import ModelDescription, ModelImage, Pixels, RawDetections
 from boxyard_worker.detector.resize import resize
 from boxyard_worker.settings import DetectSettings
@@ -57,6 +58,7 @@ class Pictures:
         self._settings = settings
         self._hurry = hurry
         self._memory = Budget(settings.image_memory // 2)
+        self._turns = Turns(settings.decoders)
         self._decoders = Decoders(
             settings.decoders,
             max_pixels=settings.max_pixels,
@@ -87,9 +89,13 @@ class Pictures:
         fetched()
         header = self._checked_header(data)
         memory, pixels = memory_of(data, header), 3 * header.width * header.height
-        with self._memory.hold(memory + 2 * pixels) as share:  # crossing over, and here
-            with self._stage(job, index, "decode", clock):
-                image = self._model_image(job, self._decoders.decode(data, memory))
+        with ExitStack() as held:
+            with self._turns.take(job.record.tenant):
+                share = held.enter_context(
+                    self._memory.hold(memory + 2 * pixels)  # crossing over, and here
+                )
+                with self._stage(job, index, "decode", clock):
+                    image = self._model_image(job, self._decoders.decode(data, memory))
             info = ImageInfo(
                 width=image.width, height=image.height, sha256=hashlib.sha256(data).hexdigest()
             )
