@@ -44,16 +44,16 @@ class FaultyS3:
     """moto's S3 on a port of its own.
 
     Attributes:
-        fault: what every request meets; None for good service.
-        only: the methods that it meets; all by default.
-        refused: how many requests met it.
+        fault: what requests meet; None for good service.
+        where: the beginning of the paths that meet it: `/bucket/key`.
+        met: how many requests met it.
     """
 
     def __init__(self, *buckets: str) -> None:
         self._buckets = buckets
         self.fault: Fault | None = None
-        self.only: tuple[str, ...] = ("GET", "HEAD", "PUT", "POST", "DELETE")
-        self.refused = 0
+        self.where = "/"
+        self.met = 0
         self._serve: Application = DomainDispatcherApplication(create_backend_app)
         self._port = 0
 
@@ -94,7 +94,7 @@ class FaultyS3:
         )
 
     def __call__(self, environment: Environment, start: Callable[..., Any]) -> Answer:
-        if self.fault and environment["REQUEST_METHOD"] in self.only:
-            self.refused += 1
+        if self.fault and environment["PATH_INFO"].startswith(self.where):
+            self.met += 1
             return self.fault(self._serve, environment, start)
         return self._serve(environment, start)
