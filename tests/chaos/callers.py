@@ -103,7 +103,7 @@ class Caller:
             self.history.note(Refused(self.tenant, marker, answer.status_code if answer else 0))
             return None
         job: str = answer.json()["id"]
-        self.history.note(Accepted(self.tenant, marker, job))
+        self.history.note(Accepted(self.tenant, job, marker))
         self._told(answer.json(), asked)
         return job
 
@@ -187,7 +187,7 @@ def _read(tenant: str, job: str, found: JobResult, content: bytes) -> Result:
     pictures = tuple(
         image.image.sha256 if isinstance(image, ImageSuccess) else "" for image in found.images
     )
-    return Result(tenant, job, found.job, marker_of(found), pictures, _sha256(content))
+    return Result(tenant, job, marker_of(found), found.job, pictures, _sha256(content))
 
 
 def _sha256(data: bytes) -> str:

@@ -33,11 +33,23 @@ class Asked(Line):
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted(Line):
-    """The answer to a submission: 202."""
+class Marked(Line):
+    """Somebody was told of a job, or has it; `marker` is the one that came with it."""
 
-    marker: str
     job: str
+    marker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stated(Marked):
+    """And how it stands."""
+
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted(Marked):
+    """The answer to a submission: 202."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +61,9 @@ class Refused(Line):
 
 
 @dataclass(frozen=True, slots=True)
-class Told(Line):
-    """How a job stands, as an answer said; moments in seconds of the monotonic clock."""
+class Told(Stated):
+    """An answer of the server; moments in seconds of the monotonic clock."""
 
-    job: str
-    marker: str
-    state: str
     asked: float
     answered: float
 
@@ -67,13 +76,11 @@ class Missing(Line):
 
 
 @dataclass(frozen=True, slots=True)
-class Result(Line):
+class Result(Marked):
     """A result, as it was read."""
 
-    job: str
     named: str
     """The job that the result itself names."""
-    marker: str
     pictures: tuple[str, ...]
     sha256: str
 
@@ -94,25 +101,19 @@ class Replaying(Line):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard(Line):
+class Heard(Stated):
     """A receiver was called back."""
 
     delivery: str
-    job: str
-    marker: str
-    state: str
     verified: bool
     result: str = ""
     """The marker of the result inside, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stands(Line):
+class Stands(Stated):
     """A job in the ledger, in the end, and the blob that it names."""
 
-    job: str
-    marker: str
-    state: str
     attempts: int = 1
     keyed: bool = True
     """Whether it came with its marker as its idempotency key."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-
-from redis import Redis
+from typing import Any
 
 from boxyard_ledger import BlobMissing, JobStatus, Ledger, keys
 from boxyard_ledger.blobs.store import reference_to
@@ -13,7 +12,7 @@ from chaos.callers import marker_of
 from chaos.history import Due, History, Line, Orphan, Stands
 
 
-def take_inventory(ledger: Ledger, redis: Redis, tenants: Sequence[str], history: History) -> None:
+def take_inventory(ledger: Ledger, redis: Any, tenants: Sequence[str], history: History) -> None:
     """Notes every job, callback and orphaned blob of the tenants."""
     for tenant in tenants:
         jobs = list(all_jobs(ledger, tenant))

@@ -17,12 +17,14 @@ from chaos.history import (
     Erasing,
     Heard,
     History,
+    Marked,
     Missing,
     Orphan,
     Refused,
     Replaying,
     Result,
     Stands,
+    Stated,
     Told,
 )
 
@@ -126,15 +128,14 @@ class _Case:
 
     def _two_jobs(self) -> Iterable[str]:
         """Jobs that share a submission."""
-        jobs = defaultdict(set)
-        for each in (*self._history.of(Accepted), *self._standing.values()):
+        jobs: dict[str, set[str]] = defaultdict(set)
+        for each in self._history.of(Marked):
             jobs[each.marker].add(each.job)
         return (job for twins in jobs.values() if len(twins) > 1 for job in twins)
 
     def _two_ends(self) -> Iterable[str]:
         ends: dict[str, set[str]] = defaultdict(set)
-        seen = (*self._history.of(Told), *self._history.of(Heard), *self._standing.values())
-        for each in seen:
+        for each in self._history.of(Stated):
             if each.state not in OPEN:
                 ends[each.job].add(each.state)
         contradicted = {job for job, states in ends.items() if len(states) > 1}
@@ -183,9 +184,8 @@ class _Case:
 
     def _words(self) -> Iterable[tuple[str, str, str]]:
         """All that was told or kept: to whom, of which job, and the marker that it bears."""
-        for kind in (Accepted, Told, Result, Heard, Stands):
-            for each in self._history.of(kind):
-                yield each.tenant, each.job, each.marker
+        for each in self._history.of(Marked):
+            yield each.tenant, each.job, each.marker
         for heard in self._history.of(Heard):
             yield heard.tenant, heard.job, heard.result
         for job in self._standing.values():

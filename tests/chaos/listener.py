@@ -38,10 +38,10 @@ class Listener(Receiver):
         event = Event.model_validate_json(received.body)
         line = Heard(
             self.tenant,
-            received.headers["webhook-id"],
             event.data.job.id,
             event.data.job.metadata.get("marker", "unmarked"),
             event.data.job.state,
+            received.headers["webhook-id"],
             any(_verifies(secret, received) for secret in self._secrets()),
             marker_of(event.data.result) if event.data.result else "",
         )

@@ -50,7 +50,7 @@ class Stack:
         settings: of all parts, and of the ledger here.
     """
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
         self.redis = EmbeddedRedis(folder / "redis")
         self.settings: dict[str, object] = {
@@ -66,7 +66,7 @@ class Stack:
         self.settings.setdefault("redis_url", self.redis.url)
         known: dict[str, Any] = {name: self.settings[name] for name in self._ledger_names()}
         self.ledger = Ledger.open(LedgerSettings(**known))
-        self.client = redis.Redis.from_url(self.redis.url, decode_responses=True)
+        self.client: Any = redis.Redis.from_url(self.redis.url, decode_responses=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,7 +107,7 @@ class Stack:
     def sweeper(self) -> Process:
         return self._named("sweep")[0]
 
-    def serve(self, *, ready: bool = True, port: int = 0, **settings: object) -> Process:
+    def serve(self, *, ready: bool = True, port: int = 0, **settings: Any) -> Process:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         words = [sys.executable, "-m", "boxyard_producer.server", "--port", str(self.port)]
@@ -116,17 +116,17 @@ class Stack:
             self.await_server(server)
         return server
 
-    def detect(self, *options: str, ready: bool = True, **settings: object) -> Process:
+    def detect(self, *options: str, ready: bool = True, **settings: Any) -> Process:
         words = ["detect", "--model", MODEL, *options]
         detector = self._part("detect", _worker(*words), **settings)
         if ready:
             await_ready(detector)
         return detector
 
-    def deliver(self, **settings: object) -> Process:
+    def deliver(self, **settings: Any) -> Process:
         return self._part("deliver", _worker("deliver"), public_url=self.url, **settings)
 
-    def sweep(self, **settings: object) -> Process:
+    def sweep(self, **settings: Any) -> Process:
         return self._part("sweep", _worker("sweep"), **settings)
 
     def await_server(self, server: Process) -> None:
@@ -160,7 +160,7 @@ class Stack:
             self.remove(part)
 
     def _part(
-        self, name: str, command: Sequence[str], *, prefix: Sequence[str] = (), **settings: object
+        self, name: str, command: Sequence[str], *, prefix: Sequence[str] = (), **settings: Any
     ) -> Process:
         environment = {**os.environ, **variables({**self.settings, **settings})}
         words = [*prefix, *command]

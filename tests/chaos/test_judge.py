@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable
 from secrets import token_hex
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -48,17 +49,17 @@ def honest(number: int, tenant: str, end: str, attempts: int, refused: int) -> L
     lines: Lines = [Asked(tenant, marker, ("p",), 1)]
     lines += [Refused(tenant, marker, 503)] * refused
     lines += [
-        Accepted(tenant, marker, job),
+        Accepted(tenant, job, marker),
         Told(tenant, job, marker, "queued", 1, 2),
         Told(tenant, job, marker, "running", 3, 4),
         Told(tenant, job, marker, end, 5, 6),
-        Heard(tenant, delivery, job, marker, end, verified=True, result=marker if result else ""),
+        Heard(tenant, job, marker, end, delivery, verified=True, result=marker if result else ""),
     ]
     named = marker if result else ""
     lines.append(Stands(tenant, job, marker, end, attempts, True, result, result, named))
     lines.append(Due(tenant, delivery, job, "delivered"))
     if result:
-        lines.append(Result(tenant, job, job, marker, ("p",), sha256))
+        lines.append(Result(tenant, job, marker, job, ("p",), sha256))
     return lines
 
 
@@ -72,7 +73,7 @@ def histories(draw: st.DrawFn) -> Lines:
     return lines
 
 
-def change(lines: Lines, kind: type[Line], **members: object) -> Lines:
+def change(lines: Lines, kind: type[Line], **members: Any) -> Lines:
     """The lines with the first job's line of a kind changed."""
     first = next(line for line in lines if isinstance(line, kind))
     changed = dataclasses.replace(first, **members)
@@ -100,7 +101,7 @@ HARMS: dict[str, tuple[str, Harm]] = {
         "double",
         lambda all_: [*all_, Told("a", "job_99", "a-99", "running", 7, 8)],
     ),
-    "two jobs of one key": ("double", lambda all_: [*all_, Accepted("a", "a-99", "job_98")]),
+    "two jobs of one key": ("double", lambda all_: [*all_, Accepted("a", "job_98", "a-99")]),
     "another result is read": ("double", lambda all_: change(all_, Result, sha256="other")),
     "one id for two ends": ("double", lambda all_: [*all_, *_heard_again(job="job_98")]),
     "the blob is gone": ("wrong", lambda all_: change(all_, Stands, stored="", named="")),
@@ -134,7 +135,7 @@ HARMS: dict[str, tuple[str, Harm]] = {
 
 
 def _heard_again(*, job: str = "job_99", delivery: str = "dlv_99") -> Iterable[Line]:
-    yield Heard("a", delivery, job, "a-99", "succeeded", verified=True)
+    yield Heard("a", job, "a-99", "succeeded", delivery, verified=True)
 
 
 @given(histories())
