@@ -60,14 +60,14 @@ def animation(side: int, frames: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def bombs() -> dict[str, bytes]:
-    """Each must fail, or cost no more than the picture that it says it is."""
+def bombs(side: int) -> dict[str, bytes]:
+    """Each must fail, or cost no more than an honest picture of `side`² pixels."""
     return {
         "png of 20000² pixels": png_bomb(),
         "png with a remark of 500 MB": png_with_text(500),
         "jpeg that says 65500²": jpeg_that_says(65_500, 65_500),
-        "jpeg that says 7900²": jpeg_that_says(7_900, 7_900),
-        "webp of 1000 frames of 4000²": animation(4_000, 1_000),
+        f"jpeg that says {side}²": jpeg_that_says(side, side),
+        f"webp of 1000 frames of {side}²": animation(side, 1_000),
     }
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from boxyard_schemas import ImageFailure
 from chaos.callers import Source
 from chaos.faults import fault
 from chaos.names import NameServer
 from chaos.namespace import Namespace, missing
+from chaos.reading import attempts_of, codes_of
 from chaos.stack import Stack
 from chaos.trial import Figures, Trial
 from pictures import png, scene
@@ -106,10 +106,7 @@ def open_redis_to(stack: Stack, space: Namespace) -> None:
 def fetch(trial: Trial, *urls: str) -> list[str]:
     """What becomes of a picture behind each URL: `success`, or a failure's code."""
     job = trial.a.submit(*(Source({"url": url}) for url in urls), model=MODEL)
-    trial.settle()
-    result = trial.a.result(job)
-    assert result is not None
-    return [each.code if isinstance(each, ImageFailure) else "success" for each in result.images]
+    return codes_of(trial.a, job)
 
 
 def call_back(trial: Trial, url: str) -> list[str]:
@@ -118,10 +115,7 @@ def call_back(trial: Trial, url: str) -> list[str]:
     picture = trial.a.upload(png(scene()))
     job = trial.a.submit(picture, delivery={"callback": {"url": url}})
     trial.settle()
-    answer = trial.a.send("GET", f"/v1/jobs/{job}/deliveries")
-    assert answer is not None
-    (delivery,) = answer.json()["deliveries"]
-    return [attempt["outcome"] for attempt in delivery["attempts"]]
+    return attempts_of(trial.a, job)
 
 
 @fault(29, "redirect to a link-local address")

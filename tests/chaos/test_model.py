@@ -5,34 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from boxyard_schemas import ImageFailure
 from boxyard_worker.detector.standin import Trouble
-from chaos.callers import Caller
 from chaos.faults import fault
+from chaos.reading import await_end, codes_of
 from chaos.trial import Figures, Trial
 from pictures import png, scene, trouble
-from process import await_true
 
 OTHER_MODEL = "rtmdet-ins_tiny_8xb32-300e_coco"
 """Only the detector of one test serves it."""
-
-
-def outcomes(caller: Caller, job: str) -> list[str]:
-    """How each picture ended: `success`, or a failure's code."""
-    result = caller.result(job)
-    assert result is not None, caller.read(job)
-    return [image.code if isinstance(image, ImageFailure) else "success" for image in result.images]
-
-
-def await_end(caller: Caller, job: str) -> float:
-    """The moment at which a job was seen to have ended."""
-
-    def ended() -> bool:
-        told = caller.read(job)
-        return told is not None and told["state"] not in ("queued", "running")
-
-    await_true(ended, f"the end of {job}")
-    return time.monotonic()
 
 
 @fault(21, "poison image")
@@ -50,8 +30,8 @@ def test_a_poison_picture_ends_alone_and_its_mates_succeed(
         mates = [b.submit(theirs) for _ in range(10)]
         delays += [await_end(b, mate) - start for mate in mates]
         await_end(a, poisoned)
-        assert outcomes(a, poisoned) == ["success", "crashed", "success"]
-        assert all(outcomes(b, mate) == ["success"] for mate in mates)
+        assert codes_of(a, poisoned) == ["success", "crashed", "success"]
+        assert all(codes_of(b, mate) == ["success"] for mate in mates)
     figures["mates' longest delay s"] = round(max(delays), 1)
     trial.conclude(figures)
 
@@ -73,6 +53,6 @@ def test_pictures_on_which_the_model_fails_are_told_so_and_their_mates_succeed(
         trial.conclude(figures)
         figures["children replaced"] = len(worker.events("model.died"))
     failed = ["crashed", "inference-failed", "inference-failed"]
-    assert outcomes(a, job) == ["success", *failed, "success"]
-    assert outcomes(a, following) == ["success"]
+    assert codes_of(a, job) == ["success", *failed, "success"]
+    assert codes_of(a, following) == ["success"]
     assert figures["children replaced"] >= 3

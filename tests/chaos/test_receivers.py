@@ -11,6 +11,7 @@ from typing import Any
 
 from chaos.faults import fault
 from chaos.listener import Listener
+from chaos.reading import attempts_of, delivery_of
 from chaos.stack import Stack, free_port
 from chaos.trial import Figures, Trial
 from pictures import png, scene
@@ -38,21 +39,10 @@ def submit(trial: Trial, url: str) -> str:
     return trial.a.submit(trial.a.upload(png(scene())), delivery=delivery)
 
 
-def delivery_of(trial: Trial, job: str) -> dict[str, Any]:
-    """How the one delivery of a job of A's stands; empty before the job has ended."""
-    answer = trial.a.send("GET", f"/v1/jobs/{job}/deliveries")
-    assert answer is not None
-    return next(iter(answer.json()["deliveries"]), {})
-
-
 def pauses(delivery: dict[str, Any]) -> list[float]:
     """Seconds between the attempts."""
     moments = [datetime.fromisoformat(each["at"]) for each in delivery["attempts"]]
     return [(after - before).total_seconds() for before, after in itertools.pairwise(moments)]
-
-
-def outcomes(delivery: dict[str, Any]) -> list[str]:
-    return [each["outcome"] for each in delivery.get("attempts", [])]
 
 
 def assert_one_id(requests: list[Received]) -> None:
@@ -66,12 +56,12 @@ def test_a_receiver_that_is_down_is_tried_by_the_schedule_until_it_is_up(
     """a port that nobody listens on for several attempts; then the receiver comes"""
     attempts, port = scale(slice=4, full=11), free_port()
     job = submit(trial, f"http://127.0.0.1:{port}/")
-    await_true(lambda: len(outcomes(delivery_of(trial, job))) >= attempts, "the attempts")
+    await_true(lambda: len(attempts_of(trial.a, job)) >= attempts, "the attempts")
     with listening(trial, port=port):
         trial.conclude(figures)
-    delivery = delivery_of(trial, job)
+    delivery = delivery_of(trial.a, job)
     assert delivery["state"] == "delivered"
-    assert outcomes(delivery)[:attempts] == ["post-failed"] * attempts
+    assert attempts_of(trial.a, job)[:attempts] == ["post-failed"] * attempts
     for pause, planned in zip(pauses(delivery), PAUSES_S, strict=False):
         assert pause >= planned * 0.9
     figures["attempts"] = len(delivery["attempts"])
@@ -114,13 +104,13 @@ def test_an_endpoint_that_is_gone_is_disabled_and_catches_up_when_it_is_enabled(
         assert endpoint is not None
         assert endpoint.json()["disabled_at"]
         assert len(listener.requests) == 1
-        assert [delivery_of(trial, job)["state"] for job in jobs] == ["exhausted"] * 2
+        assert [delivery_of(trial.a, job)["state"] for job in jobs] == ["exhausted"] * 2
         trial.a.send("PATCH", path, json={"disabled": False})
         replayed = trial.a.send("POST", "/v1/deliveries/replay", json=delivery)
         assert replayed is not None
         assert replayed.json() == {"replayed": 2}
         trial.conclude(figures)
-    assert [delivery_of(trial, job)["state"] for job in jobs] == ["delivered"] * 2
+    assert [delivery_of(trial.a, job)["state"] for job in jobs] == ["delivered"] * 2
     figures["requests while disabled"] = 0
 
 
@@ -143,7 +133,7 @@ def test_dripping_receivers_end_at_the_deadline_and_delay_nobody(
             trial.listeners[1].wait(number)
             delays.append(time.monotonic() - start)
         trial.conclude(figures)
-    longest = max(max(pauses(delivery_of(trial, job))) for job in jobs)
+    longest = max(max(pauses(delivery_of(trial.a, job))) for job in jobs)
     figures["dripping receivers"] = count
     figures["B's longest wait s"] = round(max(delays), 1)
     figures["A's longest attempt s, its deadline 5 s"] = round(longest, 1)
@@ -160,7 +150,7 @@ def test_a_receiver_whose_answer_was_lost_is_told_again_with_the_same_id(
         job = trial.a.submit(trial.a.upload(png(scene())), delivery=trial.callback(trial.a))
         trial.conclude(figures)
         requests = trial.listeners[0].requests
-        assert outcomes(delivery_of(trial, job)) == ["post-failed", "post-failed", "delivered"]
+        assert attempts_of(trial.a, job) == ["post-failed", "post-failed", "delivered"]
     assert_one_id(requests)
     assert len({request.body for request in requests}) == 1
     figures["told"] = len(requests)
