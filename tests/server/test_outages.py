@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
 from boxyard_schemas import DEMO_MODEL
 from server_process import ServerProcess, serving_process
 
+from .conftest import bearer
 from .test_jobs import problem, submit
 
 TIMEOUT_S = 2.0
@@ -164,6 +166,41 @@ def test_while_the_blob_store_fails_jobs_with_pictures_wait_and_none_of_them_is_
     assert submit(api, images=INLINE * 3).status_code == 202
     with Ledger.open(settings) as ledger:
         assert len(list(ledger.blobs.keys("a/uploads/"))) == 3
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """The address of a blob store that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_a_blob_store_that_hangs_keeps_nobody_waiting_who_does_not_need_it(
+    settings: LedgerSettings, deaf: str, tmp_path: Path
+) -> None:
+    with Ledger.open(settings) as ledger:
+        ledger.tenants.register("a", api_key="key-a", webhook_secret="whsec_YQ==")
+    away = settings.model_copy(update={"blob_url": "s3://bucket/"})
+    bucket = {"s3_endpoint_url": deaf, "s3_access_key_id": "k", "s3_secret_access_key": "s"}
+    limits = httpx.Limits(max_connections=None)
+    with (
+        serving_process(tmp_path, away, **bucket) as server,
+        httpx.Client(
+            base_url=server.url, headers=bearer("key-a"), timeout=120, limits=limits
+        ) as api,
+        ThreadPoolExecutor(80) as pool,
+    ):
+        began = time.monotonic()
+        stuck = [pool.submit(api.post, "/v1/uploads", content=b"x") for _ in range(40)]
+        stuck += [pool.submit(submit, api, images=INLINE) for _ in range(40)]
+        time.sleep(1)
+        for _ in range(20):
+            where = submit(api).headers["location"]
+            assert api.get(where).json()["state"] == "queued"
+        assert time.monotonic() - began < 20
+        for answer in stuck:
+            assert_unavailable(answer.result())
+        assert 25 < time.monotonic() - began < 60
 
 
 def test_a_refused_job_leaves_no_picture_behind(

@@ -13,6 +13,7 @@ from . import deliveries, endpoints, health, jobs, keys, models, score, uploads
 from .acceptance import Acceptance
 from .checks import Checks
 from .endings import Endings
+from .lane import BlobLane
 from .limits import BodyLimit
 from .openapi import install_openapi
 from .problems import install_problems
@@ -39,7 +40,7 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
     app.state.settings, app.state.ledger = settings, ledger
     checks = Checks(settings, ledger)
     app.state.checks, app.state.acceptance = checks, Acceptance(ledger, checks)
-    app.state.endings = Endings(ledger)
+    app.state.endings, app.state.lane = Endings(ledger), BlobLane()
     for room in (jobs, deliveries, uploads, models, endpoints, keys, score, health):
         app.include_router(room.router)
     app.add_middleware(BodyLimit, settings=settings, roomy=_ROOMY)
@@ -52,3 +53,4 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
 async def _listen(app: FastAPI) -> AsyncIterator[None]:
     async with app.state.endings:
         yield
+    app.state.lane.close()

@@ -6,10 +6,11 @@ from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 
 from boxyard_schemas.errors import SetupError, Unavailable
 
-from .parts import TheLedger
+from .parts import TheLane, TheLedger
 from .problems import responses
 
 router = APIRouter(tags=["health"])
@@ -28,11 +29,11 @@ async def read_health() -> Health:
 
 
 @router.get("/readyz", responses=responses(Unavailable))
-def read_readiness(ledger: TheLedger) -> Health:
+async def read_readiness(ledger: TheLedger, lane: TheLane) -> Health:
     """Whether Redis and the blob store can take work."""
     try:
-        ledger.check_server()
+        await run_in_threadpool(ledger.check_server)
     except SetupError as error:
         raise Unavailable(error.detail, retry_after_s=30) from error
-    ledger.blobs.exists("readiness")
+    await lane.run(ledger.blobs.exists, "readiness")
     return Health()

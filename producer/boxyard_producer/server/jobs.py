@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import BlobMissing, JobStatus
 from boxyard_schemas import (
+    Base64Image,
     Job,
     JobDeliveryList,
     JobId,
@@ -36,7 +39,7 @@ from boxyard_schemas.errors import (
 from .access import Caller, guarded_router, needs
 from .bodies import describe_body, json_body
 from .outbox import list_deliveries
-from .parts import TheAcceptance, TheEndings, TheLedger, TheSettings
+from .parts import TheAcceptance, TheEndings, TheLane, TheLedger, TheSettings
 from .problems import responses
 
 router = guarded_router(prefix="/v1/jobs", tag="jobs")
@@ -87,17 +90,20 @@ IdempotencyKey = Annotated[
     },
     openapi_extra=describe_body(JobRequest),
 )
-def submit_job(
+async def submit_job(
     *,
     request: Annotated[JobRequest, Depends(json_body(JobRequest))],
     response: Response,
     tenant: Caller,
     acceptance: TheAcceptance,
+    lane: TheLane,
     idempotency_key: IdempotencyKey = None,
     traceparent: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Job:
     """Enqueue one job. After 202 it survives any crash."""
-    status = acceptance.accept(tenant, request, key=idempotency_key, traceparent=traceparent)
+    accept = partial(acceptance.accept, key=idempotency_key, traceparent=traceparent)
+    inline = any(isinstance(image, Base64Image) for image in request.images)
+    status = await (lane.run if inline else run_in_threadpool)(accept, tenant, request)
     response.headers["Location"] = f"/v1/jobs/{status.job.id}"
     return status.view()
 
@@ -143,13 +149,15 @@ async def read_job(
     responses={200: {"model": JobResult}, **responses(UnknownJob, NotFinished)},
     response_class=JSONResponse,
 )
-def read_result(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> Response:
+async def read_result(
+    job_id: NamedJob, tenant: Caller, ledger: TheLedger, lane: TheLane
+) -> Response:
     """What the model found, byte for byte as it was stored."""
-    status = ledger.jobs.get(tenant, job_id)
+    status = await run_in_threadpool(ledger.jobs.get, tenant, job_id)
     if status.result is None:
         raise _no_result(status)
     try:
-        stored = ledger.blobs.get(status.result.key)
+        stored = await lane.run(ledger.blobs.get, status.result.key)
     except BlobMissing as error:
         raise NotFound(f"The result of {job_id} is no longer kept.") from error
     headers = {"ETag": f'"{status.result.sha256}"'}
@@ -178,12 +186,12 @@ def replay_job(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> Job:
     responses=responses(UnknownJob, Conflict),
     dependencies=[needs(Scope.ADMIN)],
 )
-def erase_job(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> None:
+async def erase_job(job_id: NamedJob, tenant: Caller, ledger: TheLedger, lane: TheLane) -> None:
     """Erase a job with its results, its deliveries and the pictures that it alone names.
 
     One that has not ended is cancelled first.
     """
-    ledger.jobs.erase(tenant, job_id)
+    await lane.run(ledger.jobs.erase, tenant, job_id)
 
 
 @router.get("/{job_id}/deliveries", responses=responses(UnknownJob))

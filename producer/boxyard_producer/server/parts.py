@@ -11,6 +11,7 @@ from boxyard_ledger import Ledger
 from .acceptance import Acceptance
 from .checks import Checks
 from .endings import Endings
+from .lane import BlobLane
 from .settings import ServerSettings
 
 
@@ -40,8 +41,14 @@ async def _endings(request: Request) -> Endings:
     return endings
 
 
+async def _lane(request: Request) -> BlobLane:
+    lane: BlobLane = request.app.state.lane
+    return lane
+
+
 TheSettings = Annotated[ServerSettings, Depends(_settings)]
 TheLedger = Annotated[Ledger, Depends(_ledger)]
 TheAcceptance = Annotated[Acceptance, Depends(_acceptance)]
 TheChecks = Annotated[Checks, Depends(_checks)]
 TheEndings = Annotated[Endings, Depends(_endings)]
+TheLane = Annotated[BlobLane, Depends(_lane)]

@@ -24,7 +24,7 @@ from .access import Caller, guarded_router
 from .azureml import read_images, read_parameters, write_answer
 from .bodies import describe_body, json_body
 from .catalogue import Resolver, served_models
-from .parts import TheAcceptance, TheEndings, TheLedger, TheSettings
+from .parts import TheAcceptance, TheEndings, TheLane, TheLedger, TheSettings
 from .problems import refuse, responses
 from .settings import ServerSettings
 
@@ -47,14 +47,15 @@ async def score(
     endings: TheEndings,
     ledger: TheLedger,
     settings: TheSettings,
+    lane: TheLane,
     model: Annotated[str | None, Query(description="Else the one that the server serves.")] = None,
 ) -> ScoreResponse:
     """Score pictures and wait for it, as the AzureML cards' endpoints do."""
     named = model or settings.score_model
     job = await run_in_threadpool(_job, request, named, settings, ledger, acceptance.models)
-    accepted = await run_in_threadpool(acceptance.accept, tenant, job)
+    accepted = await lane.run(acceptance.accept, tenant, job)
     status = await endings.wait(tenant, accepted.job.id, settings.score_deadline_s)
-    return await run_in_threadpool(_conclude, ledger, status)
+    return await lane.run(_conclude, ledger, status)
 
 
 def _job(

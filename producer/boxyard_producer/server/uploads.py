@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 
 from boxyard_schemas import Upload
 from boxyard_schemas.errors import InvalidRequest, TooLarge, TooManyRequests, TooSlow
 
 from .access import Caller, guarded_router
 from .bodies import refuse_encoding
-from .parts import TheLedger, TheSettings
+from .parts import TheLane, TheLedger, TheSettings
 from .problems import refuse, responses
 
 router = guarded_router(prefix="/v1/uploads", tag="uploads")
@@ -34,11 +33,11 @@ _RAW_BODY = {
     openapi_extra=_RAW_BODY,
 )
 async def upload_picture(
-    request: Request, tenant: Caller, ledger: TheLedger, settings: TheSettings
+    request: Request, tenant: Caller, ledger: TheLedger, settings: TheSettings, lane: TheLane
 ) -> Upload:
     """Send one picture; jobs name it by the id. Its content is looked at by the worker alone."""
     data = await _read(request, settings.max_upload_bytes)
-    return await run_in_threadpool(ledger.uploads.store, tenant, data)
+    return await lane.run(ledger.uploads.store, tenant, data)
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:

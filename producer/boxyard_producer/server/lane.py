@@ -1,0 +1,49 @@
+"""Where work waits for the blob store, so that a slow one keeps nobody else waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from boxyard_schemas.errors import Unavailable
+
+Parameters = ParamSpec("Parameters")
+Answer = TypeVar("Answer")
+
+_THREADS = 32
+_PATIENCE_S = 30.0
+_RETRY_AFTER_S = 10
+
+
+class BlobLane:
+    """Threads of its own for what touches blobs."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="blobs")
+
+    async def run(
+        self,
+        work: Callable[Parameters, Answer],
+        *args: Parameters.args,
+        **options: Parameters.kwargs,
+    ) -> Answer:
+        """What the work returns or raises.
+
+        Raises:
+            Unavailable: it is not done in time. What was begun may still come to its end: a job
+                is then found by its idempotency key, an upload that nobody knows is swept.
+        """
+        future = self._threads.submit(work, *args, **options)
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise Unavailable(
+                "The blob store takes too long.", retry_after_s=_RETRY_AFTER_S
+            ) from None
+
+    def close(self) -> None:
+        """Begins nothing more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
