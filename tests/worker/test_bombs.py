@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -137,7 +138,7 @@ def test_a_bomb_takes_no_more_than_its_header_grants(decoder: Decoder, name: str
     except Permanent as error:
         assert error.reason in REFUSALS  # noqa: PT017 - some are decoded, and that is well
     assert peak_bytes(decoder.pid) - before < min(granted, 1 << 30) + (32 << 20)
-    assert decoder.decode(png(scene()), 1 << 30).shape == (48, 64, 3)
+    assert decoder.decode(png(scene()), 1 << 30).pixels.shape == (48, 64, 3)
 
 
 def test_a_picture_that_wants_more_than_it_was_granted_is_refused(decoder: Decoder) -> None:
@@ -156,7 +157,7 @@ def test_a_picture_whose_decoding_does_not_end_is_cut_at_the_deadline() -> None:
         decoders.decode(data, memory_of(data, read_header(data)))
     assert refusal.value.reason == "decode-deadline"
     assert time.monotonic() - began < 30
-    assert decoders.decode(png(scene()), 1 << 30).shape == (48, 64, 3)
+    assert decoders.decode(png(scene()), 1 << 30).pixels.shape == (48, 64, 3)
     decoders.close()
 
 
@@ -166,22 +167,22 @@ def test_a_file_that_kills_the_decoder_twice_is_crashed_and_one_death_is_forgive
     decoders, asked = Decoders(1, max_pixels=64_000_000, deadline_s=60), Decoder._ask
 
     def dies(times: int) -> None:
-        def ask(self: Decoder, size: int, memory: int) -> dict[str, object]:
+        def ask(self: Decoder, *order: Any) -> dict[str, object]:
             nonlocal times
             if times:
                 times -= 1
                 os.kill(self.pid, signal.SIGSEGV)
-            return asked(self, size, memory)
+            return asked(self, *order)
 
         monkeypatch.setattr(Decoder, "_ask", ask)
 
     dies(1)
-    assert decoders.decode(png(scene()), 1 << 30).shape == (48, 64, 3)
+    assert decoders.decode(png(scene()), 1 << 30).pixels.shape == (48, 64, 3)
     dies(2)
     with pytest.raises(Permanent, match="status -11") as refusal:
         decoders.decode(png(scene()), 1 << 30)
     assert refusal.value.reason == "crashed"
-    assert decoders.decode(png(scene()), 1 << 30).shape == (48, 64, 3)
+    assert decoders.decode(png(scene()), 1 << 30).pixels.shape == (48, 64, 3)
     decoders.close()
 
 

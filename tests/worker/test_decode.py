@@ -13,7 +13,8 @@ from PIL import Image, ImageOps
 from boxyard_schemas.errors import Permanent
 from boxyard_worker.decoder.header import read_header
 from boxyard_worker.detect.decoders import Decoders, memory_of
-from boxyard_worker.detector.contract import Pixels
+from boxyard_worker.detector.contract import Pixels, ResizePlan
+from boxyard_worker.detector.resize import resize
 from pictures import encoded
 
 
@@ -21,7 +22,7 @@ from pictures import encoded
 def decode() -> Iterator[Decode]:
     """Decodes as the worker does: in a child, within the memory that the header grants."""
     decoders = Decoders(1, max_pixels=64_000_000, deadline_s=60)
-    yield lambda data: decoders.decode(data, memory_of(data, read_header(data)))
+    yield lambda data: decoders.decode(data, memory_of(data, read_header(data))).pixels
     decoders.close()
 
 
@@ -135,3 +136,13 @@ def test_what_is_no_picture_is_an_unsupported_format(decode: Decode, data: bytes
     with pytest.raises(Permanent) as caught:
         decode(data)
     assert caught.value.reason == "unsupported-format"
+
+
+@pytest.mark.parametrize("plan", [ResizePlan(640, 640), ResizePlan(50, 90, keep_ratio=False)])
+def test_a_picture_is_resized_where_it_is_decoded_and_its_own_size_told(plan: ResizePlan) -> None:
+    decoders = Decoders(1, max_pixels=64_000_000, deadline_s=60)
+    data = encoded(gradient(300, 200), "PNG")
+    decoded = decoders.decode(data, 1 << 30, plan)
+    decoders.close()
+    assert (decoded.width, decoded.height) == (300, 200)
+    assert difference(decoded.pixels, resize(bgr(gradient(300, 200)), plan)) == 0

@@ -9,11 +9,13 @@ import signal
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from boxyard_worker.detector.contract import Pixels, ResizePlan
+from boxyard_worker.detector.resize import resize
 
 _SLACK_BYTES = 32 << 20
 """What the allocator may keep between pictures."""
@@ -23,8 +25,9 @@ def serve(socket: int, source: int, target: int) -> None:
     """Decodes until the parent hangs up.
 
     Args:
-        socket: file descriptor of its end of the socket. `{"bytes", "memory", "seconds"}` comes
-            in; `{"shape"}` or `{"error", "detail"}` goes out.
+        socket: file descriptor of its end of the socket. `{"bytes", "memory", "seconds", "plan"}`
+            comes in; `{"size", "shape"}`, as decoded and as resized, or `{"error", "detail"}` goes
+            out.
         source: the file that a picture's bytes come in.
         target: the file that its pixels go out in.
     """
@@ -35,31 +38,33 @@ def serve(socket: int, source: int, target: int) -> None:
         while True:
             order = json.loads(connection.recv_bytes())
             _limit(held + order["memory"], order["seconds"])
-            connection.send_bytes(json.dumps(_decode(order["bytes"], source, target)).encode())
+            plan = ResizePlan(**order["plan"]) if order["plan"] else None
+            answer = _decode(order["bytes"], source, target, plan)
+            connection.send_bytes(json.dumps(answer).encode())
 
 
-def _decode(size: int, source: int, target: int) -> dict[str, Any]:
+def _decode(size: int, source: int, target: int, plan: ResizePlan | None) -> dict[str, Any]:
     try:
-        pixels = _read(size, source)
-        if pixels is None:
+        decoded = _read(size, source)
+        if decoded is None:
             return _refusal("undecodable-image", "The file is truncated or damaged.")
+        pixels = resize(decoded, plan) if plan else decoded
         _write(target, pixels)
     except MemoryError:
         return _refusal("too-much-memory", "It wants more than its header tells.")
     except cv2.error as error:
         short = error.code == cv2.Error.StsNoMem
         return _refusal("too-much-memory" if short else "undecodable-image", str(error.err))
-    return {"shape": pixels.shape[:2]}
+    return {"size": decoded.shape[:2], "shape": pixels.shape[:2]}
 
 
-def _read(size: int, source: int) -> NDArray[Any] | None:
+def _read(size: int, source: int) -> Pixels | None:
     data = np.frombuffer(os.pread(source, size, 0), np.uint8)
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return cast("Pixels | None", cv2.imdecode(data, cv2.IMREAD_COLOR))
 
 
-def _write(target: int, pixels: NDArray[Any]) -> None:
+def _write(target: int, pixels: Pixels) -> None:
     left, offset = pixels.reshape(-1).data, 0
-    os.ftruncate(target, left.nbytes)
     while left:
         written = os.pwrite(target, left, offset)
         offset, left = offset + written, left[written:]

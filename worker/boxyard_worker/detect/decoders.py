@@ -16,18 +16,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from boxyard_schemas.errors import Permanent
 from boxyard_worker.decoder.header import Header
-from boxyard_worker.detector.contract import Pixels
+from boxyard_worker.detector.contract import Pixels, ResizePlan
 
 _TRIES = 2
 """A child may die of what is not the picture's fault, such as the machine's want of memory."""
 _ANSWER_BYTES = 4096
+_KEPT_BYTES = 8 << 20
+"""Of each file between pictures: fresh memory costs more time than most pictures' copies."""
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LANG")
 """Of the environment; the rest holds secrets."""
 
@@ -38,6 +41,14 @@ def memory_of(data: bytes, header: Header) -> int:
     The costliest honest pictures are progressive JPEGs in four colours: 11 bytes a pixel.
     """
     return (24 << 20) + 3 * len(data) + 12 * header.width * header.height
+
+
+class Decoded(NamedTuple):
+    """A picture: `(height, width, 3)`, uint8, BGR, upright, and its size before it was resized."""
+
+    pixels: Pixels
+    width: int
+    height: int
 
 
 class DecoderDied(Exception):
@@ -60,15 +71,13 @@ class Decoders:
         for _ in range(count):
             self._idle.put(None)
 
-    def decode(self, data: bytes, memory: int) -> Pixels:
-        """Decodes a picture.
+    def decode(self, data: bytes, memory: int, plan: ResizePlan | None = None) -> Decoded:
+        """Decodes a picture, and resizes it.
 
         Args:
             data: the file's bytes.
             memory: bytes that it may take.
-
-        Returns:
-            `(height, width, 3)`, uint8, BGR, upright.
+            plan: None to leave its size.
 
         Raises:
             Permanent: `undecodable-image`, `too-much-memory`, `decode-deadline`, or `crashed`.
@@ -76,7 +85,7 @@ class Decoders:
         for _ in range(_TRIES):
             try:
                 with self._borrow() as decoder:
-                    return decoder.decode(data, memory)
+                    return decoder.decode(data, memory, plan)
             except DecoderDied as error:
                 died = error
         raise Permanent("crashed", f"The picture ended the decoder's process ({died}).")
@@ -121,7 +130,7 @@ class Decoder:
         self.pid = self._process.pid
         self.alive = True
 
-    def decode(self, data: bytes, memory: int) -> Pixels:
+    def decode(self, data: bytes, memory: int, plan: ResizePlan | None = None) -> Decoded:
         """See `Decoders.decode`.
 
         Raises:
@@ -129,19 +138,24 @@ class Decoder:
         """
         try:
             _write(self._source, data)
-            return self._pixels(self._ask(len(data), memory))
+            return self._take(self._ask(len(data), memory, plan))
         except Permanent:
             raise
         except BaseException:  # what it is doing, nobody knows
             self.end()
             raise
         finally:
-            if self.alive:  # the memory is the next picture's
-                os.ftruncate(self._source, 0)
-                os.ftruncate(self._target, 0)
+            if self.alive:
+                _cut_back(self._source)
+                _cut_back(self._target)
 
-    def _ask(self, size: int, memory: int) -> dict[str, Any]:
-        order = {"bytes": size, "memory": memory, "seconds": 2 * math.ceil(self._deadline_s)}
+    def _ask(self, size: int, memory: int, plan: ResizePlan | None) -> dict[str, Any]:
+        order = {
+            "bytes": size,
+            "memory": memory,
+            "seconds": 2 * math.ceil(self._deadline_s),
+            "plan": asdict(plan) if plan else None,
+        }
         try:
             self._connection.send_bytes(json.dumps(order).encode())
             if not self._connection.poll(self._deadline_s):
@@ -156,16 +170,17 @@ class Decoder:
             raise DecoderDied(f"status {self._process.returncode}") from error
         return answer
 
-    def _pixels(self, answer: dict[str, Any]) -> Pixels:
+    def _take(self, answer: dict[str, Any]) -> Decoded:
         if "error" in answer:
             detail = f"The picture cannot be decoded. {answer['detail']}"
             raise Permanent(str(answer["error"]), detail)
-        height, width = answer["shape"]
-        if height * width > self._max_pixels:
-            raise too_many_pixels(width, height, self._max_pixels)
-        pixels = np.empty((height, width, 3), np.uint8)
+        for height, width in (answer["size"], answer["shape"]):
+            if height * width > self._max_pixels:
+                raise too_many_pixels(width, height, self._max_pixels)
+        pixels = np.empty((*answer["shape"], 3), np.uint8)
         _read(self._target, pixels)
-        return pixels
+        height, width = answer["size"]
+        return Decoded(pixels, width, height)
 
     def end(self) -> None:
         """Kills the child: it has nothing to finish."""
@@ -191,12 +206,18 @@ def _environment(max_pixels: int) -> dict[str, str]:
     return kept | {
         # OpenCV reads it once, when it is imported.
         "OPENCV_IO_MAX_IMAGE_PIXELS": str(max_pixels),
-        # Large blocks go back to the kernel as soon as they are free.
-        "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
+        # Large blocks go back to the kernel as soon as they are free; small ones are kept.
+        "MALLOC_MMAP_THRESHOLD_": str(8 << 20),
+        "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
         "MALLOC_ARENA_MAX": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "OPENCV_LOG_LEVEL": "SILENT",
     }
+
+
+def _cut_back(file: int) -> None:
+    if os.fstat(file).st_size > _KEPT_BYTES:
+        os.ftruncate(file, _KEPT_BYTES)
 
 
 def _write(file: int, data: bytes) -> None:

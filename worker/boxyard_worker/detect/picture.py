@@ -16,15 +16,14 @@ from boxyard_schemas import Detection, ImageInfo, ImageSuccess, Timings
 from boxyard_schemas.errors import Permanent
 from boxyard_worker.decoder.header import Header, read_header
 from boxyard_worker.detect.budget import Budget
-from boxyard_worker.detect.decoders import Decoders, memory_of, too_many_pixels
+from boxyard_worker.detect.decoders import Decoded, Decoders, memory_of, too_many_pixels
 from boxyard_worker.detect.encode import encode
 from boxyard_worker.detect.fetch import Fetcher
 from boxyard_worker.detect.hands import Fetched
 from boxyard_worker.detect.lease import HeldJob
 from boxyard_worker.detect.model import Model
 from boxyard_worker.detect.turns import Turns
-from boxyard_worker.detector.contract import ModelDescription, ModelImage, Pixels, RawDetections
-from boxyard_worker.detector.resize import resize
+from boxyard_worker.detector.contract import ModelDescription, ModelImage, RawDetections
 from boxyard_worker.settings import DetectSettings
 
 
@@ -95,7 +94,8 @@ class Pictures:
                     self._memory.hold(memory + 2 * pixels)  # crossing over, and here
                 )
                 with self._stage(job, index, "decode", clock):
-                    image = self._model_image(job, self._decoders.decode(data, memory))
+                    plan = self._description.plan
+                    image = self._model_image(job, self._decoders.decode(data, memory, plan))
             info = ImageInfo(
                 width=image.width, height=image.height, sha256=hashlib.sha256(data).hexdigest()
             )
@@ -137,14 +137,12 @@ class Pictures:
         yield
         clock[name] = round((time.perf_counter() - start) * 1000, 3)
 
-    def _model_image(self, job: HeldJob, pixels: Pixels) -> ModelImage:
-        height, width = pixels.shape[:2]
-        plan = self._description.plan
+    def _model_image(self, job: HeldJob, decoded: Decoded) -> ModelImage:
         parameters = job.record.parameters
         return ModelImage(
-            pixels=resize(pixels, plan) if plan else pixels,
-            width=width,
-            height=height,
+            pixels=decoded.pixels,
+            width=decoded.width,
+            height=decoded.height,
             score_threshold=parameters.score_threshold,
             max_detections=parameters.max_detections,
             masks=self._description.masks and parameters.masks != "none",

@@ -20,7 +20,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ResizePlan:
-    """How the parent resizes a decoded picture before it crosses: mmcv's `Resize`, no more.
+    """How a decoded picture is resized before it crosses: mmcv's `Resize`, no more.
 
     Attributes:
         width: the target's width in pixels (mmdet's `scale[0]`).
@@ -43,7 +43,7 @@ class ModelDescription:
         model: mmdet-3 name.
         classes: label names, in the order of label ids.
         masks: whether the model segments instances.
-        plan: the resize that the parent runs, or None when the whole pipeline runs in the child.
+        plan: the resize that the decoder runs, or None when the whole pipeline runs in the child.
         weights_sha256: hex digest of the weights file, or "" for random weights.
         config_sha256: hex digest of the model's resolved configuration.
         device: such as `cpu` or `cuda:0`.

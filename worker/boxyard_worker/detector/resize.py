@@ -1,6 +1,6 @@
 """The resize of mmdet's test pipelines, to the last bit, without torch.
 
-The worker's parent process runs it on decoded pictures, so that less crosses to the model child.
+The decoder runs it on decoded pictures, so that less crosses to the parent and the model child.
 """
 
 from __future__ import annotations
