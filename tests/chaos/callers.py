@@ -16,6 +16,7 @@ from boxyard_schemas import ImageSuccess, JobResult
 from chaos.history import (
     Accepted,
     Asked,
+    Blunder,
     Erasing,
     History,
     Missing,
@@ -155,9 +156,13 @@ class Caller:
         """Any request; None when no answer came."""
         headers = {"Authorization": f"Bearer {self.key}", **how.pop("headers", {})}
         try:
-            return self._http.request(method, self.url() + path, headers=headers, **how)
+            answer = self._http.request(method, self.url() + path, headers=headers, **how)
         except httpx.TransportError:
             return None
+        if _is_blunder(answer):
+            line = Blunder(self.tenant, f"{method} {path}: {answer.status_code}")
+            self.history.note(line)
+        return answer
 
     def _ask_about(self, job: str, method: str, path: str) -> dict[str, Any] | None:
         asked = time.monotonic()
@@ -174,6 +179,12 @@ class Caller:
         marker = job["metadata"].get("marker", "unmarked")
         line = Told(self.tenant, job["id"], marker, job["state"], asked, time.monotonic())
         self.history.note(line)
+
+
+def _is_blunder(answer: httpx.Response) -> bool:
+    if answer.status_code in (429, 503):
+        return "Retry-After" not in answer.headers
+    return answer.status_code >= 500
 
 
 def marker_of(result: JobResult) -> str:

@@ -61,6 +61,13 @@ class Refused(Line):
 
 
 @dataclass(frozen=True, slots=True)
+class Blunder(Line):
+    """An answer that no server should give: a 500, or a 503 or 429 that does not say until when."""
+
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Told(Stated):
     """An answer of the server; moments in seconds of the monotonic clock."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from chaos.history import (
     Accepted,
     Asked,
+    Blunder,
     Due,
     Erasing,
     Heard,
@@ -56,6 +57,9 @@ class Verdict:
     """Callbacks whose signature is not of the tenant's secrets."""
     orphans: list[str] = field(default_factory=list)
     """Blobs that nobody would ever erase."""
+
+    blunders: list[str] = field(default_factory=list)
+    """Answers that no server should give."""
 
     accepted: int = 0
     refused: int = 0
@@ -107,6 +111,7 @@ class _Case:
             undelivered=_sorted([*self._unheard(), *self._undue()]),
             unverified=_sorted(h.delivery for h in self._history.of(Heard) if not h.verified),
             orphans=_sorted(orphan.key for orphan in self._history.of(Orphan)),
+            blunders=_sorted(each.answer for each in self._history.of(Blunder)),
             accepted=len(accepted),
             refused=sum(1 for _ in self._history.of(Refused)),
             duplicate_runs=sum(max(0, job.attempts - 1) for job in self._standing.values()),

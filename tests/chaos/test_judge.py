@@ -19,6 +19,7 @@ from chaos.callers import inline
 from chaos.history import (
     Accepted,
     Asked,
+    Blunder,
     Due,
     Erasing,
     Heard,
@@ -130,6 +131,7 @@ HARMS: dict[str, tuple[str, Harm]] = {
     "a delivery is missing": ("undelivered", lambda all_: drop(all_, Due)),
     "a delivery is not over": ("undelivered", lambda all_: change(all_, Due, state="pending")),
     "a forged callback": ("unverified", lambda all_: change(all_, Heard, verified=False)),
+    "a server's fault": ("blunders", lambda all_: [*all_, Blunder("a", "job_99: 500")]),
     "a blob of nobody": ("orphans", lambda all_: [*all_, Orphan("a", "a/results/job/1.json")]),
 }
 
@@ -153,7 +155,7 @@ def test_every_kind_of_harm_is_found_among_honest_jobs(harm: str, lines: Lines) 
     verdict = judge(History(do(succeeded(lines))))
     assert breach in verdict.breaches, verdict.breaches
     found = {name for names in verdict.breaches.values() for name in names}
-    assert found & {"job_99", "job_98", "dlv_99", "dlv", "a/results/job/1.json"}
+    assert found & {"job_99", "job_98", "dlv_99", "dlv", "a/results/job/1.json", "job_99: 500"}
     honest_ones = {f"{kind}_{number}" for kind in ("job", "dlv") for number in range(5)}
     assert not found & honest_ones, "honest jobs are not blamed"
 

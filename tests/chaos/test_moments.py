@@ -220,7 +220,7 @@ def test_what_the_server_wrote_down_ends_though_it_died(
         figures["recovery s"] = round(time.monotonic() - killed, 2)
     server.start()
     trial.stack.await_server(server)
-    assert trial.a.ask(marker, picture)
+    await_true(lambda: trial.a.ask(marker, picture) is not None, "an answer", trial.logs)
     trial.conclude(figures)
     assert _count(trial) == 1, "asked again by its key, it is the same job"
 
