@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from boxyard_schemas import JobState
-from boxyard_schemas.errors import BoxyardError
+from boxyard_schemas.errors import BoxyardError, Unavailable
 
 from . import keys
 from .blobs import BlobStore
@@ -49,8 +49,12 @@ class Erasures:
         return self._carry_out(due)
 
     def carry_out(self, blobs: Iterable[str]) -> int:
-        """Erases what was written down just now, rather than at the sweeper's next tick."""
-        return self._carry_out(f"{_FIRST} {blob}" for blob in blobs)
+        """Erases what was written down just now, or leaves it to the sweeper."""
+        try:
+            return self._carry_out(f"{_FIRST} {blob}" for blob in blobs)
+        except Unavailable as error:
+            _log.warning("blobs-not-erased", error=error.detail)
+            return 0
 
     def _carry_out(self, entries: Iterable[str]) -> int:
         end = time.monotonic() + _PATIENCE_S
