@@ -120,6 +120,23 @@ def test_a_kept_connection_is_read_on_after_each_answer(start: Start) -> None:
             time.sleep(0.4)
 
 
+def test_a_request_that_came_with_the_one_before_is_held_as_long_as_any(start: Start) -> None:
+    server = start(head_timeout_s=1)
+    with server.client("key-a") as api:
+        where = submit(api).headers["location"]
+    with connect(server) as raw:
+        lines = (f"GET {where}?wait={wait} HTTP/1.1" for wait in (0, 3))
+        raw.sendall(
+            "".join(f"{line}\r\nHost: x\r\nX-API-Key: key-a\r\n\r\n" for line in lines).encode()
+        )
+        raw.settimeout(20)
+        received = b""
+        while received.count(b'"queued"') < 2:
+            piece = raw.recv(65_536)
+            assert piece, "closed before the second answer"
+            received += piece
+
+
 def test_a_head_over_its_cap_is_refused(start: Start) -> None:
     server = start()
     with connect(server) as raw:

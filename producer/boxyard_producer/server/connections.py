@@ -41,18 +41,22 @@ class BoundedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Reads on; what comes after the head is the body limit's to watch."""
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._is_answering():
             self._stop_timer()
 
     def on_response_complete(self) -> None:
-        """The next request's head may come."""
-        self._await_head()
+        """The next request's head may come, or was there already."""
         super().on_response_complete()
+        if not self._is_answering():
+            self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the connection."""
         self._stop_timer()
         super().connection_lost(exc)
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _await_head(self) -> None:
         self._stop_timer()
