@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,10 @@ import pytest
 import redis
 import yaml
 
-from boxyard_ledger import Ledger, LedgerSettings
+from boxyard_ledger import JobRecord, Ledger, LedgerSettings
 from boxyard_ledger.embedded import find_server
+from boxyard_schemas import UrlImage, new_id
+from boxyard_schemas.words import utc_now
 from process import Process
 from security.valkey import Server
 from yard import MODEL
@@ -26,6 +28,7 @@ from yard import MODEL
 ROOT = Path(__file__).parents[2]
 ROLES = ("server", "detect", "deliver", "sweep", "operator", "monitor")
 _ROOT_USER = "user root on nopass ~* &* +@all\n"
+OpenAs = Callable[..., Ledger]
 API_KEY = "boxyard_" + "k" * 32
 WEBHOOK_SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSBkZWZhdWx0IHRlbmFudA=="
 
@@ -147,7 +150,7 @@ def _running(
 
 
 @pytest.fixture
-def open_as(guarded: Guarded, tmp_path: Path) -> Iterator[Any]:
+def open_as(guarded: Guarded, tmp_path: Path) -> Iterator[OpenAs]:
     """A ledger as one of the roles."""
     with ExitStack() as opened:
 
@@ -156,3 +159,16 @@ def open_as(guarded: Guarded, tmp_path: Path) -> Iterator[Any]:
             return opened.enter_context(Ledger.open(LedgerSettings(**{**fields, **settings})))
 
         yield make
+
+
+def make_job() -> JobRecord:
+    return JobRecord.model_validate(
+        {
+            "id": new_id("job"),
+            "tenant": "acme",
+            "model": MODEL,
+            "images": [UrlImage(url="https://pictures.example/a.jpg")],
+            "delivery": {"callback": {"url": "https://receiver.example/"}},
+            "created_at": utc_now(),
+        }
+    )

@@ -1,0 +1,189 @@
+"""All that the parts do in Redis is allowed them: the stack's stories, and what Redis refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from boxyard_ledger import DeliveryAttempt, DeliveryState, ResultReference
+from boxyard_schemas.errors import NotFound
+from boxyard_schemas.words import utc_now
+from pictures import png, scene
+from process import await_true
+from receivers import Receiver, say
+from security.conftest import API_KEY, ROOT, Guarded, OpenAs, Stack, make_job
+from yard import MODEL
+
+UNSERVED = "vfnet_r50-mdconv-c3-c5_fpn_ms-2x_coco"
+"""A model that no worker of the stack has: its jobs wait."""
+
+
+@pytest.fixture
+def api(stack: Stack) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    with httpx.Client(base_url=stack.url, headers=headers, timeout=60) as client:
+        yield client
+
+
+def ask(api: httpx.Client, method: str, path: str, **fields: Any) -> Any:
+    answer = api.request(method, path, **fields)
+    assert answer.is_success, answer.text
+    return answer.json() if answer.content else None
+
+
+def submit(api: httpx.Client, model: str = MODEL, **fields: Any) -> str:
+    upload = ask(api, "POST", "/v1/uploads", content=png(scene()))["id"]
+    body = {"model": model, "images": [{"upload": upload}], **fields}
+    return str(ask(api, "POST", "/v1/jobs", json=body)["id"])
+
+
+def await_state(api: httpx.Client, job: str, state: str) -> None:
+    def there() -> bool:
+        return bool(ask(api, "GET", f"/v1/jobs/{job}", params={"wait": 1})["state"] == state)
+
+    await_true(there, f"{job} to be {state}", lambda: api.get(f"/v1/jobs/{job}").text)
+
+
+def test_all_that_the_parts_do_is_allowed_them(
+    stack: Stack, api: httpx.Client, guarded: Guarded, open_as: OpenAs
+) -> None:
+    with Receiver() as good, Receiver(say(500)) as bad, Receiver(say(410)) as gone:
+        run_jobs_to_their_ends(api, good)
+        let_a_job_die_and_replay_it(api, open_as)
+        give_up_deliveries_and_replay_them(api, bad)
+        change_endpoints(api, gone)
+        change_keys(api)
+        act_as_the_operator(stack)
+        await_oblivion(api)
+    assert ask(api, "GET", "/readyz") == {"status": "ok"}
+    health = subprocess.run(
+        [sys.executable, ROOT / "deploy" / "detect_health.py"],
+        env=stack.environments["detect"],
+        check=False,
+    )
+    assert health.returncode == 0
+    assert guarded.refusals() == []
+
+
+def run_jobs_to_their_ends(api: httpx.Client, good: Receiver) -> None:
+    delivery = {"callback": {"url": good.url}}
+    body = {"model": MODEL, "images": [{"base64": _base64()}], "delivery": delivery}
+    twice = [
+        ask(api, "POST", "/v1/jobs", json=body, headers={"Idempotency-Key": "one"})
+        for _ in range(2)
+    ]
+    assert twice[0]["id"] == twice[1]["id"]
+    await_state(api, twice[0]["id"], "succeeded")
+    ask(api, "GET", f"/v1/jobs/{twice[0]['id']}/result")
+    good.wait(1)
+    ask(api, "DELETE", f"/v1/jobs/{twice[0]['id']}")
+    scored = {"input_data": {"columns": ["image"], "index": [0], "data": [_base64()]}}
+    ask(api, "POST", "/score", params={"model": MODEL}, json=scored)
+    cancelled = submit(api, UNSERVED, delivery=delivery)
+    ask(api, "POST", f"/v1/jobs/{cancelled}/cancel")
+    late = submit(api, UNSERVED, expires_in_s=1, delivery=delivery)
+    await_state(api, late, "expired")
+    good.wait(3)
+    ask(api, "GET", "/v1/jobs", params={"state": "succeeded"})
+    ask(api, "GET", "/v1/models")
+
+
+def let_a_job_die_and_replay_it(api: httpx.Client, open_as: OpenAs) -> None:
+    job = submit(api, UNSERVED)
+    crashing = open_as("detect", lease_s=0.5)
+    for _ in range(2):
+        await_true(
+            lambda: bool(crashing.jobs.claim(UNSERVED, worker="w", max_images=1)), "a claim", str
+        )
+    await_state(api, job, "dead")
+    ask(api, "POST", f"/v1/jobs/{job}/replay")
+    ask(api, "DELETE", f"/v1/jobs/{job}")
+
+
+def give_up_deliveries_and_replay_them(api: httpx.Client, bad: Receiver) -> None:
+    job = submit(api, delivery={"callback": {"url": bad.url}})
+    await_state(api, job, "succeeded")
+
+    def given_up() -> list[Any]:
+        page = ask(api, "GET", "/v1/deliveries", params={"state": "exhausted"})
+        return list(page["deliveries"])
+
+    await_true(lambda: bool(given_up()), "a delivery that is given up", str)
+    ask(api, "GET", f"/v1/jobs/{job}/deliveries")
+    ask(api, "POST", f"/v1/deliveries/{given_up()[0]['id']}/replay")
+    await_true(lambda: bool(given_up()), "it to be given up again", str)
+    assert ask(api, "POST", "/v1/deliveries/replay", json={})["replayed"] == 1
+
+
+def change_endpoints(api: httpx.Client, gone: Receiver) -> None:
+    endpoint = ask(api, "POST", "/v1/endpoints", json={"url": gone.url})["id"]
+    ask(api, "POST", f"/v1/endpoints/{endpoint}/rotate", json={"overlap_s": 60})
+    late = submit(api, UNSERVED, expires_in_s=1, delivery={"endpoint": endpoint})
+    await_state(api, late, "expired")
+    submit(api, delivery={"endpoint": endpoint})
+
+    def disabled() -> bool:
+        found = ask(api, "GET", f"/v1/endpoints/{endpoint}")
+        return found.get("disabled_at") is not None
+
+    await_true(disabled, "the endpoint to be disabled by its 410", str)
+    ask(api, "PATCH", f"/v1/endpoints/{endpoint}", json={"disabled": False})
+    ask(api, "GET", "/v1/endpoints")
+    ask(api, "DELETE", f"/v1/endpoints/{endpoint}")
+
+
+def change_keys(api: httpx.Client) -> None:
+    made = ask(api, "POST", "/v1/keys", json={"name": "reader", "scopes": ["read"]})
+    ask(api, "POST", f"/v1/keys/{made['id']}/rotate", json={"overlap_s": 60})
+    ask(api, "DELETE", f"/v1/keys/{made['id']}")
+    ask(api, "GET", "/v1/keys")
+    ask(api, "POST", "/v1/webhook-secret/rotate", json={"overlap_s": 60})
+
+
+def act_as_the_operator(stack: Stack) -> None:
+    boxyard = "boxyard_producer.cli"
+    stack.run("operator", boxyard, "tenants", "create", "acme")
+    stack.run("operator", boxyard, "tenants", "quota", "acme", "--queued-jobs", "5")
+    stack.run("operator", boxyard, "tenants", "list")
+    stack.run("operator", boxyard, "keys", "create", "--tenant", "acme", "--scope", "read")
+    stack.run("operator", boxyard, "keys", "list")
+    stack.run("operator", boxyard, "keys", "reseal")
+
+
+def await_oblivion(api: httpx.Client) -> None:
+    """Until retention has removed every job and every upload that none named."""
+    ask(api, "POST", "/v1/uploads", content=png(scene()))
+    submit(api)
+    await_true(lambda: not ask(api, "GET", "/v1/jobs")["jobs"], "retention", str)
+
+
+def _base64() -> str:
+    return b64encode(png(scene())).decode()
+
+
+def test_rare_steps_are_allowed_too(guarded: Guarded, open_as: OpenAs) -> None:
+    server, detect, deliver, sweep = map(open_as, ("server", "detect", "deliver", "sweep"))
+    job = make_job()
+    server.jobs.accept(job)
+    (claim,) = detect.jobs.claim(MODEL, worker="w", max_images=1)
+    detect.jobs.renew([claim])
+    detect.jobs.requeue(claim, reason="the child died", strikes=[1])
+    (claim,) = detect.jobs.claim(MODEL, worker="w", max_images=1)
+    result = ResultReference(key="acme/results/x/1.json", sha256="0" * 64, size=2)
+    assert detect.jobs.finish(claim, result, succeeded=1, failed=0)
+    (held,) = open_as("deliver", delivery_lease_s=0.1).deliveries.claim(worker="d")
+    await_true(lambda: sweep.deliveries.release_expired_leases(9) == 1, "a free receiver", str)
+    (held,) = deliver.deliveries.claim(worker="d")
+    line = DeliveryAttempt(at=utc_now(), outcome="delivered")
+    assert deliver.deliveries.record(held, line, state=DeliveryState.DELIVERED)
+    sweep.sweeps.sweep()
+    server.jobs.erase("acme", job.id)
+    with pytest.raises(NotFound):
+        server.jobs.get("acme", job.id)
+    assert guarded.refusals() == []
