@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -17,7 +18,8 @@ import pytest
 import redis
 
 from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
-from boxyard_schemas import DEMO_MODEL
+from boxyard_producer import AsyncClient, Client
+from boxyard_schemas import DEMO_MODEL, Job
 from server_process import ServerProcess, serving_process
 
 from .conftest import bearer
@@ -110,6 +112,34 @@ def test_a_hundred_callers_of_a_stalled_redis_are_all_answered_within_its_time_l
             assert time.monotonic() - began < TIMEOUT_S + 3
             assert_unavailable(submit(api))
         await_accepted(api)
+
+
+def _submitted(kind: type[Client | AsyncClient], url: str) -> Job:
+    async def awaited(client: AsyncClient) -> Job:
+        async with client:
+            return await client.submit(DEMO_MODEL, "https://example.com/1.jpg")
+
+    client = kind(url, "key-a")
+    if isinstance(client, AsyncClient):
+        return asyncio.run(awaited(client))
+    with client:
+        return client.submit(DEMO_MODEL, "https://example.com/1.jpg")
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_client_that_submits_while_redis_stalls_comes_back_and_has_one_job(
+    own_redis: EmbeddedRedis,
+    server: ServerProcess,
+    api: httpx.Client,
+    kind: type[Client | AsyncClient],
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with stopped(own_redis):
+            submitted = pool.submit(_submitted, kind, server.url)
+            time.sleep(TIMEOUT_S + 1)
+            assert not submitted.done()
+        job = submitted.result()
+    assert [each["id"] for each in api.get("/v1/jobs").json()["jobs"]] == [job.id]
 
 
 def test_while_redis_is_full_nothing_is_accepted_and_what_is_there_can_be_read(
