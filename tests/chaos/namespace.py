@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self, TypeVar
 
+from redis import Redis
+
 T = TypeVar("T")
 _libc = ctypes.CDLL(None)
 _NOBODY = "02:00:00:00:00:01"
@@ -28,6 +30,13 @@ def missing() -> str | None:
         return "only root makes network namespaces"
     lacking = [name for name in ("ip", "unshare", "nsenter") if not shutil.which(name)]
     return f"there is no {lacking[0]}" if lacking else None
+
+
+def let_in(redis: Redis, space: Namespace) -> str:
+    """Lets a Redis of this machine listen where the namespace reaches it; its URL there."""
+    redis.config_set("protected-mode", "no")
+    redis.config_set("bind", f"127.0.0.1 {space.outside}")
+    return f"redis://{space.outside}:{redis.connection_pool.connection_kwargs['port']}/0"
 
 
 class Namespace:

@@ -55,12 +55,12 @@ class FaultyS3:
         self.where = "/"
         self.met = 0
         self._serve: Application = DomainDispatcherApplication(create_backend_app)
-        self._port = 0
+        self.port = 0
 
     @property
     def url(self) -> str:
         """Where it listens; the same after it was away."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         self.come()
@@ -73,8 +73,8 @@ class FaultyS3:
 
     def come(self) -> None:
         """Listens."""
-        self._server: BaseWSGIServer = make_server("127.0.0.1", self._port, self, threaded=True)
-        self._port = self._server.port
+        self._server: BaseWSGIServer = make_server("127.0.0.1", self.port, self, threaded=True)
+        self.port = self._server.port
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 

@@ -18,7 +18,7 @@ import pytest
 from chaos.callers import Source
 from chaos.faults import fault
 from chaos.names import NameServer
-from chaos.namespace import Namespace, missing
+from chaos.namespace import Namespace, let_in, missing
 from chaos.reading import attempts_of, codes_of
 from chaos.stack import Stack
 from chaos.trial import Figures, Trial
@@ -86,21 +86,15 @@ def inside(shared_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Ite
         stack.callback(canary.close)
         space.within(lambda: socket.create_connection((METADATA, canary.port)).close())
         assert not canary.sings(), "the canary is deaf"
-        open_redis_to(shared_stack, space)
         there: dict[str, Any] = {
             "prefix": space.command(),
-            "redis_url": f"redis://{space.outside}:{shared_stack.redis.url.rpartition(':')[2]}",
+            "redis_url": let_in(shared_stack.client, space),
             "allowed_networks": f"{space.outside}/32",
         }
         detector = shared_stack.detect("--model", MODEL, **there)
         stack.enter_context(shared_stack.further(detector))
         stack.enter_context(shared_stack.further(shared_stack.deliver(**there)))
         yield Inside(space, names, canary)
-
-
-def open_redis_to(stack: Stack, space: Namespace) -> None:
-    stack.client.config_set("protected-mode", "no")
-    stack.client.config_set("bind", f"127.0.0.1 {space.outside}")
 
 
 def fetch(trial: Trial, *urls: str) -> list[str]:
