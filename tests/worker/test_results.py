@@ -7,7 +7,17 @@ import threading
 import pytest
 
 from boxyard_ledger import BlobMissing, JobRecord, Ledger, result_key
-from boxyard_schemas import ImageFailure, JobResult, JobState, Provenance, UrlImage, new_id
+from boxyard_schemas import (
+    ImageFailure,
+    ImageInfo,
+    ImageSuccess,
+    JobResult,
+    JobState,
+    Provenance,
+    Timings,
+    UrlImage,
+    new_id,
+)
 from boxyard_schemas.words import utc_now
 from boxyard_worker.detect.lease import HeldJob
 from boxyard_worker.detect.results import Results
@@ -89,3 +99,19 @@ def test_a_finish_that_is_said_twice_keeps_its_result(ledger: Ledger, results: R
     assert status.state == JobState.FAILED
     assert status.result is not None
     assert ledger.blobs.get(status.result.key)
+
+
+def test_a_recorded_result_is_kept_though_a_twin_of_its_claim_is_refused(
+    ledger: Ledger, results: Results
+) -> None:
+    """Redis may give a token again when it has lost that it did."""
+    job = hold(ledger)
+    assert results.record(job, result_of(job))
+    info = ImageInfo(width=1, height=1, sha256="0" * 64)
+    timings = Timings(fetch=0, decode=0, infer=0, encode=0)
+    other = ImageSuccess(boxes=(), image=info, timings_ms=timings)
+    twin = HeldJob(job.claim)
+    assert not results.record(twin, result_of(twin).model_copy(update={"images": (other,)}))
+    recorded = ledger.jobs.get("default", job.record.id).result
+    assert recorded is not None
+    assert ledger.blobs.get(recorded.key)
