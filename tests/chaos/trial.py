@@ -116,7 +116,16 @@ class Trial:
     def _complaint(self, verdict: Verdict) -> str:
         file = self.stack.folder / f"history-{self.number}.jsonl"
         self.history.write(file)
-        return f"seed {self.seed}, {file}: {verdict.breaches}"
+        return f"seed {self.seed}, {file}: {verdict.breaches}\n{self._errors()}"
+
+    def _errors(self) -> str:
+        """What the parts logged as errors lately."""
+        return "\n".join(
+            f"--- {part.name}: {line[:4000]}"
+            for part in self.stack.parts
+            for line in part.text().splitlines()[-5000:]
+            if '"level": "error"' in line
+        )[-20_000:]
 
     def _read_all(self, share: float) -> None:
         a, b = self.callers
