@@ -37,7 +37,7 @@ def opened(ledger_settings: LedgerSettings):
         yield open_with
 
 
-@given(secret=st.text(), place=st.text(st.characters(exclude_characters="\n")))
+@given(secret=st.text(), place=st.text(st.characters(codec="utf-8", exclude_characters="\n")))
 def test_what_is_sealed_opens_at_its_place_and_shows_nothing(secret: str, place: str):
     sealing = Sealing([SecretStr(OLD)])
     kept = sealing.seal(secret, place)
