@@ -19,6 +19,12 @@ class Server:
         self.open = threading.Event()
         self.waiting: list[str] = []
 
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.open.set()
+
     def fetch(self, tenant: str) -> Callable[[Fetched], str]:
         def work(fetched: Fetched) -> str:
             self.waiting.append(tenant)
@@ -47,24 +53,22 @@ def settle(hands: Hands[str]) -> None:
 
 
 def test_a_tenant_whose_servers_hang_leaves_a_quarter_to_the_others(slow: Server) -> None:
-    with Hands[str](16) as hands:
+    with Hands[str](16) as hands, slow:
         for _ in range(40):
             hands.submit("a", slow.fetch("a"))
         settle(hands)
         assert slow.waiting == ["a"] * 12
         assert [hands.submit("b", quick).result(10) for _ in range(50)] == ["done"] * 50
-        slow.open.set()
 
 
 def test_several_that_hang_still_leave_some(slow: Server) -> None:
-    with Hands[str](64) as hands:
+    with Hands[str](64) as hands, slow:
         for tenant in "abc":
             for _ in range(100):
                 hands.submit(tenant, slow.fetch(tenant))
         assert hands.submit("d", quick).result(10) == "done"
         assert len(slow.waiting) < 64
         assert {slow.waiting.count(tenant) > 0 for tenant in "abc"} == {True}
-        slow.open.set()
 
 
 def test_pictures_that_are_fetched_count_no_more(slow: Server) -> None:
@@ -104,7 +108,7 @@ def test_tenants_take_turns_for_one_thread() -> None:
 
 def test_who_has_pictures_waiting_is_busy_and_room_is_told_once(slow: Server) -> None:
     rooms = list[int]()
-    with Hands[str](4, on_room=lambda: rooms.append(1)) as hands:
+    with Hands[str](4, on_room=lambda: rooms.append(1)) as hands, slow:
         ends = [hands.submit("a", slow.fetch("a")) for _ in range(8)]
         assert hands.busy() == {"a"}
         slow.open.set()
