@@ -136,7 +136,8 @@ class Bells:
                 retry=True,
                 retry_policy=_TRY_TWICE,
             )
-        except (OperationalError, redis.RedisError, OSError) as error:
+        # kombu tries again on a channel that it closed with its line: an AttributeError of its own.
+        except (OperationalError, redis.RedisError, OSError, AttributeError) as error:
             raise Unavailable(f"The broker is away: {error}", retry_after_s=5) from error
 
     def close(self) -> None:

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 import redis
@@ -86,6 +88,30 @@ def test_ringing_where_nobody_is_gives_up_at_once(
     begin = time.monotonic()
     assert not own_ledger.bells.ring(MODEL)
     assert time.monotonic() - begin < 15
+
+
+def test_ringing_over_lines_that_are_cut_fails_in_no_unknown_way(
+    own_redis: EmbeddedRedis, own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(own_ledger.bells, "missing", lambda model: 1)
+    storm_is_over = Event()
+
+    def ring() -> list[bool]:
+        rung = []
+        while not storm_is_over.is_set():
+            rung.append(own_ledger.bells.ring(MODEL))
+        return rung
+
+    with ThreadPoolExecutor(4) as ringers, redis.Redis.from_url(own_redis.url) as client:
+        ends = [ringers.submit(ring) for _ in range(4)]
+        for _ in range(60):
+            client.client_kill_filter(_type="normal", skipme=True)
+            time.sleep(0.02)
+        storm_is_over.set()
+        rung = [each for end in ends for each in end.result()]
+    assert True in rung
+    assert False in rung
+    assert own_ledger.bells.ring(MODEL)
 
 
 _LISTENER = """
