@@ -76,18 +76,26 @@ class Caller:
         return Source({"upload": answer.json()["id"]}, _sha256(picture))
 
     def submit(self, *sources: Source, patience_s: float = 60, **members: Any) -> str:
-        """A job's id, after as many attempts as it takes."""
+        """A job's id, after as many attempts as it takes; what is refused for good is an error."""
         marker, end = self.new_marker(), time.monotonic() + patience_s
-        while (job := self.ask(marker, *sources, **members)) is None:
-            assert time.monotonic() < end, f"{marker} was not accepted"
+        while (answer := self._post(marker, *sources, **members)) is None or (
+            answer.status_code != 202
+        ):
+            temporary = answer is None or answer.status_code >= 429
+            assert temporary, f"{marker}: {answer} {answer.text if answer else ''}"
+            assert time.monotonic() < end, f"{marker} was not accepted: {answer}"
             time.sleep(_PAUSE_S)
-        return job
+        return str(answer.json()["id"])
 
     def new_marker(self) -> str:
         return f"{self.tenant}-{token_hex(8)}"
 
     def ask(self, marker: str, *sources: Source, **members: Any) -> str | None:
         """Submits once: the job's id, or none when there was another answer, or no answer."""
+        answer = self._post(marker, *sources, **members)
+        return answer.json()["id"] if answer is not None and answer.status_code == 202 else None
+
+    def _post(self, marker: str, *sources: Source, **members: Any) -> httpx.Response | None:
         delivery = members.get("delivery", {})
         callbacks = sum(name in delivery for name in ("callback", "endpoint"))
         pictures = tuple(source.sha256 for source in sources)
@@ -101,12 +109,12 @@ class Caller:
         asked = time.monotonic()
         answer = self.send("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": marker})
         if answer is None or answer.status_code != 202:
-            self.history.note(Refused(self.tenant, marker, answer.status_code if answer else 0))
-            return None
-        job: str = answer.json()["id"]
-        self.history.note(Accepted(self.tenant, job, marker))
-        self._told(answer.json(), asked)
-        return job
+            status = 0 if answer is None else answer.status_code
+            self.history.note(Refused(self.tenant, marker, status))
+        else:
+            self.history.note(Accepted(self.tenant, answer.json()["id"], marker))
+            self._told(answer.json(), asked)
+        return answer
 
     def read(self, job: str) -> dict[str, Any] | None:
         """How a job stands."""
