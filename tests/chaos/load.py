@@ -85,8 +85,8 @@ class Load:
 
 def _sources(caller: Caller) -> tuple[Source, Source, Source]:
     """A picture to name, one to send along and one that takes a second: of unlike sizes."""
-    return (
-        caller.upload(png(scene(64))),
-        inline(png(scene(80))),
-        caller.upload(png(trouble(Trouble.SLOW, 72))),
-    )
+    named = caller.upload(png(scene(64)))
+    slow = caller.upload(png(trouble(Trouble.SLOW, 72)))
+    # A picture goes with the last job that names it: this one is never erased.
+    caller.submit(named, slow)
+    return named, inline(png(scene(80))), slow
