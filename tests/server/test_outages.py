@@ -233,6 +233,25 @@ def test_a_blob_store_that_hangs_keeps_nobody_waiting_who_does_not_need_it(
         assert 25 < time.monotonic() - began < 60
 
 
+def test_a_server_that_is_stopped_while_the_blob_store_hangs_still_answers(
+    settings: LedgerSettings, deaf: str, tmp_path: Path
+) -> None:
+    with Ledger.open(settings) as ledger:
+        ledger.tenants.register("a", api_key="key-a", webhook_secret="whsec_YQ==")
+    away = settings.model_copy(update={"blob_url": "s3://bucket/"})
+    bucket = {"s3_endpoint_url": deaf, "s3_access_key_id": "k", "s3_secret_access_key": "s"}
+    with (
+        serving_process(tmp_path, away, **bucket) as server,
+        server.client("key-a") as api,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        stuck = [pool.submit(api.post, "/v1/uploads", content=b"x") for _ in range(3)]
+        time.sleep(1)
+        server.send(signal.SIGTERM)
+        for answer in stuck:
+            assert_unavailable(answer.result())
+
+
 def test_a_refused_job_leaves_no_picture_behind(
     api: httpx.Client, settings: LedgerSettings
 ) -> None:

@@ -9,6 +9,7 @@ import sys
 
 import structlog
 import uvicorn
+from starlette.datastructures import State
 
 from boxyard_ledger import Ledger, LedgerSettings
 from boxyard_schemas.errors import BoxyardError, SetupError
@@ -23,7 +24,9 @@ _LINGER_S = 10
 class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Long polls would hold the server up: they are answered with how things stand.
-        self.config.app.state.endings.release()  # type: ignore[union-attr]  # it is our app
+        state: State = self.config.app.state  # type: ignore[union-attr]  # it is our app
+        state.endings.release()
+        state.lane.release()
         await super().shutdown(sockets)
 
 

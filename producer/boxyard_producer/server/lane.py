@@ -14,6 +14,7 @@ Answer = TypeVar("Answer")
 
 _THREADS = 32
 _PATIENCE_S = 30.0
+_LINGER_S = 5.0
 _RETRY_AFTER_S = 10
 
 
@@ -22,6 +23,7 @@ class BlobLane:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="blobs")
+        self._limits = set[asyncio.Timeout]()
 
     async def run(
         self,
@@ -37,12 +39,23 @@ class BlobLane:
         """
         future = self._threads.submit(work, *args, **options)
         try:
-            async with asyncio.timeout(_PATIENCE_S):
-                return await asyncio.wrap_future(future)
+            async with asyncio.timeout(_PATIENCE_S) as limit:
+                self._limits.add(limit)
+                try:
+                    return await asyncio.wrap_future(future)
+                finally:
+                    self._limits.discard(limit)
         except TimeoutError:
             raise Unavailable(
                 "The blob store takes too long.", retry_after_s=_RETRY_AFTER_S
             ) from None
+
+    def release(self) -> None:
+        """Lets everybody go who still waits a little later: the server is about to stop."""
+        end = asyncio.get_running_loop().time() + _LINGER_S
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(min(end, limit.when() or end))
 
     def close(self) -> None:
         """Begins nothing more."""
