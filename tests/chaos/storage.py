@@ -44,15 +44,13 @@ class FaultyS3:
     """moto's S3 on a port of its own.
 
     Attributes:
-        fault: what requests meet; None for good service.
-        where: the beginning of the paths that meet it: `/bucket/key`.
-        met: how many requests met it.
+        faults: what requests for a bucket meet; good service where there is none.
+        met: how many requests met one.
     """
 
     def __init__(self, *buckets: str) -> None:
         self._buckets = buckets
-        self.fault: Fault | None = None
-        self.where = "/"
+        self.faults: dict[str, Fault] = {}
         self.met = 0
         self._serve: Application = DomainDispatcherApplication(create_backend_app)
         self.port = 0
@@ -94,7 +92,8 @@ class FaultyS3:
         )
 
     def __call__(self, environment: Environment, start: Callable[..., Any]) -> Answer:
-        if self.fault and environment["PATH_INFO"].startswith(self.where):
+        bucket = environment["PATH_INFO"].split("/")[1]
+        if fault := self.faults.get(bucket):
             self.met += 1
-            return self.fault(self._serve, environment, start)
+            return fault(self._serve, environment, start)
         return self._serve(environment, start)

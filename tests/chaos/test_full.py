@@ -58,7 +58,7 @@ def test_redis_without_memory_is_503_and_loses_nothing(
         time.sleep(1)
         client.config_set("maxmemory", int(client.info("memory")["used_memory"]) // 2)
         try:
-            said = knock(trial.a, scale(slice=3, full=60))
+            said = knock(trial.a, scale(slice=2, full=60))
         finally:
             client.config_set("maxmemory", 0)
         figures["resume s"] = resume(trial.a)
@@ -154,7 +154,7 @@ def test_a_full_disk_is_503_and_everything_goes_on_when_there_is_space(
         with trial.load(per_s=10):
             time.sleep(1)
             with filled(small_disk):
-                said = knock(trial.a, scale(slice=5, full=60))
+                said = knock(trial.a, scale(slice=2, full=60))
             figures["resume s"] = resume(trial.a)
         figures["answers while full"] = dict(said)
         figures["restarts of Redis"] = stack.up.text().count("redis ended")

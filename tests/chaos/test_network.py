@@ -44,11 +44,11 @@ def test_a_worker_whose_line_fell_silent_is_replaced_and_takes_work_again(
     """packets between one worker and Redis vanish, for 5 minutes in full; then they pass again"""
     url, recovery = let_in(trial.stack.client, space), Recovery(trial)
     worker = trial.stack.detect(prefix=space.command(), redis_url=url)
-    with trial.stack.further(worker), trial.load(per_s=15, slow=0.3, cancels=0, erases=0):
+    with trial.stack.further(worker), trial.load(per_s=8, slow=0.25, cancels=0, erases=0):
         await_true(lambda: bool(held_by(worker)), "the worker to hold jobs", worker.tail)
         recovery.strike()
         space.cut()
-        time.sleep(scale(slice=5, full=300))
+        time.sleep(scale(slice=4, full=300))
         known = len(worker.events("job.claimed"))
         space.heal()
         start = time.monotonic()
@@ -148,7 +148,7 @@ def test_slow_lines_that_break_again_and_again_lose_nothing(
             print(f"seed {trial.seed}")
             resets = 0
             with trial.load(threads=8, per_s=20), stack.far():
-                for _ in range(scale(slice=10, full=240)):
+                for _ in range(scale(slice=6, full=240)):
                     time.sleep(trial.random.uniform(0.2, 0.8))
                     resets += trial.random.choice(stack.lines).reset()
             trial.conclude(figures, read=0.3)

@@ -17,15 +17,19 @@ from chaos.trial import Figures, Trial
 from pictures import png, scene
 from process import await_true
 
-OWN, CALLERS = "yard", "acme"
-"""Boxyard's own bucket and a caller's."""
-_BUSY = refuse("503 Service Unavailable", "SlowDown")
-_FORBIDDEN = refuse("403 Forbidden", "AccessDenied")
+OWN = "yard"
+FAULTS = {
+    "5xx": refuse("503 Service Unavailable", "SlowDown"),
+    "slow": delay(1.5),
+    "403": refuse("403 Forbidden", "AccessDenied"),
+}
+CALLERS = {how: f"acme-{how}" for how in FAULTS}
+"""A caller's buckets, by how each of them fails."""
 
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[FaultyS3]:
-    with FaultyS3(OWN, CALLERS) as server:
+    with FaultyS3(OWN, *CALLERS.values()) as server:
         yield server
 
 
@@ -36,7 +40,7 @@ def s3_stack(s3: FaultyS3, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "s3_endpoint_url": s3.url,
         "s3_access_key_id": "key",
         "s3_secret_access_key": "secret",
-        "allowed_buckets": CALLERS,
+        "allowed_buckets": ",".join(CALLERS.values()),
     }
     with Stack(tmp_path_factory.mktemp("stores"), **settings) as stack:
         stack.start(detectors=1)
@@ -44,19 +48,18 @@ def s3_stack(s3: FaultyS3, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @contextmanager
-def failing(s3: FaultyS3, how: str, bucket: str) -> Iterator[None]:
-    """One bucket fails; `gone`: the whole server is away."""
-    faults = {"5xx": _BUSY, "slow": delay(1.5), "403": _FORBIDDEN}
+def failing(s3: FaultyS3, how: str) -> Iterator[None]:
+    """Boxyard's own bucket fails; `gone`: the whole server is away."""
     if how == "gone":
         s3.go()
     else:
-        s3.where, s3.fault = f"/{bucket}", faults[how]
+        s3.faults[OWN] = FAULTS[how]
     try:
         yield
     finally:
+        s3.faults.clear()
         if how == "gone":
             s3.come()
-        s3.fault = None
 
 
 @fault(24, "Boxyard's own S3 5xx, slow, 403, gone")
@@ -67,9 +70,9 @@ def test_a_store_that_fails_delays_and_loses_nothing(
     s3_stack.mend()
     with Trial(s3_stack) as trial:
         with trial.load(per_s=10):
-            for how in ("5xx", "slow", "403", "gone"):
-                with failing(s3, how, OWN):
-                    knock(trial.a, scale(slice=2, full=60))
+            for how in (*FAULTS, "gone"):
+                with failing(s3, how):
+                    knock(trial.a, scale(slice=1, full=60))
                 start = time.monotonic()
                 trial.a.submit(trial.a.upload(png(scene())))
                 figures[f"{how}: accepts again after s"] = round(time.monotonic() - start, 1)
@@ -85,25 +88,32 @@ def test_a_callers_bucket_that_fails_is_tried_again_or_told_clearly(
 ) -> None:
     """pictures from, and copies to, a caller's bucket that fails and serves again"""
     s3_stack.mend()
-    s3.client().put_object(Bucket=CALLERS, Key="in/a.png", Body=png(scene()))
-    source = Source({"s3": f"s3://{CALLERS}/in/a.png"})
-    jobs = {}
+    for bucket in CALLERS.values():
+        s3.client().put_object(Bucket=bucket, Key="in/a.png", Body=png(scene()))
     with Trial(s3_stack) as trial:
         a = trial.a
         good = a.upload(png(scene()))
-        for how in ("5xx", "slow", "403"):
-            with failing(s3, how, CALLERS):
-                jobs[how] = job = a.submit(source, good, delivery={"s3": f"s3://{CALLERS}/out"})
-                await_true(lambda job=job: bool(attempts_of(a, job)), "an attempt at the copy")
-        trial.conclude(figures)
+        s3.faults.update({CALLERS[how]: fault for how, fault in FAULTS.items()})
+        jobs = {how: a.submit(*sources(good, how), delivery=copies(how)) for how in FAULTS}
+        await_true(lambda: all(attempts_of(a, job) for job in jobs.values()), "attempts at copies")
+        s3.faults.clear()
         await_true(lambda: delivery_of(a, jobs["5xx"])["state"] == "delivered", "the copy")
+        trial.conclude(figures)
         pictures = {how: codes_of(a, job)[0] for how, job in jobs.items()}
-        copies = {how: delivery_of(a, job)["state"] for how, job in jobs.items()}
+        states = {how: delivery_of(a, job)["state"] for how, job in jobs.items()}
         assert attempts_of(a, jobs["403"]) == ["bucket-denied"]
         assert all(codes_of(a, job)[1] == "success" for job in jobs.values())
-    figures["pictures"], figures["copies"] = pictures, copies
+    figures["pictures"], figures["copies"] = pictures, states
     assert pictures == {"5xx": "bucket-unavailable", "slow": "success", "403": "bucket-denied"}
-    assert copies == {"5xx": "delivered", "slow": "delivered", "403": "exhausted"}
+    assert states == {"5xx": "delivered", "slow": "delivered", "403": "exhausted"}
+
+
+def sources(good: Source, how: str) -> tuple[Source, Source]:
+    return Source({"s3": f"s3://{CALLERS[how]}/in/a.png"}), good
+
+
+def copies(how: str) -> dict[str, str]:
+    return {"s3": f"s3://{CALLERS[how]}/out"}
 
 
 def knock(caller: Caller, seconds: float) -> None:
