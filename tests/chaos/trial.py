@@ -144,8 +144,8 @@ class Trial:
 
     def _forgotten(self) -> bool:
         waiting = self.stack.client.zrange(keys.ERASURES, 0, -1)
-        for entry in waiting:
-            self.stack.client.zadd(keys.ERASURES, {entry: 0}, xx=True)
+        if waiting:
+            self.stack.client.zadd(keys.ERASURES, dict.fromkeys(waiting, 0), xx=True)
         return not waiting
 
     def _jobs_ended(self) -> bool:
