@@ -36,13 +36,21 @@ class Breaker:
         Raises:
             Unavailable: Redis is known to stall; nothing was sent.
         """
-        if self._stalled:
-            raise Unavailable("Redis does not answer now.", retry_after_s=_RETRY_AFTER_S)
+        self.check()
         try:
             yield
         except redis.TimeoutError:
             self._open()
             raise
+
+    def check(self) -> None:
+        """Sees whether commands may be sent.
+
+        Raises:
+            Unavailable: Redis is known to stall.
+        """
+        if self._stalled:
+            raise Unavailable("Redis does not answer now.", retry_after_s=_RETRY_AFTER_S)
 
     def close(self) -> None:
         """Looks no longer for signs of life."""

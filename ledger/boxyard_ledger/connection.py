@@ -110,6 +110,7 @@ class Connection:
         return []
 
     def _first_word(self) -> str | None:
+        self._breaker.check()  # to look for faults on the way takes its time too
         try:
             return self._configured("maxmemory-policy")
         except Unavailable as error:
@@ -118,7 +119,7 @@ class Connection:
             raise
 
     def _configured(self, name: str) -> str | None:
-        with translated():
+        with translated(), self._breaker.watched():
             try:
                 answer = self._redis.config_get(name)
             except redis.ResponseError as error:

@@ -55,6 +55,17 @@ def test_after_the_first_command_that_redis_leaves_unanswered_nobody_waits(
     assert sum(_refused(impatient) for _ in range(50)) < TIMEOUT_S
 
 
+def test_a_look_at_the_server_waits_no_longer_than_a_command(
+    own_redis: EmbeddedRedis, impatient: Ledger
+) -> None:
+    _stop(own_redis)
+    _refused(impatient)
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        impatient.check_server()
+    assert time.monotonic() - began < TIMEOUT_S
+
+
 def test_the_first_answer_lets_everybody_in_again(
     own_redis: EmbeddedRedis, impatient: Ledger
 ) -> None:
