@@ -56,26 +56,45 @@ def test_what_was_acknowledged_is_on_the_disk_at_every_moment(
     with trial.load(per_s=100, threads=4, callbacks=0, cancels=0, erases=0) as load:
         for number in range(cuts):
             time.sleep(trial.random.uniform(0.1, 0.6))
+            if number % 3 == 2:
+                _rewrite(trial)
             acknowledged = list(load.accepted)
             copy = tmp_path / str(number)
             _cut_power(trial.stack.folder / "redis", copy, trial.random)
             checked += _count_known(copy, trial, acknowledged)
+            shutil.rmtree(copy)
     trial.conclude(figures)
     figures |= {"cuts": cuts, "acknowledged jobs looked for": checked}
+
+
+def _rewrite(trial: Trial) -> None:
+    """Redis begins to write its file anew, as it does by itself when that has grown."""
+    if not trial.stack.client.info("persistence")["aof_rewrite_in_progress"]:
+        trial.stack.client.bgrewriteaof()
 
 
 def _cut_power(source: Path, copy: Path, chance: random.Random) -> None:
     """The directory as it was when this was called, with a torn piece of what came later.
 
-    What is only ever appended to needs no stop: its beginning is its past.
+    A file that is only ever appended to needs no stop: its beginning is its past. When Redis
+    began another file meanwhile, it is done again.
     """
-    sizes = {file: file.stat().st_size for file in (source / "appendonlydir").glob("*")}
+    known, last = _manifest(source)
+    size = last.stat().st_size
     shutil.copytree(source, copy)
-    for file, size in sizes.items():
-        copied = copy / file.relative_to(source)
-        torn = chance.randint(size, max(size, copied.stat().st_size))
-        with copied.open("r+b") as out:
-            out.truncate(torn)
+    if {known} != {_manifest(source)[0], _manifest(copy)[0]}:
+        shutil.rmtree(copy)
+        _cut_power(source, copy, chance)
+        return
+    copied = copy / last.relative_to(source)
+    os.truncate(copied, chance.randint(size, copied.stat().st_size))
+
+
+def _manifest(folder: Path) -> tuple[str, Path]:
+    """What names the files that Redis would read, and the one that it appends to."""
+    files = folder / "appendonlydir"
+    text = (files / "appendonly.aof.manifest").read_text()
+    return text, files / text.splitlines()[-1].split()[1]
 
 
 def _count_known(copy: Path, trial: Trial, acknowledged: list[str]) -> int:
