@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 
-from chaos.faults import fault
 from chaos.stack import Stack
 from chaos.trial import Figures, Trial
 
-__all__ = ["fault"]
 _HOUR_S = 3600
 
 
