@@ -10,7 +10,7 @@ import pytest
 
 from chaos.callers import Caller, Source
 from chaos.faults import fault
-from chaos.reading import attempts_of, codes_of, delivery_of
+from chaos.reading import attempts_of, await_end, codes_of, delivery_of
 from chaos.stack import Stack
 from chaos.storage import FaultyS3, delay, refuse
 from chaos.trial import Figures, Trial
@@ -69,13 +69,13 @@ def test_a_store_that_fails_delays_and_loses_nothing(
     """the bucket of uploads and results fails under load in four ways, and serves again"""
     s3_stack.mend()
     with Trial(s3_stack) as trial:
-        with trial.load(per_s=10):
+        with trial.load(per_s=10, patience_s=600):
             for how in (*FAULTS, "gone"):
                 with failing(s3, how):
                     knock(trial.a, scale(slice=1, full=60))
                 start = time.monotonic()
-                trial.a.submit(trial.a.upload(png(scene())))
-                figures[f"{how}: accepts again after s"] = round(time.monotonic() - start, 1)
+                job = trial.a.submit(trial.a.upload(png(scene())))
+                figures[f"{how}: resume s"] = round(await_end(trial.a, job) - start, 1)
         trial.conclude(figures)
         states = {job["state"] for job in trial.a.list() + trial.b.list()}
     figures["requests that met it"] = s3.met
