@@ -94,7 +94,7 @@ def _sleep_over_the_lease(trial: Trial, worker: Process) -> int:
     (other,) = (each for each in trial.stack.detectors if each is not worker)
     other.freeze()
     slow = trial.a.upload(png(trouble(Trouble.SLOW)))
-    jobs = [trial.a.submit(slow) for _ in range(2)]
+    jobs = [trial.a.submit(slow, slow) for _ in range(2)]
     await_true(lambda: len(trial.running()) == 2, "the worker to hold both jobs")
     worker.freeze()
     other.thaw()
