@@ -40,6 +40,10 @@ def knock(caller: Caller, seconds: float) -> Counter[str]:
     return said
 
 
+def tell(said: Counter[str]) -> str:
+    return ", ".join(f"{count} x {status}" for status, count in sorted(said.items()))
+
+
 def resume(caller: Caller) -> float:
     """Seconds until a job is accepted, and has ended, again."""
     start = time.monotonic()
@@ -62,7 +66,7 @@ def test_redis_without_memory_is_503_and_loses_nothing(
         finally:
             client.config_set("maxmemory", 0)
         figures["resume s"] = resume(trial.a)
-    figures["answers while full"] = dict(said)
+    figures["answers while full"] = tell(said)
     assert {*said} == {"503"}
     trial.conclude(figures)
 
@@ -156,7 +160,7 @@ def test_a_full_disk_is_503_and_everything_goes_on_when_there_is_space(
             with filled(small_disk):
                 said = knock(trial.a, scale(slice=2, full=60))
             figures["resume s"] = resume(trial.a)
-        figures["answers while full"] = dict(said)
+        figures["answers while full"] = tell(said)
         figures["restarts of Redis"] = stack.up.text().count("redis ended")
         assert said["503"] > 10 * (said.total() - said["503"])
         trial.conclude(figures)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,12 +54,12 @@ def test_a_worker_whose_line_fell_silent_is_replaced_and_takes_work_again(
         space.heal()
         start = time.monotonic()
         await_true(lambda: len(worker.events("job.claimed")) > known, "work", worker.tail, 90)
-        figures["resume s"] = round(time.monotonic() - start, 1)
+        resumed_s = figures["resume s"] = round(time.monotonic() - start, 1)
     trial.conclude(figures)
     figures["taken over"] = len(recovery.seconds())
     figures["taken over after s (p99)"] = percentile(recovery.seconds(), 0.99)
     assert recovery.seconds()
-    assert figures["resume s"] <= _RESUMED_S
+    assert resumed_s <= _RESUMED_S
 
 
 class FarStack(Stack):
@@ -107,7 +108,7 @@ class FarStack(Stack):
         self.lines.append(line)
         return line
 
-    def _far(self) -> dict[str, object]:
+    def _far(self) -> dict[str, Any]:
         redis_port = int(self.redis.url.rpartition(":")[2].partition("/")[0])
         return {
             "redis_url": self.line_to(redis_port).redis_url,

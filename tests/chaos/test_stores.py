@@ -103,9 +103,13 @@ def test_a_callers_bucket_that_fails_is_tried_again_or_told_clearly(
         states = {how: delivery_of(a, job)["state"] for how, job in jobs.items()}
         assert attempts_of(a, jobs["403"]) == ["bucket-denied"]
         assert all(codes_of(a, job)[1] == "success" for job in jobs.values())
-    figures["pictures"], figures["copies"] = pictures, states
+    figures["pictures"], figures["copies"] = tell(pictures), tell(states)
     assert pictures == {"5xx": "bucket-unavailable", "slow": "success", "403": "bucket-denied"}
     assert states == {"5xx": "delivered", "slow": "delivered", "403": "exhausted"}
+
+
+def tell(found: dict[str, str]) -> str:
+    return ", ".join(f"{how} {outcome}" for how, outcome in found.items())
 
 
 def sources(good: Source, how: str) -> tuple[Source, Source]:
