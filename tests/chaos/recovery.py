@@ -22,18 +22,18 @@ class Recovery:
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
-        self._struck: list[tuple[str, str, int, float]] = []
+        self._struck: dict[tuple[str, str], tuple[int, float]] = {}
 
     def strike(self) -> None:
         """Call it right before a worker dies."""
         now = time.time()
         for status in self._trial.running():
-            self._struck.append((status.job.tenant, status.job.id, status.attempts, now))
+            self._struck[status.job.tenant, status.job.id] = status.attempts, now
 
     def seconds(self) -> list[float]:
-        """From the blow to its end, of each job that somebody had to take up again."""
+        """From the last blow to its end, of each job that somebody had to take up again."""
         found = []
-        for tenant, job, attempts, at in self._struck:
+        for (tenant, job), (attempts, at) in self._struck.items():
             try:
                 status = self._trial.stack.ledger.jobs.get(tenant, job)
             except UnknownJob:  # erased since

@@ -20,7 +20,7 @@ def test_a_killed_sweeper_leaves_nothing_half_done(
 ) -> None:
     """kill -9 of the sweeper at random moments while workers die as well"""
     recovery, sweeper = Recovery(trial), trial.stack.sweeper
-    with trial.load(per_s=60, slow=0.05):
+    with trial.load(per_s=30, slow=0.02):
         for _ in range(scale(slice=1, full=30)):
             _kill_a_worker(trial, recovery)
             for _ in range(3):
@@ -37,7 +37,7 @@ def test_two_sweepers_do_everything_once(trial: Trial, figures: Figures, scale: 
     stack, recovery = trial.stack, Recovery(trial)
     with stack.further(stack.sweep()) as second:
         before = _leases(stack.sweeper)
-        with trial.load(per_s=60, slow=0.05, cancels=0, erases=0):
+        with trial.load(per_s=30, slow=0.02, cancels=0, erases=0):
             for _ in range(scale(slice=1, full=20)):
                 _kill_a_worker(trial, recovery)
         verdict = trial.conclude(figures)
@@ -50,7 +50,7 @@ def test_two_sweepers_do_everything_once(trial: Trial, figures: Figures, scale: 
 def _kill_a_worker(trial: Trial, recovery: Recovery) -> None:
     worker = trial.random.choice(trial.stack.detectors)
     await_ready(worker)
-    time.sleep(trial.random.uniform(0.2, 1))
+    time.sleep(trial.random.uniform(0.5, 2))
     recovery.strike()
     worker.kill()
     worker.start()
