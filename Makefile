@@ -43,7 +43,7 @@ demo: $(VENV)/runtime-installed ## Run the whole stack on this machine and detec
 
 .PHONY: test
 test: $(VENV)/dev-installed ## Run the tests with real parts
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS) # much of each is waiting
 
 CHAOS = .chaos
 JOBS ?= 100000

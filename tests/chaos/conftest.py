@@ -74,6 +74,7 @@ def _write_down(item: Any, mark: pytest.Mark, report: pytest.TestReport, seconds
         "fault": number,
         "name": name,
         "test": item.name,
+        "size": item.config.getoption("--chaos"),
         "done": (item.obj.__doc__ or "").strip(),
         "outcome": report.outcome,
         "figures": item.funcargs.get("figures", {}),

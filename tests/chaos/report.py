@@ -51,7 +51,7 @@ def main(results: Path, report: Path) -> None:
     runs, soaks = _read(results / "faults.jsonl"), _read(results / "soak.jsonl")
     parts = [_INTRODUCTION]
     if runs:
-        parts += ["## Faults\n", _when(runs), _table(runs)]
+        parts += ["## Faults\n", _when(runs), _sizes(runs), _table(runs)]
     if soaks:
         parts += ["## Soak\n", _when(soaks[-1:]), _soak(soaks[-1])]
     report.write_text("\n".join([*parts, _LIMITS]))
@@ -70,11 +70,23 @@ def _when(runs: Sequence[Run]) -> str:
     )
 
 
+def _sizes(runs: Sequence[Run]) -> str:
+    if all(run["size"] == "full" for run in runs):
+        return "All of them in full.\n"
+    return (
+        "**Not all in full:** rows of the size `slice` were done as the tests of every change do "
+        "them, with a few kills and seconds in the place of hundreds.\n"
+    )
+
+
 def _table(runs: Sequence[Run]) -> str:
     by_fault: dict[int, list[Run]] = defaultdict(list)
     for run in runs:
         by_fault[run["fault"]].append(run)
-    head = "| # | fault | what was done | held | figures | seconds |\n|---|---|---|---|---|---|"
+    head = (
+        "| # | fault | what was done | size | held | figures | seconds |\n"
+        "|---|---|---|---|---|---|---|"
+    )
     rows = [_row(number, by_fault[number]) for number in sorted(by_fault)]
     return "\n".join([head, *rows]) + "\n"
 
@@ -83,7 +95,9 @@ def _row(number: int, runs: Sequence[Run]) -> str:
     seconds = sum(run["seconds"] for run in runs)
     done = "; ".join(dict.fromkeys(" ".join(run["done"].split()) for run in runs))
     figures = ", ".join(f"{name}: {figure}" for name, figure in _merged(runs).items())
-    return f"| {number} | {runs[0]['name']} | {done} | {_held(runs)} | {figures} | {seconds:.0f} |"
+    size = " and ".join(sorted({run["size"] for run in runs}))
+    cells = (number, runs[0]["name"], done, size, _held(runs), figures, f"{seconds:.0f}")
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def _held(runs: Iterable[Run]) -> str:
