@@ -6,6 +6,7 @@ Imported inside, because the client's tests also run where nothing but the clien
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,17 @@ def redis_url(embedded_redis: EmbeddedRedis) -> str:
     with redis.Redis.from_url(embedded_redis.url) as client:
         client.flushall()
     return embedded_redis.url
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    """A server of the test's own, to stop and to kill; one that is stopped goes on in the end."""
+    from boxyard_ledger import EmbeddedRedis
+
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        yield server
+        if server.alive and server.pid:
+            os.kill(server.pid, signal.SIGCONT)
 
 
 @pytest.fixture

@@ -26,13 +26,6 @@ MakeJob = Callable[..., JobRecord]
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
-    """A server that a test may harm."""
-    with EmbeddedRedis(tmp_path / "redis") as server:
-        yield server
-
-
-@pytest.fixture
 def own_ledger(own_redis: EmbeddedRedis, tmp_path: Path) -> Iterator[Ledger]:
     settings = LedgerSettings(
         redis_url=own_redis.url, redis_timeout_s=1, blob_url=(tmp_path / "blobs").as_uri()

@@ -25,7 +25,7 @@ def make(ledger: Ledger) -> Make:
 
     def create(**wanted: object) -> tuple[ApiKey, str]:
         known = {"name": "line 4", "scopes": [Scope.READ], **wanted}
-        return ledger.api_keys.create("acme", **known)  # type: ignore[arg-type]
+        return ledger.api_keys.create("acme", **known)
 
     return create
 

@@ -16,14 +16,6 @@ TIMEOUT_S = 1.5
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis(tmp_path / "redis") as server:
-        yield server
-        if server.alive and server.pid:
-            os.kill(server.pid, signal.SIGCONT)
-
-
-@pytest.fixture
 def impatient(own_redis: EmbeddedRedis, tmp_path: Path) -> Iterator[Ledger]:
     settings = LedgerSettings(
         redis_url=own_redis.url, blob_url=tmp_path.as_uri(), redis_timeout_s=TIMEOUT_S

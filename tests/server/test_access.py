@@ -81,12 +81,6 @@ def test_health_needs_no_key(api: httpx.Client) -> None:
         assert api.get(path, headers={"Authorization": ""}).json() == {"status": "ok"}
 
 
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis(tmp_path / "redis") as server:
-        yield server
-
-
 def test_while_redis_is_away_callers_are_told_when_to_come_back(
     own_redis: EmbeddedRedis, tmp_path: Path
 ) -> None:

@@ -79,7 +79,7 @@ def test_an_operation_is_refused_without_its_scope_and_to_nobody_else(
     method, path = operation.split()
     for kind in ("job", "delivery", "endpoint", "key"):
         prefix = {"delivery": "dlv", "endpoint": "end"}.get(kind, kind)
-        path = path.replace(f"{{{kind}_id}}", new_id(prefix))  # type: ignore[arg-type]
+        path = path.replace(f"{{{kind}_id}}", new_id(prefix))
     for scope in Scope:
         answer = api.request(method, path, headers=bearer(key_for(scope)))
         if scope in (expected(operation), Scope.ADMIN):

@@ -30,14 +30,6 @@ INLINE = [{"base64": "aGVsbG8="}]
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis(tmp_path / "redis") as server:
-        yield server
-        if server.alive and server.pid:
-            os.kill(server.pid, signal.SIGCONT)
-
-
-@pytest.fixture
 def settings(own_redis: EmbeddedRedis, tmp_path: Path) -> LedgerSettings:
     return LedgerSettings(
         redis_url=own_redis.url,

@@ -21,12 +21,6 @@ SEALING = Fernet.generate_key().decode()
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis(tmp_path / "redis") as server:
-        yield server
-
-
-@pytest.fixture
 def server(own_redis: EmbeddedRedis, tmp_path: Path) -> Iterator[ServerProcess]:
     settings = LedgerSettings(redis_url=own_redis.url, blob_url=(tmp_path / "blobs").as_uri())
     with serving_process(

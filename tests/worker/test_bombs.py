@@ -199,14 +199,14 @@ def test_the_decoder_sees_none_of_the_workers_secrets(monkeypatch: pytest.Monkey
 def test_the_header_says_what_the_picture_is(form: str, size: tuple[int, int]) -> None:
     for mode in ("L", "RGB"):
         data = encoded(Image.new(mode, size), form)
-        assert read_header(data) == Header(form, *size, 1)  # type: ignore[arg-type]
+        assert read_header(data) == Header(form, *size, 1)
 
 
 @pytest.mark.parametrize("form", ["WEBP", "PNG", "TIFF"])
 def test_the_header_counts_the_frames(form: str) -> None:
     pages = [Image.effect_noise((20, 10), spread) for spread in (10, 60, 90)]
     data = encoded(pages[0], form, save_all=True, append_images=pages[1:])
-    assert read_header(data) == Header(form, 20, 10, 3)  # type: ignore[arg-type]
+    assert read_header(data) == Header(form, 20, 10, 3)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -29,6 +29,7 @@ class BoundedProtocol(H11Protocol):
         self._settings: ServerSettings = state.settings
         self._head_timer: asyncio.TimerHandle | None = None
 
+    # uvicorn narrows the transport of asyncio's protocol, and so must we.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes the connection when there is room."""
         super().connection_made(transport)
