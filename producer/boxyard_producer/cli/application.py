@@ -30,7 +30,7 @@ app = typer.Typer(
 app.command()(submit)
 app.add_typer(jobs, name="jobs")
 app.add_typer(deliveries, name="deliveries")
-app.command()(models)
+app.add_typer(models, name="models")
 app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")
 app.command()(up)
