@@ -13,7 +13,15 @@ from typing import NoReturn
 from boxyard_ops.errors import OperatorMissing
 
 NAME = "mmcv._ext"
-MODULES = ("attention", "build", "deformable", "focal", "nms", "roi")
+MODULES = (
+    "attention",
+    "build",
+    "deformable",
+    "focal",
+    "nms",
+    "roi",
+    "soft_nms",
+)
 
 
 class Provider(StrEnum):
