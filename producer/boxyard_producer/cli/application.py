@@ -12,6 +12,7 @@ from boxyard_schemas.errors import BoxyardError
 
 from .deliveries import deliveries
 from .doctor import doctor
+from .evaluate import evaluate
 from .jobs import jobs
 from .keys import keys
 from .models import models
@@ -31,6 +32,7 @@ app.command()(submit)
 app.add_typer(jobs, name="jobs")
 app.add_typer(deliveries, name="deliveries")
 app.add_typer(models, name="models")
+app.command()(evaluate)
 app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")
 app.command()(up)

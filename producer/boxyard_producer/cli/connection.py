@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..client import Client
+from ..client import AsyncClient, Client, Retries
 from ..stack.credentials import DEFAULT_DATA, Credentials
 
 
@@ -14,7 +14,21 @@ def connect() -> Client:
     Raises:
         SetupError: neither says who calls.
     """
+    return Client(*_place())
+
+
+def connect_async(retries: Retries) -> AsyncClient:
+    """The same for an event loop.
+
+    Raises:
+        SetupError: nothing says who calls.
+    """
+    return AsyncClient(*_place(), retries=retries)
+
+
+def _place() -> tuple[str, str] | tuple[()]:
+    """URL and key of the stack in .boxyard here, unless the environment says more."""
     if "BOXYARD_URL" in os.environ or "BOXYARD_API_KEY" in os.environ:
-        return Client()
+        return ()
     local = Credentials.find(DEFAULT_DATA)
-    return Client(local.url, local.api_key) if local else Client()
+    return (local.url, local.api_key) if local else ()

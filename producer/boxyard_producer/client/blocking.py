@@ -127,6 +127,10 @@ class Client:
         """Models that jobs may name, and who serves them."""
         return run(self._calls.models())
 
+    def model(self, name: str) -> Model:
+        """One model, by any of its names; `UnknownModel` with near names."""
+        return run(self._calls.model(name))
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()

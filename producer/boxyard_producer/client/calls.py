@@ -151,6 +151,14 @@ class Calls:
         """Models that jobs may name, and who serves them."""
         return read(await self._ask(requests.models()), ModelList).models
 
+    async def model(self, name: str) -> Model:
+        """One model, by any of its names.
+
+        Raises:
+            UnknownModel: with near names.
+        """
+        return read(await self._ask(requests.model(name)), Model)
+
     async def _source(self, image: Image) -> ImageSource:
         try:
             found = place(image)

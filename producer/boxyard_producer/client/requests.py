@@ -144,6 +144,11 @@ def models() -> Request:
     return Request("GET", "/v1/models")
 
 
+def model(name: str) -> Request:
+    """`GET /v1/models/{name}`."""
+    return Request("GET", f"/v1/models/{quote(name, safe='')}")
+
+
 def _job(job_id: str) -> str:
     return f"/v1/jobs/{quote(job_id, safe='')}"
 

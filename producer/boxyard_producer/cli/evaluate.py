@@ -1,0 +1,137 @@
+"""`boxyard evaluate`: a model's average precision on a COCO set, through the real queue."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from boxyard_schemas import Job, JobResult
+from boxyard_schemas.errors import SetupError
+
+from ..client import Retries
+from .connection import connect_async
+from .terminal import err, out, warn
+
+if TYPE_CHECKING:
+    from ..evaluation import Evaluation, Figures, Findings, Picture
+
+_PATIENCE_S = 3600.0
+"""A queue that is full or a server that restarts is waited for; a set may take hours."""
+
+
+def evaluate(
+    *,
+    model: Annotated[str, typer.Option(help="`boxyard models` lists them.")],
+    annotations: Annotated[
+        Path, typer.Option(metavar="FILE", help="What the pictures show, in COCO's form.")
+    ],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="The pictures.")],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many pictures.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save what was found, as COCO results.")
+    ] = None,
+    in_flight: Annotated[
+        int, typer.Option(min=1, help="Jobs of 8 pictures that are under way at once.")
+    ] = 8,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Send the pictures of a COCO set and judge what comes back as COCO does (AP, AR).
+
+    Nothing is cut or rounded on the way, so the figures are those of the model itself.
+    """
+    with _extra():
+        from ..evaluation import Findings, Truth  # noqa: PLC0415 - numpy comes with an extra
+    findings = Findings(Truth.read(annotations, images, limit))
+    name = asyncio.run(_send(model, findings, in_flight))
+    if save:
+        save.write_text(json.dumps(findings.results()) + "\n")
+    evaluation = _judge(name, findings)
+    for picture, failure in findings.failures.items():
+        warn(f"{picture.path}: {failure.code}: {failure.detail}")
+    if as_json:
+        out.out(evaluation.model_dump_json(exclude_none=False), highlight=False)
+    else:
+        out.print(_tabulate(evaluation))
+    if findings.failures:
+        raise typer.Exit(1)
+
+
+async def _send(model: str, findings: Findings, in_flight: int) -> str:
+    """Send everything and collect what comes back; the model's own name."""
+    from ..evaluation import Passage  # noqa: PLC0415
+
+    truth = findings.truth
+    async with connect_async(Retries(patience_s=_PATIENCE_S)) as client:
+        known = await client.model(model)
+        truth.check_labels(known.classes)
+        passage = Passage(client, model, masks=truth.has_masks, jobs=in_flight)
+        with _progress() as progress:
+            shown = progress.add_task(known.name, total=len(truth.pictures))
+            warned = set[str]()
+
+            def take(part: Sequence[Picture], job: Job, result: JobResult) -> None:
+                for picture, outcome in zip(part, result.images, strict=True):
+                    findings.add(picture, outcome, result.provenance)
+                for warning in set(job.warnings) - warned:
+                    warn(warning)
+                    warned.add(warning)
+                progress.advance(shown, len(part))
+
+            await passage.run(truth.pictures, take)
+    return known.name
+
+
+def _judge(model: str, findings: Findings) -> Evaluation:
+    from ..evaluation import Evaluation, judge  # noqa: PLC0415
+
+    truth, results = findings.truth, findings.results()
+    masks = bool(results) and all("segmentation" in found for found in results)
+    return Evaluation(
+        model=model,
+        images=len(truth.pictures),
+        failed=len(findings.failures),
+        weights_sha256=tuple(sorted(findings.weights)),
+        bbox=judge(truth, results, "bbox"),
+        segm=judge(truth, results, "segm") if masks else None,
+    )
+
+
+def _tabulate(evaluation: Evaluation) -> Table:
+    kinds = {"boxes": evaluation.bbox, "masks": evaluation.segm}
+    made = {kind: figures for kind, figures in kinds.items() if figures is not None}
+    table = Table("Figure", *made, box=None, pad_edge=False)
+    table.title = f"{evaluation.model}, {evaluation.images} pictures"
+    for name in evaluation.bbox:
+        table.add_row(name, *(_shown(figures, name) for figures in made.values()))
+    return table
+
+
+def _shown(figures: Figures, name: str) -> Text:
+    figure = figures[name]
+    return Text("none", style="dim") if figure is None else Text(f"{figure:.3f}")
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=err)
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise SetupError(
+            "Evaluation needs pycocotools: pip install 'boxyard[evaluate]'."
+        ) from error

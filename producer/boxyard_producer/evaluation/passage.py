@@ -1,0 +1,86 @@
+"""The way of a set of pictures through the queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from boxyard_schemas import Job, JobResult, JobState, Parameters
+from boxyard_schemas.errors import Forbidden, ServiceError, UnknownJob
+
+from ..client import AsyncClient
+from .truth import Picture
+
+PICTURES_PER_JOB = 8
+
+Take = Callable[[Sequence[Picture], Job, JobResult], None]
+"""Told of each job that has ended: its pictures, and what came of them."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Sends pictures and takes the results, a bounded number of jobs at a time.
+
+    Jobs are erased once their results are read, and when the passage is given up: a set may be
+    larger than what the server keeps for one tenant.
+
+    Attributes:
+        client: whose patience bounds how long a full queue is waited for.
+        model: any name that the model answers to.
+        masks: whether masks are wanted.
+        jobs: how many are under way at most.
+    """
+
+    client: AsyncClient
+    model: str
+    masks: bool
+    jobs: int
+
+    async def run(self, pictures: Sequence[Picture], take: Take) -> None:
+        """Sends all pictures; returns when `take` was told of each.
+
+        Raises:
+            BoxyardError: of the first call that failed for good.
+        """
+        room = asyncio.Semaphore(self.jobs)
+        try:
+            async with asyncio.TaskGroup() as under_way:
+                for start in range(0, len(pictures), PICTURES_PER_JOB):
+                    part = pictures[start : start + PICTURES_PER_JOB]
+                    under_way.create_task(self._pass(part, take, room))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _pass(self, part: Sequence[Picture], take: Take, room: asyncio.Semaphore) -> None:
+        async with room:
+            paths = [picture.path for picture in part]
+            job = await self.client.submit(self.model, paths, parameters=self._parameters())
+            try:
+                take(part, job, await self._result(job))
+            finally:
+                await self._erase(job)
+
+    def _parameters(self) -> Parameters:
+        """Everything that the model gives: pycocotools cuts by itself."""
+        return Parameters(
+            score_threshold=0.0,
+            max_detections=1000,
+            masks="rle" if self.masks else "none",
+            pixel_boxes=True,
+        )
+
+    async def _result(self, job: Job) -> JobResult:
+        ended = await self.client.wait(job.id)
+        if ended.state not in (JobState.SUCCEEDED, JobState.FAILED):
+            raise ServiceError(f"{job.id} ended as {ended.state}: {ended.reason}.", job=job.id)
+        return await self.client.result(job.id)
+
+    async def _erase(self, job: Job) -> None:
+        try:
+            await self.client.delete(job.id)
+        except Forbidden:  # then it goes when its retention is over
+            if not (await self.client.job(job.id)).state.terminal:
+                await self.client.cancel(job.id)
+        except UnknownJob:
+            return
