@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -21,11 +22,21 @@ from demo_model.pictures import HELD_OUT_SEEDS, write
 Result = dict[str, Any]
 
 
+def fill(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """A mask of the picture's size, (height, width).
+
+    mmdet's may end a row or column before the picture does, and pycocotools lets no mask of
+    another size agree with the truth.
+    """
+    return np.pad(mask, ((0, height - mask.shape[0]), (0, width - mask.shape[1])))
+
+
 def detect(network: Any, pipeline: Any, path: Path, image_id: int) -> list[Result]:
     """Everything that the network finds in a picture, in COCO's result form."""
     packed = pipeline({"img_path": str(path), "img_id": image_id})
     batch = {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
-    found = network.test_step(batch)[0].pred_instances.numpy()
+    sample = network.test_step(batch)[0]
+    found = sample.pred_instances.numpy()
     corners = found.bboxes
     boxes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), 1).tolist()
     return [
@@ -34,7 +45,7 @@ def detect(network: Any, pipeline: Any, path: Path, image_id: int) -> list[Resul
             "category_id": int(label) + 1,
             "score": float(score),
             "bbox": box,
-            "segmentation": rle.encode(np.asfortranarray(mask, np.uint8)),
+            "segmentation": rle.encode(np.asfortranarray(fill(mask, *sample.ori_shape), np.uint8)),
         }
         for label, score, box, mask in zip(
             found.labels, found.scores, boxes, found.masks, strict=True
