@@ -3,6 +3,7 @@
 import math
 from itertools import product
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,3 +81,21 @@ def test_the_gradients_of_attention_are_right():
         lambda v, p, w: MultiScaleDeformableAttnFunction.apply(v, spatial, starts, p, w, STEP),
         leaves,
     )
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_location_that_is_not_finite_samples_zero_whatever_its_weight(device, value):
+    operands = draw([(3, 2), (2, 4)], images=1, heads=2, queries=2, points=2)
+    value_, spatial, starts, places, weights = (t.to(device) for t in operands)
+    places[0, 0, 0, 0, 0, 1] = places[0, 1, 1, 1] = value
+    weights[0, 0, 0, 0, 0] = math.nan
+    leaves = [t.requires_grad_() for t in (value_, places, weights)]
+    got = MultiScaleDeformableAttnFunction.apply(
+        leaves[0], spatial, starts, leaves[1], leaves[2], STEP
+    )
+    clean = [t.detach().cpu() for t in (places.nan_to_num(-9, -9, -9), weights.nan_to_num(7))]
+    want = attend(value_.detach().cpu(), spatial.cpu(), starts.cpu(), *clean)
+    torch.testing.assert_close(got.detach().cpu(), want)
+    gradients = torch.autograd.grad(got.square().sum(), leaves)
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert not gradients[1][0, 1, 1, 1].any()

@@ -125,7 +125,7 @@ print(mmcv._ext.nms)
     assert run(program, home).splitlines() == ["torchvision", "compiled"]
 
 
-@pytest.mark.parametrize("name", ["carafe_forward", "masked_im2col_forward"])
+@pytest.mark.parametrize("name", ["correlation_forward", "psamask_forward"])
 def test_a_missing_operator_says_its_name_and_what_to_do(name):
     from mmcv import _ext
 
@@ -139,12 +139,12 @@ def test_a_missing_operator_says_its_name_and_what_to_do(name):
 
 def test_a_missing_operator_is_met_when_it_is_called_through_mmcv():
     import torch
-    from mmcv.ops import CARAFEPack
+    from mmcv.ops import PSAMask
 
     from boxyard_ops import OperatorMissing
 
-    with pytest.raises(OperatorMissing, match="carafe"):
-        CARAFEPack(channels=4, scale_factor=2)(torch.rand(1, 4, 4, 4))
+    with pytest.raises(OperatorMissing, match="psamask"):
+        PSAMask("collect", (3, 3))(torch.rand(1, 9, 4, 4))
 
 
 def test_the_module_pretends_no_special_attributes():

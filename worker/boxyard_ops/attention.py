@@ -2,8 +2,9 @@
 
 Shapes: value (B, K, heads, D) with the pixels of all levels one after another, K = sum of H * W;
 spatial_shapes (levels, 2) as H, W; sampling_locations (B, Q, heads, levels, points, 2) as x, y with
-0..1 spanning a level; attention_weights (B, Q, heads, levels, points). A location outside its level
-samples zero. `level_start_index` and `im2col_step` steer mmcv's kernel and are not used here.
+0..1 spanning a level; attention_weights (B, Q, heads, levels, points). A location that is outside
+its level or not finite samples zero. `level_start_index` and `im2col_step` steer mmcv's kernel and
+are not used here.
 """
 
 # The argument lists are mmcv's.
@@ -14,6 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 __all__ = ["ms_deform_attn_backward", "ms_deform_attn_forward"]
+
+OUTSIDE = -1.0
+"""A level's width or height away from it; `grid_sample` makes NaN of what is not finite."""
 
 
 def ms_deform_attn_forward(
@@ -26,15 +30,16 @@ def ms_deform_attn_forward(
     im2col_step: int,
 ) -> Tensor:
     """Return the weighted sum of the sampled values, (B, Q, heads * D)."""
+    placed = sampling_locations.isfinite().all(dim=-1)
+    locations = torch.where(placed[..., None], sampling_locations, OUTSIDE)
+    weights = torch.where(placed, attention_weights, 0)
     shapes = spatial_shapes.tolist()
     levels = torch.split(value, [height * width for height, width in shapes], dim=1)
     samples = [
-        sample(pixels, height, width, sampling_locations[:, :, :, level])
+        sample(pixels, height, width, locations[:, :, :, level])
         for level, (pixels, (height, width)) in enumerate(zip(levels, shapes, strict=True))
     ]
-    return torch.einsum(
-        "bhdqlp,bqhlp->bqhd", torch.stack(samples, dim=4), attention_weights
-    ).flatten(2)
+    return torch.einsum("bhdqlp,bqhlp->bqhd", torch.stack(samples, dim=4), weights).flatten(2)
 
 
 def sample(pixels: Tensor, height: int, width: int, locations: Tensor) -> Tensor:

@@ -15,9 +15,13 @@ from boxyard_ops.errors import OperatorMissing
 NAME = "mmcv._ext"
 MODULES = (
     "attention",
+    "border",
     "build",
+    "carafe",
     "deformable",
+    "deformable_roi",
     "focal",
+    "masked",
     "nms",
     "roi",
     "soft_nms",
