@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmcv.ops import roi_align, roi_pool
+from mmcv.ops import RoIAlign, roi_align, roi_pool
 from torch import Tensor
 
-from boxyard_ops import OperatorMissing
+from interpolation import interpolate
 
 PIXEL = st.floats(-4, 20).map(lambda v: round(v, 2))
 REGION = st.tuples(st.integers(0, 1), PIXEL, PIXEL, st.floats(0.5, 12), st.floats(0.5, 12))
@@ -21,25 +21,10 @@ def to_rois(regions: list[tuple[float, ...]]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64).reshape(-1, 5)
 
 
-def interpolate(plane: Tensor, y: float, x: float) -> float:
-    """Sample between pixels; zero more than a pixel outside, the edge's value nearer."""
-    height, width = plane.shape
-    if not (-1 <= y <= height and -1 <= x <= width):
-        return 0.0
-    y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
-    top, left = math.floor(y), math.floor(x)
-    return sum(
-        float(plane[min(row, height - 1), min(column, width - 1)])
-        * (1 - abs(y - row))
-        * (1 - abs(x - column))
-        for row, column in product((top, top + 1), (left, left + 1))
-    )
-
-
 def align(
-    features: Tensor, roi: Tensor, *, size: int, scale: float, ratio: int, aligned: bool
+    features: Tensor, roi: Tensor, *, mode: str, size: int, scale: float, ratio: int, aligned: bool
 ) -> Tensor:
-    """Average the samples of each bin of one region, (C, size, size)."""
+    """Take the average or the maximum of each bin's samples in one region, (C, size, size)."""
     x1, y1, x2, y2 = (float(v) * scale - 0.5 * aligned for v in roi[1:])
     high, wide = y2 - y1, x2 - x1
     if not aligned:
@@ -47,14 +32,15 @@ def align(
     rows, columns = ratio or math.ceil(high / size), ratio or math.ceil(wide / size)
     out = torch.zeros(features.shape[1], size, size, dtype=features.dtype)
     for c, i, j in product(range(len(out)), range(size), range(size)):
-        out[c, i, j] = sum(
+        samples = [
             interpolate(
                 features[int(roi[0]), c],
                 y1 + (i + (p + 0.5) / rows) * high / size,
                 x1 + (j + (q + 0.5) / columns) * wide / size,
             )
             for p, q in product(range(rows), range(columns))
-        ) / max(rows * columns, 1)
+        ]
+        out[c, i, j] = max(samples) if mode == "max" else sum(samples) / len(samples)
     return out
 
 
@@ -77,6 +63,7 @@ def pool(features: Tensor, roi: Tensor, size: int, scale: float) -> Tensor:
     return out
 
 
+@pytest.mark.parametrize("mode", ["avg", "max"])
 @settings(deadline=None, max_examples=40)
 @given(
     regions=st.lists(REGION, max_size=3),
@@ -85,11 +72,14 @@ def pool(features: Tensor, roi: Tensor, size: int, scale: float) -> Tensor:
     ratio=st.integers(0, 2),
     aligned=st.booleans(),
 )
-def test_roi_align_averages_the_samples_of_each_bin(regions, size, scale, ratio, aligned):
-    features = torch.rand(2, 2, 7, 9, dtype=torch.float64)
+def test_roi_align_pools_the_samples_of_each_bin(
+    device, mode, *, regions, size, scale, ratio, aligned
+):
+    features = torch.rand(2, 2, 7, 9, dtype=torch.float64) - 0.5
     rois = to_rois(regions)
-    got = roi_align(features, rois, size, scale, ratio, "avg", aligned)
-    how = {"size": size, "scale": scale, "ratio": ratio, "aligned": aligned}
+    layer = RoIAlign(size, scale, ratio, mode, aligned)
+    got = layer(features.to(device), rois.to(device)).cpu()
+    how = {"mode": mode, "size": size, "scale": scale, "ratio": ratio, "aligned": aligned}
     want = [align(features, roi, **how) for roi in rois]
     torch.testing.assert_close(got, torch.stack(want) if want else torch.zeros_like(got))
 
@@ -110,19 +100,29 @@ def test_roi_pool_takes_the_largest_of_each_bin(regions, size):
     torch.testing.assert_close(got, torch.stack(want) if want else torch.zeros_like(got))
 
 
-@pytest.mark.parametrize("operator", [roi_align, roi_pool])
+def align_maximum(features, rois, size, scale):
+    return roi_align(features, rois, size, scale, 0, "max")
+
+
+OPERATORS = pytest.mark.parametrize(
+    "operator", [roi_align, align_maximum, roi_pool], ids=["average", "maximum", "pool"]
+)
+
+
+@OPERATORS
 def test_the_gradient_of_the_features_is_right(operator):
     features = torch.rand(2, 2, 6, 7, dtype=torch.float64, requires_grad=True)
     rois = to_rois([(0, 1.3, 0.6, 4.1, 5.2), (1, -2, 1, 6, 4)])
     assert torch.autograd.gradcheck(lambda f: operator(f, rois, (2, 3), 0.75), (features,))
 
 
-@pytest.mark.parametrize("operator", [roi_align, roi_pool])
+@OPERATORS
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_region_without_a_place_pools_to_zero_beside_good_ones(operator, value):
-    features = torch.rand(1, 2, 6, 7, requires_grad=True)
+def test_a_region_without_a_place_pools_to_zero_beside_good_ones(device, operator, value):
+    features = torch.rand(1, 2, 6, 7, device=device, requires_grad=True)
     good = [0.0, 1, 1, 5, 5]
-    rois = torch.tensor([good, [0, 1, 1, value, 5], [0, *[value] * 4]])
+    bad = [[0, 1, 1, value, 5], [0, *[value] * 4], [value] * 5]
+    rois = torch.tensor([good, *bad], device=device)
     pooled = operator(features, rois, 2, 1.0)
     assert torch.equal(pooled[0], operator(features, rois[:1], 2, 1.0)[0])
     assert not pooled[1:].any()
@@ -131,6 +131,25 @@ def test_a_region_without_a_place_pools_to_zero_beside_good_ones(operator, value
     assert torch.equal(gradient, alone)
 
 
-def test_the_maximum_of_roi_align_is_missing_and_says_so():
-    with pytest.raises(OperatorMissing, match="pool_mode='max'"):
-        roi_align(torch.rand(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 3, 3]]), 2, 1.0, 0, "max", True)
+@pytest.mark.parametrize("aligned", [False, True])
+def test_the_maximum_in_half_precision_is_that_of_single_rounded(device, aligned):
+    features = torch.randn(2, 3, 9, 9, device=device).half()
+    rois = to_rois([(0, 1.5, 0.5, 6, 5.25), (1, -2, 1, 6, 4)]).to(device).half()
+    layer = RoIAlign((2, 3), 0.5, 0, "max", aligned)
+    assert torch.equal(layer(features, rois), layer(features.float(), rois.float()).half())
+
+
+def test_the_maximum_passes_over_features_that_are_no_number(device):
+    features = torch.zeros(1, 1, 4, 4, device=device)
+    features[0, 0, 1, 1], features[0, 0, 3, 3] = math.nan, 2.0
+    pooled = roi_align(features, torch.tensor([[0.0, 0, 0, 4, 4]], device=device), 1, 1.0, 4, "max")
+    assert pooled.item() == 2
+
+
+def test_a_bin_without_samples_has_the_least_number_of_mmcv_and_no_gradient(device):
+    features = torch.rand(1, 1, 4, 4, device=device, requires_grad=True)
+    pooled = align_maximum(features, torch.tensor([[0.0, 2, 2, 2, 2]], device=device), 1, 1.0)
+    assert pooled.item() <= -10_000
+    pooled.sum().backward()
+    assert features.grad is not None
+    assert not features.grad.any()

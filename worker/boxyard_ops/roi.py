@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from boxyard_ops.errors import OperatorMissing
 from boxyard_ops.outside import OUTSIDE
+from boxyard_ops.roi_maximum import align_maximum, return_maximum
 
 __all__ = ["roi_align_backward", "roi_align_forward", "roi_pool_backward", "roi_pool_forward"]
 
 KERNELS = torch.ops.torchvision
-AVERAGE = 1
+MAXIMUM = 0
 
 
 def roi_align_forward(
@@ -26,26 +26,35 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Write the average of bilinear samples in each bin of each region to `output`.
+    """Write the average or the maximum of bilinear samples in each bin of each region to `output`.
 
     Args:
         features: (B, C, H, W).
         rois: (N, 5) as image index, x1, y1, x2, y2 in pixels of the image. A region with a
             coordinate that is not finite pools to zero.
         output: (N, C, aligned_height, aligned_width).
-        argmax_y: unused.
-        argmax_x: unused.
+        argmax_y: where the maximum is, in feature pixels, or -1; the shape of `output`. Empty for
+            the average.
+        argmax_x: likewise.
         aligned_height: bins down a region.
         aligned_width: bins across a region.
         spatial_scale: feature pixels per image pixel.
         sampling_ratio: samples a bin on each axis; 0 takes as many as the bin has pixels.
-        pool_mode: 1 for the average.
+        pool_mode: 0 for the maximum, 1 for the average.
         aligned: shift by half a pixel, so that samples meet pixel centres.
-
-    Raises:
-        OperatorMissing: for the maximum, `pool_mode` 0.
     """
-    refuse_maximum(pool_mode)
+    if pool_mode == MAXIMUM:
+        maxima = align_maximum(
+            features,
+            rois,
+            (aligned_height, aligned_width),
+            scale=spatial_scale,
+            ratio=sampling_ratio,
+            aligned=aligned,
+        )
+        for tensor, values in zip((output, argmax_y, argmax_x), maxima, strict=True):
+            tensor.copy_(values)
+        return
     output.copy_(
         KERNELS.roi_align(
             features,
@@ -76,11 +85,10 @@ def roi_align_backward(
     """Add the gradient of the features, (B, C, H, W), to `grad_features`.
 
     The other arguments are those of `roi_align_forward`.
-
-    Raises:
-        OperatorMissing: for the maximum, `pool_mode` 0.
     """
-    refuse_maximum(pool_mode)
+    if pool_mode == MAXIMUM:
+        return_maximum(grad_output, rois, argmax_y, argmax_x, grad_features)
+        return
     grad_features.add_(
         KERNELS._roi_align_backward(
             grad_output,
@@ -95,16 +103,11 @@ def roi_align_backward(
     )
 
 
-def refuse_maximum(pool_mode: int) -> None:
-    """Raise unless the average is asked for; torchvision's kernel has no other mode."""
-    if pool_mode != AVERAGE:
-        raise OperatorMissing("roi_align_forward, pool_mode='max'")
-
-
 def move_outside(rois: Tensor) -> Tensor:
     """Return the regions, those with a coordinate that is not finite as a point outside."""
     finite = rois.isfinite().all(dim=1, keepdim=True)
-    outside = torch.cat([rois[:, :1], torch.full_like(rois[:, 1:], OUTSIDE)], dim=1)
+    images, corners = rois[:, :1].nan_to_num(0, 0, 0), torch.full_like(rois[:, 1:], OUTSIDE)
+    outside = torch.cat([images, corners], dim=1)
     return torch.where(finite, rois, outside)
 
 
