@@ -93,6 +93,10 @@ test-client: ## Install the base distribution alone and run the client's tests o
 contract: $(VENV)/runtime-installed ## Write JSON Schema and OpenAPI again from the code
 	@$(BIN)/python schemas/generate.py
 
+.PHONY: catalogue
+catalogue: $(VENV)/runtime-installed ## Write the catalogue again from the model index in mmdet's wheel
+	@$(BIN)/python -m boxyard_indexing
+
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--override requirements/overrides.txt --generate-hashes --no-emit-index-url --no-annotate --no-header
 

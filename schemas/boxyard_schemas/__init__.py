@@ -5,6 +5,14 @@ models. Only pydantic may enter; JSON Schema and OpenAPI leave (`schemas/generat
 """
 
 from .azureml import InputData, ScoredBox, ScoredImage, ScoreRequest, ScoreResponse
+from .catalogue import (
+    DEMO_MODEL,
+    CatalogueEntry,
+    Paper,
+    aliases_of,
+    is_legacy,
+    resolve_model,
+)
 from .deliveries import (
     DeliveriesReplayed,
     DeliveryPage,
@@ -46,15 +54,7 @@ from .keys import (
     Scope,
     WebhookSecret,
 )
-from .models import (
-    DEMO_MODEL,
-    Model,
-    ModelList,
-    ModelWorker,
-    aliases_of,
-    known_models,
-    resolve_model,
-)
+from .models import Model, ModelList, ModelWorker, known_models
 from .predictions import (
     Box,
     Detection,
@@ -83,6 +83,7 @@ __all__ = [
     "Bell",
     "Box",
     "Callback",
+    "CatalogueEntry",
     "DeliveriesReplayed",
     "Delivery",
     "DeliveryId",
@@ -118,6 +119,7 @@ __all__ = [
     "Model",
     "ModelList",
     "ModelWorker",
+    "Paper",
     "Parameters",
     "PixelBox",
     "Priority",
@@ -140,6 +142,7 @@ __all__ = [
     "WebhookSecret",
     "aliases_of",
     "detect_queue",
+    "is_legacy",
     "known_models",
     "new_id",
     "resolve_model",

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from . import FILE, generate
+
+FILE.write_text(generate())
