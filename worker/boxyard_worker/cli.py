@@ -16,6 +16,7 @@ import typer
 from pydantic import ValidationError
 
 from boxyard_schemas.errors import SetupError
+from boxyard_worker.weights.commands import pull, weights
 
 app = typer.Typer(
     help="Boxyard's workers. Settings come from BOXYARD_… variables; options override them.",
@@ -23,6 +24,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(pull)
+app.add_typer(weights, name="weights")
 Level = Annotated[
     str, typer.Option(envvar="BOXYARD_LOG_LEVEL", help="debug, info, warning, error.")
 ]

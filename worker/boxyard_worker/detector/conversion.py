@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import subprocess
 import sys
 from pathlib import Path
 
 from boxyard_worker.detector.confinement import leave_network, limit, without_secrets
-from boxyard_worker.detector.digest import hash_file
+from boxyard_worker.detector.digest import claimed_digest, hash_file
 from boxyard_worker.detector.errors import DetectorLoadError
 
 _HINT = "Use the file that mmdet publishes for the model."
@@ -72,10 +71,10 @@ def _check_digest(source: Path) -> str:
         digest = hash_file(source)
     except OSError as error:
         raise DetectorLoadError(f"{source} cannot be read: {error}.", "Name a file.") from error
-    claimed = re.search(r"-([0-9a-f]{8})\.pth$", source.name)
-    if claimed and not digest.startswith(claimed[1]):
+    claimed = claimed_digest(source)
+    if not digest.startswith(claimed):
         raise DetectorLoadError(
-            f"{source.name} is damaged: its sha256 begins with {digest[:8]}, not {claimed[1]}.",
+            f"{source.name} is damaged: its sha256 begins with {digest[:8]}, not {claimed}.",
             "Fetch it again.",
         )
     return digest
