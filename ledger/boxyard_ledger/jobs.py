@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import islice
 
 from boxyard_schemas import JobState, Priority
 from boxyard_schemas.errors import Conflict, InvalidRequest, UnknownJob
@@ -217,6 +218,13 @@ class Jobs:
         """How many jobs wait for a model."""
         names = [keys.ready(model, priority) for priority in Priority]
         return sum(self._connection.commands(*(("ZCARD", name) for name in names)))
+
+    def waiting(self) -> dict[str, int]:
+        """How many jobs wait, by model; a model that never had one is left out."""
+        models = sorted(self._connection.command("SMEMBERS", keys.MODELS))
+        names = [keys.ready(model, priority) for model in models for priority in Priority]
+        counts = iter(self._connection.commands(*(("ZCARD", name) for name in names)))
+        return {model: sum(islice(counts, len(Priority))) for model in models}
 
     def subscribe(self) -> FinishedFeed:
         """News of the jobs that end from now on."""

@@ -54,7 +54,7 @@ from .keys import (
     Scope,
     WebhookSecret,
 )
-from .models import Model, ModelList, ModelWorker, known_models
+from .models import Model, ModelFilters, ModelList, ModelWorker
 from .predictions import (
     Box,
     Detection,
@@ -117,6 +117,7 @@ __all__ = [
     "JobState",
     "KeyId",
     "Model",
+    "ModelFilters",
     "ModelList",
     "ModelWorker",
     "Paper",
@@ -143,7 +144,6 @@ __all__ = [
     "aliases_of",
     "detect_queue",
     "is_legacy",
-    "known_models",
     "new_id",
     "resolve_model",
 ]

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
 
-from .catalogue import DEMO_MODEL, Task
-from .jobs import ModelName
-from .words import Response
+from pydantic import Field, StringConstraints
 
-_KNOWN: dict[str, Task] = {
-    DEMO_MODEL: "instance-segmentation",
-    "sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco": "object-detection",
-    "sparse-rcnn_r101_fpn_300-proposals_crop-ms-480-800-3x_coco": "object-detection",
-    "deformable-detr-refine-twostage_r50_16xb2-50e_coco": "object-detection",
-    "vfnet_r50-mdconv-c3-c5_fpn_ms-2x_coco": "object-detection",
-    "vfnet_x101-64x4d-mdconv-c3-c5_fpn_ms-2x_coco": "object-detection",
-    "rtmdet-ins_tiny_8xb32-300e_coco": "instance-segmentation",
-    "rtmdet-ins_s_8xb32-300e_coco": "instance-segmentation",
-    "rtmdet-ins_m_8xb32-300e_coco": "instance-segmentation",
-    "rtmdet-ins_l_8xb32-300e_coco": "instance-segmentation",
-    "rtmdet-ins_x_8xb16-300e_coco": "instance-segmentation",
-}
-"""The cards' models and the demo's. A model beyond these is known once a worker serves it."""
+from .catalogue import CatalogueEntry, Paper, Task
+from .words import Request, Response
+
+
+class ModelFilters(Request):
+    """Which models `GET /v1/models` lists: those that fit everything that is given."""
+
+    task: Task | None = None
+    text: Annotated[str, StringConstraints(max_length=200)] | None = Field(
+        None, description="Words, each in the name, the family or the paper's title."
+    )
+    family: Annotated[str, StringConstraints(max_length=200)] | None = Field(
+        None, description="The index's collection, in any case.", examples=["RTMDet"]
+    )
+    min_box_ap: float | None = Field(None, ge=0, le=100, description="In percent.")
+    min_mask_ap: float | None = Field(None, ge=0, le=100, description="In percent.")
+    max_size: int | None = Field(
+        None, ge=1, description="Of the input's longer side, in pixels; pictures are scaled to it."
+    )
+    served: bool | None = Field(None, description="Whether a worker serves it.")
 
 
 class ModelWorker(Response):
@@ -33,12 +37,24 @@ class ModelWorker(Response):
     warm: bool
 
 
-class Model(Response):
-    """A model that jobs may name. Part of the answer of `GET /v1/models`."""
+class Model(CatalogueEntry):
+    """A model that jobs may name. Part of the answer of `GET /v1/models`.
 
-    name: ModelName
-    aliases: tuple[str, ...] = ()
-    task: Task | None = None
+    Of one that only its workers know there is no more than its name and what they say.
+    """
+
+    aliases: tuple[str, ...] = Field((), description="Other current spellings, also with prefixes.")
+    task: Task | None = None  # type: ignore[assignment]  # every model of the catalogue has one
+    family: str = Field("", description="The index's collection.")
+    config: str = Field("", description='Path below mmdet\'s `configs` folder, or "".')
+    box_ap: float | None = Field(None, description="In percent, as published.")
+    mask_ap: float | None = Field(None, description="In percent, as published.")
+    input_size: tuple[int, int] | None = Field(
+        None, description="Width and height in pixels that pictures are scaled to fit."
+    )
+    licence: str = Field("", description="Of the weights, as an SPDX identifier.")
+    training_data: str = ""
+    paper: Paper | None = None
     classes: tuple[str, ...] = Field((), description="Known once a worker serves it.")
     workers: tuple[ModelWorker, ...] = ()
     queued: int = Field(0, description="Ready jobs that wait.")
@@ -49,8 +65,3 @@ class ModelList(Response):
     """Answer of `GET /v1/models`."""
 
     models: tuple[Model, ...]
-
-
-def known_models() -> dict[str, Task]:
-    """Models that are known without a worker: name → task."""
-    return dict(_KNOWN)

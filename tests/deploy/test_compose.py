@@ -7,7 +7,7 @@ import pytest
 
 from boxyard_ledger import LedgerSettings
 from boxyard_producer.server import ServerSettings
-from boxyard_schemas.models import known_models
+from boxyard_schemas.catalogue import catalogue
 from boxyard_worker.deliver import DeliverSettings
 from boxyard_worker.settings import DetectSettings
 from boxyard_worker.sweep import SweepSettings
@@ -95,7 +95,7 @@ def test_each_card_model_has_a_worker_with_a_gpu_of_its_own_choice(
     assert device["device_ids"] == [f"${{{variable}:-0}}"]
     assert device["capabilities"] == ["gpu"]
     (model,) = [word.partition("=")[2] for word in service["command"] if "--model" in word]
-    assert model in known_models()
+    assert model in catalogue()
     assert f"--weights=/weights/{model}.safetensors" in service["command"]
     assert f"\n{variable}=" in EXAMPLE
 

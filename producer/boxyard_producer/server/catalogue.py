@@ -6,16 +6,19 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 
 from boxyard_ledger import Ledger, WorkerRecord
 from boxyard_schemas import (
     Model,
+    ModelFilters,
     ModelWorker,
     aliases_of,
     detect_queue,
-    known_models,
+    is_legacy,
     resolve_model,
 )
+from boxyard_schemas.catalogue import catalogue
 from boxyard_schemas.errors import UnknownModel
 
 _GOOD_S = 1.0
@@ -39,9 +42,12 @@ class Resolver:
             UnknownModel: with near names.
         """
         model = self._recall(name) or resolve_model(name, self._look())
-        if model in self._served:
-            return model, ()
-        return model, (f"No worker serves {model} now; the job waits until one does.",)
+        warnings = []
+        if is_legacy(name):
+            warnings.append(f"{name} is a deprecated name: use {model}.")
+        if model not in self._served:
+            warnings.append(f"No worker serves {model} now; the job waits until one does.")
+        return model, tuple(warnings)
 
     def _recall(self, name: str) -> str | None:
         if time.monotonic() < self._good_until:
@@ -61,11 +67,14 @@ def served_models(ledger: Ledger) -> set[str]:
     return {worker.model for worker in ledger.workers.all()}
 
 
-def list_models(ledger: Ledger) -> tuple[Model, ...]:
-    """Every model that a job may name, by name."""
-    serving = _by_model(ledger)
+def list_models(ledger: Ledger, filters: ModelFilters) -> tuple[Model, ...]:
+    """The models that a job may name and that fit the filters, by name."""
+    serving, waiting = _by_model(ledger), ledger.jobs.waiting()
+    named = (describe(name) for name in sorted({*catalogue(), *serving}))
     return tuple(
-        _model(ledger, name, serving[name]) for name in sorted({*known_models(), *serving})
+        _with_workers(model, serving[model.name], waiting.get(model.name, 0))
+        for model in named
+        if fits(model, filters) and filters.served in (None, model.name in serving)
     )
 
 
@@ -77,7 +86,42 @@ def find_model(ledger: Ledger, name: str) -> Model:
     """
     serving = _by_model(ledger)
     found = resolve_model(name, serving)
-    return _model(ledger, found, serving[found])
+    return _with_workers(describe(found), serving[found], ledger.jobs.ready(found))
+
+
+def fits(model: Model, filters: ModelFilters) -> bool:
+    """Whether a model is what the filters ask for, `served` apart."""
+    return (
+        filters.task in (None, model.task)
+        and (filters.family is None or filters.family.casefold() == model.family.casefold())
+        and _reaches(model.box_ap, filters.min_box_ap)
+        and _reaches(model.mask_ap, filters.min_mask_ap)
+        and _is_small(model.input_size, filters.max_size)
+        and _speaks_of(model, filters.text)
+    )
+
+
+def _reaches(figure: float | None, least: float | None) -> bool:
+    return least is None or (figure is not None and figure >= least)
+
+
+def _is_small(size: tuple[int, int] | None, most: int | None) -> bool:
+    return most is None or (size is not None and max(size) <= most)
+
+
+def _speaks_of(model: Model, text: str | None) -> bool:
+    if text is None:
+        return True
+    said = f"{model.name} {model.family} {model.paper.title if model.paper else ''}".casefold()
+    return all(word in said for word in text.casefold().split())
+
+
+@lru_cache(maxsize=1024)
+def describe(name: str) -> Model:
+    """What the catalogue says of a model; only its name and queue when it does not know it."""
+    entry = catalogue().get(name)
+    known = dict(entry) if entry else {"name": name}
+    return Model.model_validate({**known, "aliases": aliases_of(name), "queue": detect_queue(name)})
 
 
 def _by_model(ledger: Ledger) -> defaultdict[str, list[WorkerRecord]]:
@@ -87,16 +131,12 @@ def _by_model(ledger: Ledger) -> defaultdict[str, list[WorkerRecord]]:
     return serving
 
 
-def _model(ledger: Ledger, name: str, workers: Sequence[WorkerRecord]) -> Model:
-    return Model(
-        name=name,
-        aliases=aliases_of(name),
-        task=known_models().get(name),
-        classes=workers[0].classes if workers else (),
-        workers=tuple(
-            ModelWorker(id=each.id, host=each.host, device=each.device, warm=each.warm)
-            for each in workers
-        ),
-        queued=ledger.jobs.ready(name),
-        queue=detect_queue(name),
+def _with_workers(model: Model, workers: Sequence[WorkerRecord], queued: int) -> Model:
+    if not workers and not queued:
+        return model
+    live = tuple(
+        ModelWorker(id=each.id, host=each.host, device=each.device, warm=each.warm)
+        for each in workers
     )
+    classes = workers[0].classes if workers else ()
+    return model.model_copy(update={"classes": classes, "workers": live, "queued": queued})

@@ -38,6 +38,7 @@ from boxyard_schemas.errors import (
 
 from .access import Caller, guarded_router, needs
 from .bodies import describe_body, json_body
+from .deprecation import HEADERS, announce
 from .outbox import list_deliveries
 from .parts import TheAcceptance, TheEndings, TheLane, TheLedger, TheSettings
 from .problems import responses
@@ -76,7 +77,10 @@ IdempotencyKey = Annotated[
     responses={
         202: {
             "description": "The job is recorded.",
-            "headers": {"Location": {"description": "The job.", "schema": {"type": "string"}}},
+            "headers": {
+                "Location": {"description": "The job.", "schema": {"type": "string"}},
+                **HEADERS,
+            },
         },
         **responses(
             UnknownModel,
@@ -105,6 +109,7 @@ async def submit_job(
     inline = any(isinstance(image, Base64Image) for image in request.images)
     status = await (lane.run if inline else run_in_threadpool)(accept, tenant, request)
     response.headers["Location"] = f"/v1/jobs/{status.job.id}"
+    announce(response, request.model, f"/v1/models/{status.job.model}")
     return status.view()
 
 

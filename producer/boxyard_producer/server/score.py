@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import JobStatus, Ledger
@@ -24,6 +24,7 @@ from .access import Caller, guarded_router
 from .azureml import read_images, read_parameters, write_answer
 from .bodies import describe_body, json_body
 from .catalogue import Resolver, served_models
+from .deprecation import HEADERS, announce
 from .parts import TheAcceptance, TheEndings, TheLane, TheLedger, TheSettings
 from .problems import refuse, responses
 from .settings import ServerSettings
@@ -34,14 +35,18 @@ router = guarded_router(prefix="/score", tag="score")
 @router.post(
     "",
     response_model_exclude_none=True,
-    responses=responses(
-        UnknownModel, TooSlow, TooLarge, InvalidRequest, TooManyRequests, DeadlineExceeded
-    ),
+    responses={
+        200: {"headers": HEADERS},
+        **responses(
+            UnknownModel, TooSlow, TooLarge, InvalidRequest, TooManyRequests, DeadlineExceeded
+        ),
+    },
     openapi_extra=describe_body(ScoreRequest),
 )
 async def score(
     *,
     request: Annotated[ScoreRequest, Depends(json_body(ScoreRequest))],
+    response: Response,
     tenant: Caller,
     acceptance: TheAcceptance,
     endings: TheEndings,
@@ -54,6 +59,7 @@ async def score(
     named = model or settings.score_model
     job = await run_in_threadpool(_job, request, named, settings, ledger, acceptance.models)
     accepted = await lane.run(acceptance.accept, tenant, job)
+    announce(response, model or "", f"/score?model={accepted.job.model}")
     status = await endings.wait(tenant, accepted.job.id, settings.score_deadline_s)
     return await lane.run(_conclude, ledger, status)
 
@@ -65,7 +71,8 @@ def _job(
     ledger: Ledger,
     models: Resolver,
 ) -> JobRequest:
-    name, _ = models.resolve(named or _only_model(ledger))
+    name = named or _only_model(ledger)
+    models.resolve(name)
     return JobRequest(
         model=name,
         images=read_images(request.input_data, settings.max_images_per_job),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import httpx
 
-from boxyard_schemas import resolve_model
 from boxyard_schemas.errors import ServiceError, UnknownModel
 
 from ..client import Client, Retries
@@ -28,13 +27,10 @@ class Readiness:
         """Whether a worker has loaded the model and tried it."""
         try:
             with self._client() as client:
-                models = client.models()
-            name = resolve_model(self._model, served=[model.name for model in models])
+                model = client.model(self._model)
         except (ServiceError, UnknownModel):
             return False
-        return any(
-            worker.warm for model in models if model.name == name for worker in model.workers
-        )
+        return any(worker.warm for worker in model.workers)
 
     def _client(self) -> Client:
         known = self._credentials
