@@ -102,8 +102,9 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
 
 .PHONY: lock
 lock: $(VENV)/dev-installed ## Pin the newest versions that fit together (then run every test)
-	$(COMPILE) --upgrade --all-extras --group build -o requirements/runtime.txt
+	$(COMPILE) --upgrade --extra all --group build -o requirements/runtime.txt
 	$(COMPILE) --upgrade --all-extras --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) --upgrade --extra all --extra language --group build -c requirements/dev.txt -o requirements/language.txt
 	$(COMPILE) --upgrade --extra server --extra loops --group build -c requirements/runtime.txt -o requirements/server.txt
 	$(COMPILE) --upgrade --group build --group client-test -c requirements/dev.txt -o requirements/client.txt
 

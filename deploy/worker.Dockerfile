@@ -1,13 +1,16 @@
 # The detect worker: torch, mmdet, and the demo model. Runs on a CPU, or on a GPU with the NVIDIA
 # container toolkit; torch brings its CUDA libraries.
 ARG BASE=python:3.12-slim
+# `language` for the models that take a prompt.
+ARG REQUIREMENTS=runtime
 
 FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /source
 RUN python3 -m venv /opt/boxyard
-COPY requirements/runtime.txt requirements/runtime.txt
-RUN /opt/boxyard/bin/pip install --no-deps --require-hashes -r requirements/runtime.txt
+ARG REQUIREMENTS
+COPY requirements/${REQUIREMENTS}.txt requirements.txt
+RUN /opt/boxyard/bin/pip install --no-deps --require-hashes -r requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY ledger ledger
