@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -59,16 +59,23 @@ def find_root() -> Path:
 def read_index() -> tuple[IndexEntry, ...]:
     """Every detector and instance segmenter of the index, each name once.
 
-    The index lists one model twice, word for word.
+    Raises:
+        ValueError: two entries share a name and differ.
+    """
+    return merge(_read_metafiles(find_root()))
+
+
+def merge(entries: Iterable[IndexEntry]) -> tuple[IndexEntry, ...]:
+    """Makes one of what the index lists twice word for word, as it does one model.
 
     Raises:
         ValueError: two entries share a name and differ.
     """
-    entries: dict[str, IndexEntry] = {}
-    for entry in _read_metafiles(find_root()):
-        if entries.setdefault(entry.name, entry) != entry:
+    found: dict[str, IndexEntry] = {}
+    for entry in entries:
+        if found.setdefault(entry.name, entry) != entry:
             raise ValueError(f"The index has two different models called {entry.name}.")
-    return tuple(entries.values())
+    return tuple(found.values())
 
 
 def _read_metafiles(root: Path) -> Iterator[IndexEntry]:
