@@ -90,6 +90,21 @@ def test_soft_nms_picks_and_lowers_as_a_loop_to_the_last_bit(
     assert np.array_equal(got[:, 4], scores, equal_nan=True)
 
 
+def test_the_last_boxes_fill_the_gaps_so_that_equal_scores_come_in_the_order_of_mmcv():
+    apart = [[x, 50, x + 9, 59] for x in (0, 20, 40)]
+    boxes = torch.tensor([*[[0, 0, 9, 9]] * 3, *apart], dtype=torch.float32)
+    scores = torch.tensor([1, 0.75, 0.75, 0.5, 0.5, 0.5])
+    _, kept = soft_nms(boxes, scores, method="naive")
+    assert kept.tolist() == [0, 5, 4, 3]
+
+
+def test_an_iou_equal_to_the_threshold_is_enough_to_go_and_to_be_matched():
+    dets = torch.tensor([[0.0, 0, 5, 1, 0.9], [0, 0, 3, 1, 0.8]])
+    _, kept = soft_nms(dets[:, :4], dets[:, 4], 0.6, method="naive")
+    assert kept.tolist() == [0]
+    assert [group.tolist() for group in nms_match(dets, 0.6)] == [[0, 1]]
+
+
 def test_classes_do_not_lower_each_other(device):
     boxes = torch.tensor([[0.0, 0.0, 9.0, 9.0]] * 3, device=device)
     scores = torch.tensor([0.7, 0.9, 0.8], device=device)
