@@ -57,9 +57,17 @@ def _mask(found: Detection, size: tuple[int, int]) -> Image.Image | None:
         return None
     mask = Image.new("L", size)
     pen = ImageDraw.Draw(mask)
-    for segment in found.polygon:
-        pen.polygon(_points(segment, size), fill=255)
+    parts = [(_points(segment, size), 255) for segment in found.polygon]
+    holes = [(_points(segment, size), 0) for segment in found.holes or ()]
+    for points, value in sorted(parts + holes, key=_extent, reverse=True):  # islands after holes
+        pen.polygon(points, fill=value)
     return mask
+
+
+def _extent(part: tuple[list[tuple[float, float]], int]) -> float:
+    """Area in pixels of the rectangle around a part."""
+    across, down = zip(*part[0], strict=True)
+    return float((max(across) - min(across)) * (max(down) - min(down)))
 
 
 def _points(segment: tuple[float, ...], size: tuple[int, int]) -> list[tuple[float, float]]:

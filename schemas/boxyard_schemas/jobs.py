@@ -48,8 +48,11 @@ class Parameters(Request):
     max_detections: Annotated[StrictInt, WHOLE] = Field(
         100, ge=1, le=1000, description="At most this many, best first."
     )
-    masks: Literal["polygon", "rle", "none"] = Field(
-        "polygon", description="Form of instance masks, where the model segments."
+    masks: Literal["polygon", "outline", "rle", "none"] = Field(
+        "polygon",
+        description="Form of instance masks, where the model segments: `polygon` through the "
+        "centres of a mask's outer pixels, as the AzureML cards give it, `outline` along the edges "
+        "of its pixels, `rle` as COCO writes it. Holes stand beside the first two.",
     )
     pixel_boxes: StrictBool = Field(False, description="Also give boxes in pixels.")
 

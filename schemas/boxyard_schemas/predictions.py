@@ -48,6 +48,11 @@ class Detection(Response):
     polygon: tuple[tuple[float, ...], ...] | None = Field(
         None, description="Segments, each x1, y1, x2, y2, … divided by width and height."
     )
+    holes: tuple[tuple[float, ...], ...] | None = Field(
+        None,
+        description="Segments around holes. A point is in the mask when an odd number of all "
+        "segments surround it.",
+    )
     mask: RleMask | None = None
     pixel_box: PixelBox | None = None
 

@@ -87,3 +87,13 @@ def test_every_mode_of_picture_can_be_drawn_on(mode: str):
     stream = BytesIO()
     Image.new(mode, (50, 40)).save(stream, "TIFF" if mode == "CMYK" else "PNG")
     assert draw(stream.getvalue(), outcome((50, 40), found("can", 2, (0, 0, 1, 1)))).mode == "RGB"
+
+
+def test_a_hole_is_left_as_it_is_and_an_island_in_it_is_veiled():
+    size, square = (100, 100), (0.1, 0.1, 0.9, 0.1, 0.9, 0.9, 0.1, 0.9)
+    hole, island = ([0.5 + (c - 0.5) * share for c in square] for share in (0.7, 0.3))
+    mask = {"polygon": (square, island), "holes": (hole,)}
+    picture = draw(encoded(size), outcome(size, found("can", 0, (0.05, 0.05, 1.0, 1.0), **mask)))
+    assert picture.getpixel((16, 50)) != GREY
+    assert picture.getpixel((30, 50)) == GREY
+    assert picture.getpixel((50, 50)) != GREY

@@ -47,12 +47,14 @@ def test_an_azureml_caller_gets_exactly_what_the_cards_give(
     assert (claim.job.parameters.score_threshold, claim.job.parameters.max_detections) == (0, 1000)
     boxed = FOUND.model_copy(update={"polygon": None})
     gone = FOUND.model_copy(update={"polygon": ()})
-    worker.finish(claim, SEEN, SEEN.model_copy(update={"boxes": (boxed, gone)}))
+    ring = FOUND.model_copy(update={"holes": ((0.2, 0.3, 0.4, 0.3, 0.4, 0.5),)})
+    worker.finish(claim, SEEN, SEEN.model_copy(update={"boxes": (boxed, gone, ring)}))
     box = {"topX": 0.1, "topY": 0.2, "bottomX": 0.5, "bottomY": 0.6}
     plain = {"box": box, "label": "can", "score": 0.9}
+    polygon = [[0.1, 0.2, 0.5, 0.2, 0.5, 0.6]]
     assert answer.result().json() == [
-        {"boxes": [{**plain, "polygon": [[0.1, 0.2, 0.5, 0.2, 0.5, 0.6]]}]},
-        {"boxes": [plain]},
+        {"boxes": [{**plain, "polygon": polygon}]},
+        {"boxes": [plain, {**plain, "polygon": [*polygon, [0.2, 0.3, 0.4, 0.3, 0.4, 0.5]]}]},
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,6 +70,82 @@ def test_segments_under_three_points_go_and_instances_left_with_none_too() -> No
     assert len(one.polygon) == 1
     assert len(words(found(dot), masks="rle")) == 1
     assert len(words(found(dot), masks="none")) == 1
+
+
+def make_mask(*rows: str) -> NDArray[np.bool_]:
+    """Draws a mask: # is set."""
+    return np.array([[pixel == "#" for pixel in row] for row in rows])
+
+
+@pytest.mark.parametrize("form", ["polygon", "outline"])
+def test_holes_stand_beside_the_segments_and_an_island_in_one_is_a_segment(form: str) -> None:
+    mask = make_mask("#######", "#.....#", "#.###.#", "#.###.#", "#.....#", "#######")
+    (one,) = words(found(mask), 7, 6, masks=form)
+    assert one.polygon is not None
+    assert one.holes is not None
+    assert (len(one.polygon), len(one.holes)) == (2, 1)
+    (plain,) = words(found(np.ones((6, 7), bool)), 7, 6, masks=form)
+    assert plain.holes is None
+
+
+def test_a_straight_line_is_a_segment_from_three_pixels_on() -> None:
+    assert words(found(make_mask("....", ".##.")), 4, 2) == ()
+    (line,) = words(found(make_mask("....", ".###")), 4, 2)
+    assert line.polygon == ((0.25, 0.5, 0.75, 0.5, 0.5, 0.5),)
+    (slope,) = words(found(make_mask("#...", ".#..", "..#.", "...#")), 4, 4)
+    assert slope.polygon == ((0.0, 0.0, 0.75, 0.75, 0.5, 0.5),)
+
+
+def test_an_outline_goes_along_the_pixels_edges_and_exists_for_one_pixel_too() -> None:
+    (one,) = words(found(make_mask("....", "..#.")), 4, 2, masks="outline")
+    assert one.polygon == ((0.5, 0.5, 0.75, 0.5, 0.75, 1.0, 0.5, 1.0),)
+    (apart,) = words(found(make_mask(".#", "#.")), 2, 2, masks="outline")
+    assert apart.polygon is not None
+    assert len(apart.polygon) == 2
+    assert words(found(make_mask("..", "..")), 2, 2, masks="outline") == ()
+
+
+masks = st.builds(
+    lambda width, height, seed, share: np.random.default_rng(seed).random((height, width)) < share,
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.integers(0, 1 << 32),
+    st.floats(0, 1),
+)
+
+
+def rings(one: Detection, mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Points in pixels of all segments, around parts and around holes."""
+    height, width = mask.shape
+    written = (*(one.polygon or ()), *(one.holes or ()))
+    return [np.array(ring).reshape(-1, 2) * [width, height] for ring in written]
+
+
+@given(masks)
+def test_outlines_hold_the_mask_to_the_pixel_for_pycocotools(mask: NDArray[np.bool_]) -> None:
+    height, width = mask.shape
+    filled = np.zeros(mask.shape, np.uint8)
+    for one in words(found(mask), width, height, masks="outline"):
+        for ring in rings(one, mask):
+            filled ^= coco.decode(coco.frPyObjects([ring.ravel().tolist()], height, width))[..., 0]
+    assert (filled == mask).all()
+
+
+@given(masks)
+def test_polygons_are_what_the_cards_wrapper_makes_without_points_on_straight_lines(
+    mask: NDArray[np.bool_],
+) -> None:
+    height, width = mask.shape
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    expected = [contour.reshape(-1, 2) for contour in contours if contour.size >= 6]
+    made = [ring for one in words(found(mask), width, height) for ring in rings(one, mask)]
+    assert sorted(map(draw, expected)) == sorted(map(draw, made))
+
+
+def draw(ring: NDArray[np.float64]) -> bytes:
+    canvas = np.zeros((12, 12), np.uint8)
+    cv2.polylines(canvas, [np.rint(ring).astype(np.int32)], True, 1)
+    return canvas.tobytes()
 
 
 def check_rle(mask: NDArray[np.bool_]) -> None:

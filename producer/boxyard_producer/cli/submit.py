@@ -18,6 +18,7 @@ from .saving import save
 from .tables import tabulate_jobs, tabulate_predictions
 from .terminal import err, out, warn
 
+MaskForm = Literal["polygon", "outline", "rle", "none"]
 IMAGES_PER_JOB = 32
 """More pictures than this become several jobs, so that workers can share them."""
 
@@ -36,9 +37,7 @@ def submit(
     score_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Drop instances that score lower.")
     ] = 0.3,
-    masks: Annotated[
-        Literal["polygon", "rle", "none"], typer.Option(help="Form of instance masks.")
-    ] = "polygon",
+    masks: Annotated[MaskForm, typer.Option(help="Form of instance masks.")] = "polygon",
     callback: Annotated[
         str | None, typer.Option(metavar="URL", help="POST a signed event there at the end.")
     ] = None,
@@ -67,9 +66,7 @@ def submit(
         raise typer.Exit(1)
 
 
-def _options(
-    score_threshold: float, masks: Literal["polygon", "rle", "none"], callback: str | None
-) -> JobOptions:
+def _options(score_threshold: float, masks: MaskForm, callback: str | None) -> JobOptions:
     try:
         target = Callback.model_validate({"url": callback}) if callback else None
     except ValidationError as error:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from boxyard_schemas import (
     Base64Image,
+    Detection,
     ImageFailure,
     ImageSuccess,
     InputData,
@@ -83,8 +84,13 @@ def write_answer(result: JobResult) -> ScoreResponse:
 
 def _scored(outcome: ImageSuccess) -> ScoredImage:
     boxes = (
-        ScoredBox(box=found.box, label=found.label, score=found.score, polygon=found.polygon)
+        ScoredBox(box=found.box, label=found.label, score=found.score, polygon=_segments(found))
         for found in outcome.boxes
         if found.polygon != ()  # an instance that has no segment left is none
     )
     return ScoredImage(boxes=tuple(boxes))
+
+
+def _segments(found: Detection) -> tuple[tuple[float, ...], ...] | None:
+    """The cards write the segments around holes among the others."""
+    return None if found.polygon is None else found.polygon + (found.holes or ())

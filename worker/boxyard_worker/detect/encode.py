@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from boxyard_schemas import Box, Detection, Parameters, PixelBox, RleMask
+from boxyard_worker.detect.rings import Ring, Rings, trace_centres, trace_edges
 from boxyard_worker.detector.contract import CroppedMask, RawDetections
 
 Polygon = tuple[tuple[float, ...], ...]
+
+_TRACES = {"polygon": trace_centres, "outline": trace_edges}
 
 
 def encode(
@@ -18,8 +20,8 @@ def encode(
 ) -> tuple[Detection, ...]:
     """Encodes one picture's instances, best score first.
 
-    Instances whose numbers are not finite are dropped, and with polygons those whose mask leaves
-    none.
+    Instances whose numbers are not finite are dropped, and with polygons or outlines those whose
+    mask leaves none.
 
     Args:
         raw: boxes and masks in pixels of the original picture.
@@ -33,7 +35,7 @@ def encode(
     found = []
     for index in np.flatnonzero(finite).tolist():
         mask = raw.masks[index] if raw.masks is not None else None
-        polygon = _polygon(mask, width, height) if _wants(parameters, mask, "polygon") else None
+        polygon, holes = _polygon(mask, parameters, width, height)
         if polygon == ():
             continue
         label = int(raw.labels[index])
@@ -45,15 +47,12 @@ def encode(
                 label_id=label,
                 score=min(max(float(raw.scores[index]), 0.0), 1.0),
                 polygon=polygon,
-                mask=_rle(mask, width, height) if _wants(parameters, mask, "rle") else None,
+                holes=holes or None,
+                mask=_rle(mask, width, height) if parameters.masks == "rle" else None,
                 pixel_box=_pixel_box(raw.boxes[index]) if parameters.pixel_boxes else None,
             )
         )
     return tuple(found)
-
-
-def _wants(parameters: Parameters, mask: CroppedMask | None, form: str) -> bool:
-    return mask is not None and parameters.masks == form
 
 
 def _pixel_box(corners: NDArray[np.float32]) -> PixelBox:
@@ -61,22 +60,20 @@ def _pixel_box(corners: NDArray[np.float32]) -> PixelBox:
     return PixelBox(x1=x1, y1=y1, x2=x2, y2=y2)
 
 
-def _polygon(mask: CroppedMask | None, width: int, height: int) -> Polygon:
-    """Outer contours as normalised x1, y1, x2, y2, …; those of under three points left out."""
-    if mask is None or not mask.width:
-        return ()
-    contours, _ = cv2.findContours(
-        mask.unpack().astype(np.uint8),
-        cv2.RETR_EXTERNAL,
-        cv2.CHAIN_APPROX_SIMPLE,
-        offset=(mask.x, mask.y),
-    )
-    size = np.array([width, height], np.float64)
-    return tuple(
-        tuple((contour.reshape(-1, 2) / size).ravel().tolist())
-        for contour in contours
-        if len(contour) >= 3
-    )
+def _polygon(
+    mask: CroppedMask | None, parameters: Parameters, width: int, height: int
+) -> tuple[Polygon | None, Polygon | None]:
+    """Rings around the mask and around its holes as normalised x1, y1, x2, y2, …"""
+    trace = _TRACES.get(parameters.masks)
+    if mask is None or trace is None:
+        return None, None
+    outer, holes = trace(mask.unpack()) if mask.width else Rings((), ())
+    corner, size = np.array([mask.x, mask.y]), np.array([width, height], np.float64)
+
+    def normalise(rings: tuple[Ring, ...]) -> Polygon:
+        return tuple(tuple(((ring + corner) / size).ravel().tolist()) for ring in rings)
+
+    return normalise(outer), normalise(holes)
 
 
 def _rle(mask: CroppedMask | None, width: int, height: int) -> RleMask | None:
