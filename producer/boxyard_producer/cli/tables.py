@@ -55,11 +55,33 @@ def tabulate_deliveries(deliveries: Iterable[JobDelivery]) -> Table:
 
 def tabulate_models(models: Iterable[Model]) -> Table:
     """A line a model, those that are served first."""
-    table = Table("Model", "Task", "Workers", "Queued", "Devices", box=None, pad_edge=False)
+    columns = ("Model", "Task", "Box AP", "Mask AP", "Input", "Workers", "Queued")
+    table = Table(*columns, box=None, pad_edge=False)
     table.columns[0].overflow = "fold"
     for model in sorted(models, key=lambda each: (not each.workers, each.name)):
-        devices = ", ".join(sorted(worker.device for worker in model.workers))
-        table.add_row(model.name, model.task or "", _workers(model), str(model.queued), devices)
+        aps = (_ap(model.box_ap), _ap(model.mask_ap))
+        task, workers = model.task or "", _workers(model)
+        table.add_row(model.name, task, *aps, _input(model), workers, str(model.queued))
+    return table
+
+
+def describe_model(model: Model) -> Table:
+    """A line a fact; what is not known is left out."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    facts = model.model_dump(exclude_none=True) | {
+        "box_ap": _ap(model.box_ap),
+        "mask_ap": _ap(model.mask_ap),
+        "input_size": _input(model),
+        "paper": (model.paper.title, model.paper.url) if model.paper else (),
+        "workers": [f"{each.id} on {each.host}, {each.device}" for each in model.workers]
+        or ["none"],
+    }
+    for name, fact in facts.items():
+        lines = fact if isinstance(fact, list | tuple) else [fact]
+        if shown := "\n".join(map(str, lines)):
+            table.add_row(name.replace("_", " "), Text(shown))
     return table
 
 
@@ -119,6 +141,14 @@ def _age(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
+
+
+def _ap(percent: float | None) -> str:
+    return "" if percent is None else f"{percent:.1f}"
+
+
+def _input(model: Model) -> str:
+    return "{}x{}".format(*model.input_size) if model.input_size else ""
 
 
 def _workers(model: Model) -> Text:

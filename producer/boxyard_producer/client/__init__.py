@@ -7,7 +7,7 @@ What is sent and how an answer is read stand once, in `calls`; `AsyncClient` awa
 from .asynchronous import AsyncClient
 from .blocking import Client
 from .images import Image
-from .requests import JobOptions
+from .requests import JobOptions, ModelOptions
 from .retries import Retries
 
-__all__ = ["AsyncClient", "Client", "Image", "JobOptions", "Retries"]
+__all__ = ["AsyncClient", "Client", "Image", "JobOptions", "ModelOptions", "Retries"]

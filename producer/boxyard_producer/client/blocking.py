@@ -22,7 +22,7 @@ from .address import Address
 from .calls import Calls
 from .exchange import BlockingExchange, run
 from .images import Image
-from .requests import JobOptions
+from .requests import JobOptions, ModelOptions
 from .retries import Retries
 
 
@@ -123,9 +123,9 @@ class Client:
         """Make every delivery that was given up, or one endpoint's, due again; how many."""
         return run(self._calls.replay_exhausted(endpoint))
 
-    def models(self) -> tuple[Model, ...]:
-        """Models that jobs may name, and who serves them."""
-        return run(self._calls.models())
+    def models(self, **filters: Unpack[ModelOptions]) -> tuple[Model, ...]:
+        """Models that jobs may name, and who serves them; all, or those that fit the filters."""
+        return run(self._calls.models(**filters))
 
     def model(self, name: str) -> Model:
         """One model, by any of its names; `UnknownModel` with near names."""

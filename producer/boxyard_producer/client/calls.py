@@ -29,9 +29,10 @@ from boxyard_schemas.errors import DeadlineExceeded
 
 from . import requests
 from .answers import accept, read
+from .deprecation import warn_of_old_name
 from .exchange import Exchange
 from .images import Image, LocalImage, place, several
-from .requests import JobOptions, Request
+from .requests import JobOptions, ModelOptions, Request
 from .retries import Retries, retry_after_s
 
 _HELD_S = 20
@@ -62,7 +63,10 @@ class Calls:
         """
         sources = [await self._source(image) for image in several(images)]
         key = options.get("idempotency_key") or uuid.uuid4().hex
-        return read(await self._ask(requests.submit(model, sources, options, key)), Job)
+        answer = await self._ask(requests.submit(model, sources, options, key))
+        job = read(answer, Job)
+        warn_of_old_name(answer, model, job.model)
+        return job
 
     async def upload(self, image: Image) -> Upload:
         """Send one local picture; jobs name it by the upload's id."""
@@ -147,9 +151,16 @@ class Calls:
         answer = await self._ask(requests.replay_exhausted(endpoint))
         return read(answer, DeliveriesReplayed).replayed
 
-    async def models(self) -> tuple[Model, ...]:
-        """Models that jobs may name, and who serves them."""
-        return read(await self._ask(requests.models()), ModelList).models
+    async def models(self, **filters: Unpack[ModelOptions]) -> tuple[Model, ...]:
+        """Models that jobs may name, and who serves them.
+
+        Args:
+            filters: see `ModelOptions`.
+
+        Raises:
+            InvalidRequest: a filter does not fit the contract.
+        """
+        return read(await self._ask(requests.models(filters)), ModelList).models
 
     async def model(self, name: str) -> Model:
         """One model, by any of its names.
@@ -157,7 +168,10 @@ class Calls:
         Raises:
             UnknownModel: with near names.
         """
-        return read(await self._ask(requests.model(name)), Model)
+        answer = await self._ask(requests.model(name))
+        model = read(answer, Model)
+        warn_of_old_name(answer, name, model.name)
+        return model
 
     async def _source(self, image: Image) -> ImageSource:
         try:

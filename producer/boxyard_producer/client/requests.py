@@ -15,9 +15,11 @@ from boxyard_schemas import (
     ImageSource,
     JobRequest,
     JobState,
+    ModelFilters,
     Parameters,
     Priority,
 )
+from boxyard_schemas.catalogue import Task
 from boxyard_schemas.errors import InvalidRequest
 
 
@@ -33,13 +35,28 @@ class JobOptions(TypedDict, total=False):
     """Twice the same key is one job. A fresh one by default, so that retries are safe."""
 
 
+class ModelOptions(TypedDict, total=False):
+    """Which models are listed: those that fit everything that is not None."""
+
+    task: Task | None
+    text: str | None
+    """Words, each in the name, the family or the paper's title."""
+    family: str | None
+    min_box_ap: float | None
+    """In percent."""
+    min_mask_ap: float | None
+    max_size: int | None
+    """Of the input's longer side, in pixels."""
+    served: bool | None
+
+
 @dataclass(frozen=True)
 class Request:
     """A request, ready to send; sending it twice does no harm."""
 
     method: str
     path: str
-    params: Mapping[str, str | int] = field(default_factory=dict)
+    params: Mapping[str, str | float] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     held_s: float = 0
@@ -139,9 +156,17 @@ def replay_exhausted(endpoint: str | None) -> Request:
     return Request("POST", "/v1/deliveries/replay", headers=headers, content=content, held_s=600)
 
 
-def models() -> Request:
-    """`GET /v1/models`."""
-    return Request("GET", "/v1/models")
+def models(options: ModelOptions) -> Request:
+    """`GET /v1/models`.
+
+    Raises:
+        InvalidRequest: a filter does not fit the contract.
+    """
+    try:
+        filters = ModelFilters.model_validate(options)
+    except ValidationError as error:
+        raise invalid(error) from error
+    return Request("GET", "/v1/models", params=filters.model_dump(exclude_none=True))
 
 
 def model(name: str) -> Request:
