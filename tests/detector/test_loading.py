@@ -52,10 +52,10 @@ def test_the_same_random_weights_come_every_time(wrap: Any, paint: Any) -> None:
     assert first.describe().plan == ResizePlan(256, 256)
 
 
-def test_a_model_without_weights_says_where_they_are_published() -> None:
-    with pytest.raises(DetectorLoadError, match="No weights are given") as caught:
+def test_a_model_without_weights_says_how_to_pull_them() -> None:
+    with pytest.raises(DetectorLoadError, match="No weights of") as caught:
         load_detector(TINY)
-    assert "https://" in caught.value.hint
+    assert f"boxyard models pull {TINY}" in caught.value.hint
     assert "--weights random" in caught.value.hint
 
 
@@ -123,7 +123,14 @@ def test_a_distilled_models_teacher_is_found_from_any_folder(
     assert model.teacher_config.model.backbone.init_cfg is None
 
 
-def test_a_model_that_finds_no_single_objects_is_refused(shrink: Any, tmp_path: Path) -> None:
-    config = shrink("maskformer_r50_ms-16xb1-75e_coco", 96, tmp_path)
+def test_a_model_that_finds_no_single_objects_is_refused(tmp_path: Path) -> None:
+    from mmengine.config import Config
+
+    from boxyard_worker.detector.catalogue import find_model
+
+    configs = find_model(TINY).config.parents[1]
+    config = Config.fromfile(str(configs / "maskformer" / "maskformer_r50_ms-16xb1-75e_coco.py"))
+    config.test_dataloader.dataset.pipeline[1].scale = (96, 96)
+    config.dump(str(tmp_path / "own.py"))
     with pytest.raises(DetectorLoadError, match="finds no single objects"):
-        load_detector("maskformer_r50_ms-16xb1-75e_coco", random_weights=True, config=config)
+        load_detector("own", random_weights=True, config=tmp_path / "own.py")

@@ -34,11 +34,18 @@ Level = Annotated[
 @app.command()
 def detect(
     *,
-    model: Annotated[str | None, typer.Option(help="mmdet-3 name or an alias.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A name of the catalogue, or a new one for your own.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda:N.")] = None,
-    weights: Annotated[str | None, typer.Option(help="A safetensors file, or random.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="A safetensors file, or random; else those that were pulled.")
+    ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="mmengine configuration; runs as code.")
+        Path | None, typer.Option(help="Your own model's mmengine configuration; runs as code.")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="Your own model's label names, one a line.")
     ] = None,
     max_batch: Annotated[int | None, typer.Option(help="Most pictures of a device batch.")] = None,
     max_wait_ms: Annotated[float | None, typer.Option(help="Wait for batch mates.")] = None,
@@ -51,6 +58,7 @@ def detect(
         "device": device,
         "weights": weights,
         "config": config,
+        "classes": classes,
         "max_batch": max_batch,
         "max_wait_ms": max_wait_ms,
         "detector": detector,

@@ -12,18 +12,24 @@ from pydantic_settings import NoDecode
 from boxyard_ledger import LedgerSettings
 from boxyard_worker.decoder.header import FORMATS, Format
 from boxyard_worker.egress import EgressSettings
+from boxyard_worker.weights.settings import CacheSettings
 
 
-class DetectSettings(EgressSettings, LedgerSettings):
+class DetectSettings(CacheSettings, EgressSettings, LedgerSettings):
     """One worker: one model on one device. Environment names begin with BOXYARD_."""
 
-    model: str = Field("rtmdet-ins_demo", description="mmdet-3 name or an alias.")
+    model: str = Field(
+        "rtmdet-ins_demo", description="A name of the catalogue in any spelling, or one's own."
+    )
     device: str = Field("cpu", pattern=r"^(cpu|cuda|cuda:\d+)$")
     weights: str | None = Field(None, description="A safetensors file, or `random`.")
     weights_sha256: str | None = Field(
         None, pattern=r"^[0-9a-f]{64}$", description="Weights of any other digest are not served."
     )
-    config: Path | None = Field(None, description="mmengine configuration; it runs as code.")
+    config: Path | None = Field(
+        None, description="mmengine configuration of a model of one's own; it runs as code."
+    )
+    classes: Path | None = Field(None, description="Label names of a model of one's own.")
     detector: Literal["mmdetection", "standin"] = "mmdetection"
 
     max_batch: int = Field(8, ge=1, description="Most pictures of one device batch.")

@@ -1,5 +1,6 @@
 """The detect worker: bells come in, results go out, one model on one device.
 
+    choice        which model, with which weights
     application   Celery: a bell runs a chunk
     chunk         claim → pictures → results, for many jobs at once
     lease         keeping hold of what was claimed
@@ -16,8 +17,7 @@ This process imports no torch; the child, `boxyard_worker.detector`, does.
 
 from __future__ import annotations
 
-from boxyard_schemas import resolve_model
-from boxyard_schemas.errors import UnknownModel
+from boxyard_worker.detect.choice import choose_model
 from boxyard_worker.detect.worker import Worker
 from boxyard_worker.settings import DetectSettings
 
@@ -30,11 +30,4 @@ def run(settings: DetectSettings) -> int:
     Raises:
         SetupError: what the operator must mend: Redis, or the model.
     """
-    return Worker(settings.model_copy(update={"model": _resolve(settings.model)})).run()
-
-
-def _resolve(name: str) -> str:
-    try:
-        return resolve_model(name)
-    except UnknownModel:
-        return name  # of mmdet's index, or the operator's own: the detector will tell
+    return Worker(choose_model(settings)).run()

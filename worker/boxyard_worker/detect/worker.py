@@ -94,8 +94,10 @@ class Worker:
         if wanted and description.weights_sha256 != wanted:
             self._model.stop()
             raise SetupError(
-                f"The weights have the sha256 {description.weights_sha256 or 'of none'}, and "
-                f"BOXYARD_WEIGHTS_SHA256 wants {wanted}."
+                f"The weights have the sha256 {description.weights_sha256 or 'of none'}, and only "
+                f"{wanted} may be served, as BOXYARD_WEIGHTS_SHA256 or the record of what was "
+                f"pulled says. To pull anew: boxyard models remove {self._settings.model}, then "
+                "boxyard models pull."
             )
         return description
 
@@ -223,6 +225,7 @@ def _make_model(settings: DetectSettings, on_broken: Callable[[SetupError], None
         max_batch=settings.max_batch,
         max_wait_s=settings.max_wait_ms / 1000,
         slots=slots.files,
+        classes=settings.classes,
     )
     return Model(
         load,

@@ -4,9 +4,11 @@ What enters is a `ModelImage` (pixels, sizes, the request's limits), what leaves
 `RawDetections` (see `contract`). torch and mmdet are imported only by the modules behind
 `load_detector`, so that the worker's parent process, which imports this package, stays small.
 
-    catalogue      model names → configurations and published weights
+    catalogue      model names → configurations and packaged weights
     configuration  a model's configuration, made safe to build offline
     weights        safetensors files into a model, every key checked
+    migration      the rules by which names may differ
+    labels         what a model calls the things that it tells apart
     conversion     published .pth files → safetensors, once
     resize         the resize that the parent process runs
     pipeline       the model's own test pipeline: what is left of it after the resize
@@ -32,16 +34,19 @@ def load_detector(
     weights: Path | None = None,
     random_weights: bool = False,
     config: Path | None = None,
+    classes: Path | None = None,
 ) -> Detector:
     """Loads a model and warms it up with one gray picture.
 
     Args:
-        model: mmdet-3 name of mmdet's model index, or `rtmdet-ins_demo`.
+        model: a name of the catalogue in any spelling; with `config`, any name.
         device: such as `cpu` or `cuda:0`.
         weights: a safetensors file; left out, a packaged model's own weights.
         random_weights: seeded random weights instead, for trials of speed and plumbing.
         config: an mmengine configuration file to use in place of the name's own. It runs as
             code, so it is the operator's to choose, never a request's.
+        classes: a text file of label names, one a line, in place of the weights' and the
+            configuration's.
 
     Raises:
         DetectorLoadError: the model cannot serve; the error says what to do.
@@ -53,4 +58,11 @@ def load_detector(
             f"The Python package {error.name!r} is not installed.",
             "Install what detection needs: pip install 'boxyard[detect]'",
         ) from error
-    return load(model, device, weights=weights, random_weights=random_weights, config=config)
+    return load(
+        model,
+        device,
+        weights=weights,
+        random_weights=random_weights,
+        config=config,
+        classes=classes,
+    )

@@ -133,6 +133,7 @@ def _load(load: Load) -> Detector:
         weights=load.weights,
         random_weights=load.random_weights,
         config=load.config,
+        classes=load.classes,
     )
 
 

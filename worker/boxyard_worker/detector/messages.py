@@ -25,6 +25,7 @@ class Load:
         max_batch: most pictures of one device batch.
         max_wait_s: how long a picture waits for batch mates, seconds.
         slots: file descriptors of the slots, inherited.
+        classes: a file of label names in place of the weights' and the configuration's.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Load:
     max_batch: int
     max_wait_s: float
     slots: tuple[int, ...]
+    classes: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from mmengine.config import Config
 from mmengine.model.utils import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 
-from boxyard_worker.detector.catalogue import CatalogueEntry, find_model
+from boxyard_worker.detector.catalogue import ModelFiles, find_model
 from boxyard_worker.detector.configuration import (
     class_names,
     hash_config,
@@ -45,6 +45,7 @@ from boxyard_worker.detector.contract import (
 from boxyard_worker.detector.detections import collect
 from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.detector.heads import REQUEST, limit_masks
+from boxyard_worker.detector.labels import check_labels, read_labels
 from boxyard_worker.detector.pipeline import Pipeline
 from boxyard_worker.detector.resize import resize
 from boxyard_worker.detector.weights import (
@@ -56,15 +57,24 @@ from boxyard_worker.detector.weights import (
 
 
 def load(
-    name: str, device: str, *, weights: Path | None, random_weights: bool, config: Path | None
+    name: str,
+    device: str,
+    *,
+    weights: Path | None,
+    random_weights: bool,
+    config: Path | None,
+    classes: Path | None,
 ) -> MMDetector:
     """Does what `boxyard_worker.detector.load_detector` says."""
     init_default_scope("mmdet")
-    entry = CatalogueEntry(name, config) if config else find_model(name)
+    entry = ModelFiles(name, config) if config else find_model(name)
     settings = read_config(entry.config)
     held = None if random_weights else read_weights(_choose_weights(entry, weights))
     model = _build(name, settings, held, _check_device(device))
-    description = _describe(name, settings, held, device)
+    labels = _choose_labels(settings, held, classes)
+    if config or classes:
+        check_labels(model, labels)
+    description = _describe(name, settings, held, device, labels)
     detector = MMDetector(model, Pipeline(settings), description)
     detector.warm_up()
     return detector
@@ -139,16 +149,22 @@ def _instances(sample: Any) -> Any:
     return sample.pred_instances
 
 
-def _choose_weights(entry: CatalogueEntry, chosen: Path | None) -> Path:
+def _choose_weights(entry: ModelFiles, chosen: Path | None) -> Path:
     path = chosen or entry.weights
     if path is None:
-        fetch = f"fetch {entry.weights_url}, " if entry.weights_url else "take its checkpoint, "
+        pull = f"Pull those that are published: `boxyard models pull {entry.name}`; or pass"
         raise DetectorLoadError(
-            f"No weights are given for {entry.name}.",
-            f"Once, {fetch}convert it by `boxyard-worker convert FILE`, and"
-            " pass `--weights FILE.safetensors`; or try it untrained with `--weights random`.",
+            f"No weights of {entry.name} are here.",
+            f"{pull if entry.weights_url else 'Pass'} your own by `--weights FILE.safetensors`,"
+            " or try it untrained with `--weights random`.",
         )
     return path
+
+
+def _choose_labels(settings: Config, held: Weights | None, chosen: Path | None) -> tuple[str, ...]:
+    if chosen:
+        return read_labels(chosen)
+    return (held.classes if held else ()) or class_names(settings)
 
 
 def _check_device(device: str) -> torch.device:
@@ -183,11 +199,13 @@ def _build(name: str, settings: Config, held: Weights | None, device: torch.devi
     return model
 
 
-def _describe(name: str, settings: Config, held: Weights | None, device: str) -> ModelDescription:
+def _describe(
+    name: str, settings: Config, held: Weights | None, device: str, labels: tuple[str, ...]
+) -> ModelDescription:
     libraries = (torch, torchvision, mmdet, mmcv, mmengine)
     return ModelDescription(
         model=name,
-        classes=(held.classes if held else ()) or class_names(settings),
+        classes=labels,
         masks=False,
         plan=None,
         weights_sha256=held.sha256 if held else "",

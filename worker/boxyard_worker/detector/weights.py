@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from boxyard_worker.detector.digest import hash_file
 from boxyard_worker.detector.errors import DetectorLoadError
+from boxyard_worker.detector.migration import keep_unexplained, rename_parameters
 
 _SHOWN = 8
 
@@ -72,14 +74,16 @@ def load_weights(model: nn.Module, weights: Weights) -> None:
     Raises:
         DetectorLoadError: names the parameters that are missing, unexpected or of another shape.
     """
-    state = OrderedDict(weights.state)
+    wanted = model.state_dict().keys()
+    state = OrderedDict(rename_parameters(weights.state, wanted))
     state._metadata = weights.versions  # type: ignore[attr-defined]  # where torch looks for them
     try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
+        missing, left_over = model.load_state_dict(state, strict=False)
     except RuntimeError as error:  # shapes differ
         raise _misfit(weights, str(error)) from error
-    if missing or unexpected:
-        raise _misfit(weights, f"missing: {_list(missing)}; unexpected: {_list(unexpected)}")
+    left_over, missing = keep_unexplained([*left_over, *_hidden(model, state)], missing)
+    if missing or left_over:
+        raise _misfit(weights, f"missing: {_list(missing)}; unexpected: {_list(left_over)}")
 
 
 def randomise(model: nn.Module, seed: int = 0) -> None:
@@ -87,6 +91,17 @@ def randomise(model: nn.Module, seed: int = 0) -> None:
     torch.manual_seed(seed)
     MMLogger.get_current_instance().setLevel("WARNING")  # else it tells of every parameter
     model.init_weights()  # type: ignore[operator]  # every mmengine model has it
+
+
+def _hidden(model: nn.Module, state: Collection[str]) -> list[str]:
+    """What VFNet's head would take no notice of: it switches the loading of itself off."""
+    prefixes = [
+        f"{name}."
+        for name, module in model.named_modules()
+        if "VFNetHead" in (kind.__name__ for kind in type(module).__mro__)
+    ]
+    wanted = model.state_dict().keys()
+    return [name for name in state if name.startswith(tuple(prefixes)) and name not in wanted]
 
 
 def _misfit(weights: Weights, what: str) -> DetectorLoadError:
