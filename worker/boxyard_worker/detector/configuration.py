@@ -10,20 +10,35 @@ from typing import Any
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
+from boxyard_worker.detector.convnext import ConvNeXt
 from boxyard_worker.detector.errors import DetectorLoadError
+from boxyard_worker.detector.extras import import_all
+
+_BOXINST_TRAINING = (
+    "mask_stride",
+    "pairwise_size",
+    "pairwise_dilation",
+    "pairwise_color_thresh",
+    "bottom_pixels_removed",
+)
 
 
 def read_config(path: Path) -> Config:
     """Reads a configuration file, without anything that would fetch weights while building.
 
     Raises:
-        DetectorLoadError: the file does not run, or lacks a model or a test pipeline.
+        DetectorLoadError: the file does not run, lacks a model or a test pipeline, or imports what
+            is not installed.
     """
     try:
-        config = Config.fromfile(str(path))
+        config = Config.fromfile(str(path), import_custom_modules=False)
         _forget_downloads(config.model)
+        _forget_training(config.model)
         _embed_teacher(config.model, path)
+        import_all(_custom_imports(config), f"The configuration {path.name}")
         test_pipeline(config)
+    except DetectorLoadError:
+        raise
     except Exception as error:
         raise DetectorLoadError(
             f"The configuration {path.name} cannot be read: {type(error).__name__}: {error}.",
@@ -67,6 +82,38 @@ def _forget_downloads(node: Any) -> None:
     elif isinstance(node, list | tuple):
         for item in node:
             _forget_downloads(item)
+
+
+def _forget_training(node: Any) -> None:
+    # These need fairscale, scikit-image and mmpretrain, and change no prediction.
+    if isinstance(node, dict):
+        if node.get("num_cp"):
+            node["num_cp"] = 0
+        if _is_named(node, "BoxInstDataPreprocessor"):
+            for option in _BOXINST_TRAINING:
+                node.pop(option, None)
+            node["type"] = "DetDataPreprocessor"
+        if _is_named(node, "MMSyncBN"):
+            node["type"] = "BN"  # the same weights and numbers, without a process group
+        if node.get("type") == "mmpretrain.ConvNeXt":
+            node["type"] = ConvNeXt.__name__
+        for value in node.values():
+            _forget_training(value)
+    elif isinstance(node, list | tuple):
+        for item in node:
+            _forget_training(item)
+
+
+def _is_named(node: dict[str, Any], name: str) -> bool:
+    return str(node.get("type")).rpartition(".")[2] == name
+
+
+def _custom_imports(config: Config) -> list[str]:
+    """What the configuration wants imported; `convnext` stands for mmpretrain where it can."""
+    modules = config.get("custom_imports", {}).get("imports", [])
+    named = [modules] if isinstance(modules, str) else list(modules)
+    needed = "mmpretrain." in str(config.model)
+    return [name for name in named if needed or not name.startswith("mmpretrain")]
 
 
 def _embed_teacher(model: Any, path: Path) -> None:
