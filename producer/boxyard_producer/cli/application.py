@@ -20,6 +20,7 @@ from .submit import submit
 from .tenants import tenants
 from .terminal import complain
 from .up import up
+from .weights import list_local, pull, remove
 
 app = typer.Typer(
     name="boxyard",
@@ -31,6 +32,9 @@ app = typer.Typer(
 app.command()(submit)
 app.add_typer(jobs, name="jobs")
 app.add_typer(deliveries, name="deliveries")
+models.command()(pull)
+models.command()(list_local)
+models.command()(remove)
 app.add_typer(models, name="models")
 app.command()(evaluate)
 app.add_typer(keys, name="keys")
