@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -76,20 +76,37 @@ async def _send(model: str, findings: Findings, in_flight: int) -> str:
         known = await client.model(model)
         truth.check_labels(known.classes)
         passage = Passage(client, model, masks=truth.has_masks, jobs=in_flight)
-        with _progress() as progress:
-            shown = progress.add_task(known.name, total=len(truth.pictures))
-            warned = set[str]()
-
-            def take(part: Sequence[Picture], job: Job, result: JobResult) -> None:
-                for picture, outcome in zip(part, result.images, strict=True):
-                    findings.add(picture, outcome, result.provenance)
-                for warning in set(job.warnings) - warned:
-                    warn(warning)
-                    warned.add(warning)
-                progress.advance(shown, len(part))
-
-            await passage.run(truth.pictures, take)
+        with _Bar(known.name, findings) as bar:
+            await passage.run(truth.pictures, bar)
     return known.name
+
+
+class _Bar:
+    """Hands on what comes back, shows how far it is, and says each warning once."""
+
+    def __init__(self, name: str, findings: Findings) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        self._progress = Progress(*columns, TimeRemainingColumn(), console=err)
+        self._task = self._progress.add_task(name, total=len(findings.truth.pictures))
+        self._findings, self._said = findings, set[str]()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def accepted(self, job: Job) -> None:
+        for warning in job.warnings:
+            if warning not in self._said:
+                warn(warning)
+                self._said.add(warning)
+
+    def ended(self, pictures: Sequence[Picture], result: JobResult) -> None:
+        for picture, outcome in zip(pictures, result.images, strict=True):
+            self._findings.add(picture, outcome, result.provenance)
+        self._progress.advance(self._task, len(pictures))
 
 
 def _judge(model: str, findings: Findings) -> Evaluation:
@@ -120,11 +137,6 @@ def _tabulate(evaluation: Evaluation) -> Table:
 def _shown(figures: Figures, name: str) -> Text:
     figure = figures[name]
     return Text("none", style="dim") if figure is None else Text(f"{figure:.3f}")
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=err)
 
 
 @contextmanager

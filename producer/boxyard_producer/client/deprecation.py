@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-_HERE = str(Path(__file__).parent)
+_HERE = f"{Path(__file__).parent}/"
 
 
 def warn_of_old_name(response: httpx.Response, name: str, successor: str) -> None:
@@ -21,12 +21,12 @@ def warn_of_old_name(response: httpx.Response, name: str, successor: str) -> Non
     """
     if "Deprecation" in response.headers:
         message = f"{name} is a deprecated name: use {successor}."
-        warnings.warn(message, DeprecationWarning, stacklevel=_frames_of_ours())
+        warnings.warn(message, DeprecationWarning, stacklevel=_first_frame_outside())
 
 
-def _frames_of_ours() -> int:
-    """How many frames up the first one is that is not the client's."""
+def _first_frame_outside() -> int:
+    """Which frame, counted from the caller of this as 1, is the first that is not the client's."""
     frame, level = sys._getframe(1), 1
     while frame.f_back and frame.f_code.co_filename.startswith(_HERE):
         frame, level = frame.f_back, level + 1
-    return level - 1
+    return level

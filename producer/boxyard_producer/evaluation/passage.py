@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from boxyard_schemas import Job, JobResult, JobState, Parameters
 from boxyard_schemas.errors import Forbidden, ServiceError, UnknownJob
@@ -14,8 +15,15 @@ from .truth import Picture
 
 PICTURES_PER_JOB = 8
 
-Take = Callable[[Sequence[Picture], Job, JobResult], None]
-"""Told of each job that has ended: its pictures, and what came of them."""
+
+class Watch(Protocol):
+    """Is told how it goes. What it raises ends the passage."""
+
+    def accepted(self, job: Job) -> None:
+        """A job is enqueued."""
+
+    def ended(self, pictures: Sequence[Picture], result: JobResult) -> None:
+        """These pictures have their outcomes, in order."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,8 @@ class Passage:
     masks: bool
     jobs: int
 
-    async def run(self, pictures: Sequence[Picture], take: Take) -> None:
-        """Sends all pictures; returns when `take` was told of each.
+    async def run(self, pictures: Sequence[Picture], watch: Watch) -> None:
+        """Sends all pictures; returns when each has its outcome.
 
         Raises:
             BoxyardError: of the first call that failed for good.
@@ -48,16 +56,17 @@ class Passage:
             async with asyncio.TaskGroup() as under_way:
                 for start in range(0, len(pictures), PICTURES_PER_JOB):
                     part = pictures[start : start + PICTURES_PER_JOB]
-                    under_way.create_task(self._pass(part, take, room))
+                    under_way.create_task(self._pass(part, watch, room))
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
 
-    async def _pass(self, part: Sequence[Picture], take: Take, room: asyncio.Semaphore) -> None:
+    async def _pass(self, part: Sequence[Picture], watch: Watch, room: asyncio.Semaphore) -> None:
         async with room:
             paths = [picture.path for picture in part]
             job = await self.client.submit(self.model, paths, parameters=self._parameters())
             try:
-                take(part, job, await self._result(job))
+                watch.accepted(job)
+                watch.ended(part, await self._result(job))
             finally:
                 await self._erase(job)
 

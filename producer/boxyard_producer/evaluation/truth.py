@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from pycocotools.coco import COCO
 from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from boxyard_schemas.errors import InvalidRequest
 
@@ -126,8 +127,13 @@ def _parse(path: Path, said: bytes) -> _File:
     try:
         return _File.model_validate_json(said)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        wrong = [_say(each) for each in error.errors(include_url=False, include_input=False)]
         raise InvalidRequest(f"{path} is no COCO annotation file: {_few(wrong)}.") from error
+
+
+def _say(error: ErrorDetails) -> str:
+    place = ".".join(map(str, error["loc"]))
+    return f"{place}: {error['msg']}" if place else error["msg"]
 
 
 def _refuse_twins(path: Path, file: _File) -> None:
