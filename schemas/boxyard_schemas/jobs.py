@@ -11,6 +11,14 @@ from .ids import EndpointId, JobId
 from .images import HttpUrl, ImageSource, S3Uri
 from .words import WHOLE, Request, Response, Timestamp
 
+TextPrompt = Annotated[
+    str,
+    StringConstraints(
+        max_length=2000,
+        # No control characters, and something beside spaces and full stops.
+        pattern=r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\xa0.][^\x00-\x1f\x7f-\x9f]*$",
+    ),
+]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$")]
 
 
@@ -55,6 +63,17 @@ class Parameters(Request):
         "of its pixels, `rle` as COCO writes it. Holes stand beside the first two.",
     )
     pixel_boxes: StrictBool = Field(False, description="Also give boxes in pixels.")
+    text_prompt: TextPrompt | None = Field(
+        None,
+        description="What to look for, where the model takes a prompt; else its own classes. The "
+        "model reads at most 256 tokens.",
+        examples=["cat. traffic light. person in red"],
+    )
+    custom_entities: StrictBool = Field(
+        True,
+        description="Whether the prompt names things, with `. ` between them; else it is a "
+        "sentence whose noun phrases are looked for.",
+    )
 
 
 class EventType(StrEnum):
