@@ -6,6 +6,7 @@ Imported by the converting process alone; `conversion` starts that.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ class _Forgotten:
         pass
 
 
+class _Plain(dict[str, Any]):
+    """Takes the place of mmengine's own dictionaries, which may hold the class names."""
+
+
 # What mmengine's training log and metadata are made of. None of it is needed, so none is made:
 # not numpy's arrays, and not what `getattr` would find.
 _NAMES = (
@@ -41,6 +46,13 @@ _NAMES = (
 )
 
 
+_DICTIONARIES = ("mmengine.config.config.ConfigDict", "addict.addict.Dict")
+_STAND_INS: tuple[tuple[Callable[..., Any], str], ...] = (
+    *((_Forgotten, name) for name in _NAMES),
+    *((_Plain, name) for name in _DICTIONARIES),
+)
+
+
 def write_weights(source: Path, digest: str, target: Path) -> None:
     """Writes a checkpoint's parameters, class names and module versions as safetensors.
 
@@ -51,15 +63,48 @@ def write_weights(source: Path, digest: str, target: Path) -> None:
     state = checkpoint.get("state_dict", checkpoint)
     if not isinstance(state, dict) or not all(isinstance(each, Tensor) for each in state.values()):
         raise _no_parameters(source)
+    prefix = _common_prefix(state)
     metadata = {
         "classes": json.dumps(_classes(checkpoint.get("meta") or {})),
-        "versions": json.dumps(getattr(state, "_metadata", {})),
+        "versions": json.dumps(_versions(state, prefix)),
         "source": source.name,
         "source_sha256": digest,
     }
-    # The preprocessor's mean and deviation are the configuration's business.
-    kept = {k: v.clone() for k, v in state.items() if not k.startswith("data_preprocessor.")}
-    save_file(kept, target, metadata)
+    bare = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    save_file({name: _own(bare[name]) for name in _choose(bare)}, target, metadata)
+
+
+def _common_prefix(state: dict[str, Tensor]) -> str:
+    """What torch's wrappers for several devices put before every name."""
+    return "module." if all(name.startswith("module.") for name in state) else ""
+
+
+def _choose(state: dict[str, Tensor]) -> list[str]:
+    """The model's own parameters, without what trainings kept beside them.
+
+    The preprocessor's mean and deviation are the configuration's business. mmdet 2 kept a moving
+    average beside each parameter and changed the two over when it wrote a file, so that the
+    parameters hold the average, and what is called `ema_…` is the worse.
+    """
+    averaged = {f"ema_{name.replace('.', '_')}" for name in state}
+    return [
+        name for name in state if name not in averaged and not name.startswith("data_preprocessor.")
+    ]
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A tensor without others' memory, gradients or an order of its own."""
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
+
+
+def _versions(state: dict[str, Tensor], prefix: str) -> dict[str, dict[str, int]]:
+    """Of torch's notes about modules, the versions; by them old names are migrated."""
+    noted = getattr(state, "_metadata", None)
+    return {
+        f"{module}.".removeprefix(prefix)[:-1]: {"version": note["version"]}
+        for module, note in (noted.items() if isinstance(noted, dict) else ())
+        if isinstance(note, dict) and isinstance(note.get("version"), int)
+    }
 
 
 def read_checkpoint(source: Path) -> dict[str, Any]:
@@ -69,7 +114,7 @@ def read_checkpoint(source: Path) -> dict[str, Any]:
         DetectorLoadError: it holds something else, is damaged, or is no checkpoint.
     """
     try:
-        with torch.serialization.safe_globals([(_Forgotten, name) for name in _NAMES]):
+        with torch.serialization.safe_globals([*_STAND_INS]):
             checkpoint = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:
         raise DetectorLoadError(
