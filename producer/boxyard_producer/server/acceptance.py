@@ -25,6 +25,7 @@ from boxyard_schemas.words import utc_now
 
 from .catalogue import Resolver
 from .checks import Checks
+from .prompts import check_prompt
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -67,6 +68,7 @@ class Acceptance:
         if idempotency and (known := self._ledger.jobs.find(tenant, idempotency)):
             return known
         model, warnings = self.models.resolve(request.model)
+        check_prompt(model, request.parameters)
         self._checks.check(tenant, request)
         with ExitStack() as unneeded:
             images = tuple(self._stored(tenant, image, unneeded) for image in request.images)

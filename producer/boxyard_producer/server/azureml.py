@@ -25,6 +25,7 @@ from .explanations import explain
 from .problems import refuse
 
 _ROWS = "input_data.data"
+_PROMPT = {"text_prompt", "custom_entities"}
 
 
 def read_images(frame: InputData, most: int) -> tuple[UrlImage | Base64Image, ...]:
@@ -49,13 +50,19 @@ def _read_row(index: int, row: str) -> UrlImage | Base64Image:
         raise refuse(f"{_ROWS}.{index}", "this is neither a URL nor a picture in base64") from None
 
 
-def read_parameters(params: dict[str, Any]) -> Parameters:
+def read_parameters(params: dict[str, Any], *, prompt: bool) -> Parameters:
     """The cards know no thresholds: every instance, unless the caller uses our names.
+
+    Args:
+        params: as the caller wrote them; names that are not ours do nothing.
+        prompt: whether the model takes one. Every card's signature has `text_prompt` and
+            `custom_entities`; a model with classes of its own does not heed them.
 
     Raises:
         InvalidRequest: a parameter of ours has a value that it cannot have.
     """
-    ours = {name: value for name, value in params.items() if name in Parameters.model_fields}
+    heeded = Parameters.model_fields.keys() - (set() if prompt else _PROMPT)
+    ours = {name: value for name, value in params.items() if name in heeded}
     try:
         return Parameters.model_validate({"score_threshold": 0, "max_detections": 1000, **ours})
     except ValidationError as error:

@@ -27,6 +27,7 @@ from .catalogue import Resolver, served_models
 from .deprecation import HEADERS, announce
 from .parts import TheAcceptance, TheEndings, TheLane, TheLedger, TheSettings
 from .problems import refuse, responses
+from .prompts import takes_prompt
 from .settings import ServerSettings
 
 router = guarded_router(prefix="/score", tag="score")
@@ -72,11 +73,11 @@ def _job(
     models: Resolver,
 ) -> JobRequest:
     name = named or _only_model(ledger)
-    models.resolve(name)
+    found, _ = models.resolve(name)
     return JobRequest(
         model=name,
         images=read_images(request.input_data, settings.max_images_per_job),
-        parameters=read_parameters(request.params),
+        parameters=read_parameters(request.params, prompt=takes_prompt(found)),
         expires_in_s=math.ceil(settings.score_deadline_s),
     )
 
