@@ -41,6 +41,20 @@ RENAMES = (
         "Deformable convolutions of mmdet 1 kept the offsets' convolution beside themselves. mmcv "
         "would move it, but torch shows a module no names beside its own any more.",
     ),
+    *(
+        Rename(old, new, "mmdet 3 took the transformer of DETR and its kin out of the head.")
+        for old, new in (
+            (r"bbox_head\.transformer\.(.+\.\d+)\.attentions\.0\.(.+)", r"\1.self_attn.\2"),
+            (r"bbox_head\.transformer\.(.+\.\d+)\.attentions\.1\.(.+)", r"\1.cross_attn.\2"),
+            (r"bbox_head\.transformer\.(.+\.\d+)\.ffns\.0\.(.+)", r"\1.ffn.\2"),
+            (r"bbox_head\.transformer\.enc_output\.(.+)", r"memory_trans_fc.\1"),
+            (r"bbox_head\.transformer\.enc_output_norm\.(.+)", r"memory_trans_norm.\1"),
+            (r"bbox_head\.transformer\.(pos_trans|reference_points)\.(.+)", r"\1_fc.\2"),
+            (r"bbox_head\.transformer\.level_embeds", r"level_embed"),
+            (r"bbox_head\.(?:transformer\.)?(.+)", r"\1"),
+            (r"bbox_head\.input_proj\.(.+)", r"neck.convs.0.conv.\1"),
+        )
+    ),
 )
 
 EXEMPT = (
