@@ -31,7 +31,7 @@ def read_config(path: Path) -> ConfigFacts:
     config = Config.fromfile(str(path), import_custom_modules=False).to_dict()
     return ConfigFacts(
         input_size=_input_size(config["test_dataloader"]["dataset"]["pipeline"]),
-        extra=_extra(config),
+        extra=next((EXTRAS[part] for part in config["model"] if part in EXTRAS), None),
         text_prompt="language_model" in config["model"],
     )
 
@@ -49,9 +49,3 @@ def _steps(pipeline: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for step in pipeline:
         yield step
         yield from _steps(step.get("transforms", []))
-
-
-def _extra(config: dict[str, Any]) -> str | None:
-    imports = config.get("custom_imports", {}).get("imports", [])
-    needs = {name.partition(".")[0] for name in imports} | config["model"].keys()
-    return next((extra for need, extra in EXTRAS.items() if need in needs), None)

@@ -4,7 +4,7 @@ The renaming followed no rule. `legacy-names.txt` holds it, joined from three wh
 (2.19.1, 2.25.3, 2.28.2) and today's index by the published weights, which kept their files:
 
     pip download --no-deps mmdet==2.28.2    # and the others
-    python -m boxyard_indexing.legacy mmdet-2.*.whl
+    python -m boxyard_indexing mmdet-2.*.whl
 
 An old model is a new one if they publish the same file (the eight characters of its hash); failing
 that, if both came of the same training run (its second); failing that, if the new one's weights lie
@@ -14,7 +14,6 @@ in a folder of the old one's name. What was trained anew is joined by hand.
 from __future__ import annotations
 
 import re
-import sys
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -133,7 +132,3 @@ def _read(wheel: Path) -> Iterator[tuple[str, str]]:
 
 def _models(page: Any) -> list[dict[str, Any]]:
     return list(page["Models"] if isinstance(page, dict) else page)
-
-
-if __name__ == "__main__":
-    TABLE.write_text(join([Path(wheel) for wheel in sys.argv[1:]]))

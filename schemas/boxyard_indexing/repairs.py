@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 EXTRAS = {
-    # A package that a configuration imports, or a member of its model: the extra that brings it.
+    # A member of the configuration's model: Boxyard's extra that brings what it needs.
     "language_model": "language",
-    "mmpretrain": "backbones",
 }
 
 WEIGHTS = {

@@ -54,7 +54,9 @@ class CatalogueEntry(Response):
         description="Width and height in pixels that its test pipeline aims at, the longer first "
         "where pictures keep their ratio; null where they are taken as they are."
     )
-    licence: str = Field(description='Of the weights, as an SPDX identifier; "" if not known.')
+    licence: str = Field(
+        description='Under which it is published, as an SPDX identifier; "" if not known.'
+    )
     training_data: str
     paper: Paper | None
     extra: str | None = Field(
@@ -123,7 +125,7 @@ def _spellings() -> Mapping[str, str]:
 def _near(bare: str, served: Iterable[str]) -> list[str]:
     """The three models with the nearest spellings that share half of the name's trigrams.
 
-    Comparing letter by letter is left to the few, for it takes a fifth of a second for all.
+    Comparing letter by letter is left to the few: for all it takes up to a quarter of a second.
     """
     wanted = _trigrams(bare)
     known = (*_trigrams_of_all(), *((name, name, _trigrams(name)) for name in served))

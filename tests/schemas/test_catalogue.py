@@ -84,7 +84,7 @@ def test_it_holds_the_indexs_models_and_the_demos_by_name() -> None:
         ),
         ("glip_atss_swin-t_a_fpn_dyhead_16xb2_ms-2x_funtune_coco", {"licence": "Apache-2.0"}),
         ("ddq-detr-5scale_r50_8xb2-12e_coco", {"licence": "", "weights_digest": ""}),
-        ("rtmdet_l_convnext_b_4xb32-100e_coco", {"licence": "", "extra": "backbones"}),
+        ("rtmdet_l_convnext_b_4xb32-100e_coco", {"licence": "", "extra": None}),
         # Nothing published, no score, no resizing, a picture that may stand.
         ("dino-4scale_r50_8xb2-24e_coco", {"weights_url": "", "box_ap": None}),
         ("rpn_r50_fpn_1x_coco", {"box_ap": None, "weights_digest": "5525fa2e"}),

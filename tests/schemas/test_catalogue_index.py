@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import boxyard_worker
 from boxyard_indexing import FILE, generate
+from boxyard_indexing.configs import read_config
 from boxyard_indexing.index import IndexEntry, find_config, find_root, merge, read_index
 from boxyard_indexing.legacy import BY_HAND, TABLE, join, read_legacy_names
-from boxyard_schemas.catalogue import catalogue
+from boxyard_schemas.catalogue import DEMO_MODEL, catalogue
 
 ENTRIES = {entry.name: entry for entry in read_index()}
 GN_WS = (
@@ -66,6 +69,17 @@ def test_what_is_committed_is_what_the_wheel_says() -> None:
     for old, new in zip(committed.splitlines(), made.splitlines(), strict=False):
         assert old == new, "run `make catalogue`"
     assert committed == made, "run `make catalogue`"
+
+
+def test_the_demo_model_is_what_its_card_and_its_configuration_say() -> None:
+    folder = Path(boxyard_worker.__file__).parent / "demo"
+    said = catalogue()[DEMO_MODEL]
+    scores = re.search(
+        r"IoU 0\.5 to 0\.95\D+([\d.]+)\D+([\d.]+)", (folder / "MODEL_CARD.md").read_text()
+    )
+    assert scores
+    assert (said.box_ap, said.mask_ap) == tuple(round(100 * float(ap), 1) for ap in scores.groups())
+    assert said.input_size == read_config(folder / f"{DEMO_MODEL}.py").input_size
 
 
 def test_sixteen_paths_of_the_index_lead_nowhere_and_are_repaired() -> None:
