@@ -13,6 +13,7 @@ What enters is a `ModelImage` (pixels, sizes, the request's limits), what leaves
     resize         the resize that the parent process runs
     pipeline       the model's own test pipeline: what is left of it after the resize
     regions        RTMDet-Ins masks from the region that they can cover
+    faults         what mmdet gets wrong, mended on the model that was built
     heads          the request's limits inside mmdet's heads, before masks are made
     mmdetection    `Detector` over all of these
 """

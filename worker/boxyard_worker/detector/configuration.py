@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mmdet.evaluation.functional import oid_challenge_classes, oid_v6_classes
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
@@ -21,6 +22,12 @@ _BOXINST_TRAINING = (
     "pairwise_color_thresh",
     "bottom_pixels_removed",
 )
+
+_LISTED_CLASSES = {
+    # Their data sets' types read the names from a file of the data set.
+    "OpenImagesDataset": oid_v6_classes,
+    "OpenImagesChallengeDataset": oid_challenge_classes,
+}
 
 
 def read_config(path: Path) -> Config:
@@ -60,11 +67,15 @@ def hash_config(config: Config) -> str:
 
 def class_names(config: Config) -> tuple[str, ...]:
     """Label names as the configuration or its dataset's type gives them, in label order."""
+    if config.model.get("type") == "RPN":
+        return ("object",)  # it finds where things are, not what; its data's names are not its own
     dataset = config.test_dataloader.dataset
     metainfo = dataset.get("metainfo") or config.get("metainfo") or {}
     if not isinstance(metainfo, dict) or "classes" not in metainfo:
         kind = dataset.get("type")
         kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+        if listed := _LISTED_CLASSES.get(getattr(kind, "__name__", "")):
+            return tuple(listed())
         metainfo = getattr(kind, "METAINFO", {})
     classes = metainfo.get("classes", ())
     return (classes,) if isinstance(classes, str) else tuple(classes)

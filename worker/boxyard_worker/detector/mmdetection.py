@@ -44,6 +44,7 @@ from boxyard_worker.detector.contract import (
 )
 from boxyard_worker.detector.detections import collect
 from boxyard_worker.detector.errors import DetectorLoadError
+from boxyard_worker.detector.faults import mend
 from boxyard_worker.detector.heads import REQUEST, limit_masks
 from boxyard_worker.detector.labels import check_labels, read_labels
 from boxyard_worker.detector.pipeline import Pipeline
@@ -193,6 +194,7 @@ def _build(name: str, settings: Config, held: Weights | None, device: torch.devi
         load_weights(model, held)
     else:
         randomise(model)
+    mend(model)
     limit_masks(model)
     model.to(device)
     model.eval()
