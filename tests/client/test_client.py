@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -376,6 +377,61 @@ def test_a_job_id_cannot_lead_elsewhere(call: Call, server: ScriptedServer):
     with pytest.raises(RequestError):
         call("job", "../uploads?x")
     assert server.asked[0].path == "/v1/jobs/..%2Fuploads%3Fx"
+
+
+def model(name: str) -> dict[str, Any]:
+    return {"name": name, "queue": f"detect.{name}"}
+
+
+def test_models_are_listed_by_what_they_must_be(call: Call, server: ScriptedServer):
+    server.will_answer(Reply(200, {"models": [model("a")]}))
+    (found,) = call("models", task="object-detection", min_box_ap=50.5, text="r50 x", family=None)
+    assert found.name == "a"
+    asked = server.asked[0].path
+    assert asked == "/v1/models?task=object-detection&text=r50+x&min_box_ap=50.5"
+
+
+def test_a_filter_that_makes_no_sense_is_refused_before_it_is_sent(
+    call: Call, server: ScriptedServer
+):
+    with pytest.raises(InvalidRequest, match="min_box_ap"):
+        call("models", min_box_ap=101)
+    assert server.asked == []
+
+
+def test_one_model_is_found_by_any_name(call: Call, server: ScriptedServer):
+    server.will_answer(Reply(200, model("a")), problem(404, "unknown-model", suggestions=["a"]))
+    assert call("model", "mmd-3x-a").name == "a"
+    with pytest.raises(UnknownModel) as unknown:
+        call("model", "b/c")
+    assert unknown.value.data["suggestions"] == ["a"]
+    assert [asked.path for asked in server.asked] == ["/v1/models/mmd-3x-a", "/v1/models/b%2Fc"]
+
+
+def test_a_deprecated_name_is_a_warning_at_the_callers_line(server: ScriptedServer):
+    told = {"Deprecation": "@1680739200", "Link": '</v1/models/a>; rel="successor-version"'}
+    server.will_answer(*[Reply(200, model("a"), told), Reply(202, job(), told)] * 2)
+
+    async def ask() -> None:
+        async with AsyncClient(server.url, "k") as client:
+            await client.model("old_a")
+            await client.submit("old_a", "https://p.example/a.jpg")
+
+    with warnings.catch_warnings(record=True) as warned, Client(server.url, "k") as client:
+        warnings.simplefilter("always")
+        asyncio.run(ask())
+        client.model("old_a")
+        client.submit("old_a", "https://p.example/a.jpg")
+    assert {each.category for each in warned} == {DeprecationWarning}
+    assert [Path(each.filename).name for each in warned] == [Path(__file__).name] * 4
+    said = [str(each.message) for each in warned]
+    assert said[0] == "old_a is a deprecated name: use a."
+    assert said[3] == "old_a is a deprecated name: use rtmdet-ins_demo."
+
+
+def test_names_in_use_warn_of_nothing(call: Call, server: ScriptedServer):
+    server.will_answer(Reply(200, model("a")))
+    call("model", "a")  # a warning would be an error here
 
 
 def test_address_and_key_come_from_the_environment(
