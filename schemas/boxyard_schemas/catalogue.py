@@ -141,8 +141,9 @@ def _trigrams_of_all() -> tuple[tuple[str, str, frozenset[str]], ...]:
 
 
 def _trigrams(text: str) -> frozenset[str]:
-    return frozenset(text[start : start + 3] for start in range(len(text) - 2))
+    folded = text.casefold()
+    return frozenset(folded[start : start + 3] for start in range(len(folded) - 2))
 
 
 def _likeness(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
+    return difflib.SequenceMatcher(None, one.casefold(), other.casefold(), autojunk=False).ratio()

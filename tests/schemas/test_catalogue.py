@@ -197,7 +197,7 @@ def test_a_slip_of_the_pen_is_recognised(name: str) -> None:
         name[:middle] + name[middle + 1 :],
         name[1:],
         name[:middle] + name[middle : middle + 2][::-1] + name[middle + 2 :] + "a",
-        f"mmdet-3x-{name}.py",
+        f"mmdet-3x-{name.upper()}.PY",
     ):
         assert name in suggestions(slip)
 
