@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from .conftest import Boxyard, RunningStack, descendants, lives, outside, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODEL = ("--model", "rtmdet-ins_demo")
+LEGACY = "vfnet_r50_fpn_mdconv_c3-c5_mstrain_2x_coco"
 
 
 def test_pictures_are_submitted_and_what_was_found_is_printed_and_saved(
@@ -98,6 +100,42 @@ def test_models_say_who_serves_them(stack: RunningStack, boxyard: Boxyard):
     first = done.stdout.splitlines()[1]
     assert first.startswith("rtmdet-ins_demo")
     assert "1 warm" in first
+
+
+def test_models_are_filtered_and_one_is_shown_whole(stack: RunningStack, boxyard: Boxyard):
+    words = (
+        "models",
+        "--task",
+        "instance-segmentation",
+        "--min-mask-ap",
+        "43",
+        "--max-size",
+        "640",
+    )
+    some = boxyard(*words, "--text", "rtmdet", "--json", environment=stack.environment)
+    found = [json.loads(line) for line in some.stdout.splitlines()]
+    assert {model["family"] for model in found} == {"RTMDet"}
+    assert all(model["mask_ap"] >= 43 for model in found)
+    served = boxyard("models", "--served", "--json", environment=stack.environment)
+    assert [json.loads(line)["name"] for line in served.stdout.splitlines()] == ["rtmdet-ins_demo"]
+    shown = boxyard("models", "show", "mmd-3x-rtmdet-ins_demo", environment=stack.environment)
+    assert {"256x256", "arxiv.org", "detect.rtmdet-ins_demo", "red"} <= set(
+        re.findall(r"[\w.-]+", shown.stdout)
+    )
+
+
+def test_a_deprecated_name_is_a_line_beside_what_was_asked_for(
+    stack: RunningStack, boxyard: Boxyard
+):
+    shown = boxyard("models", "show", LEGACY, "--json", environment=stack.environment)
+    name = json.loads(shown.stdout)["name"]
+    assert shown.stderr == f"{LEGACY} is a deprecated name: use {name}.\n"
+    words = ("submit", "https://pictures.invalid/none.jpg", "--model", LEGACY, "--json")
+    submitted = boxyard(*words, environment=stack.environment)
+    assert json.loads(submitted.stdout)["model"] == name
+    assert shown.stderr in submitted.stderr
+    with stack.client() as client:
+        client.delete(json.loads(submitted.stdout)["id"])
 
 
 def test_errors_are_one_line_that_says_what_to_do(

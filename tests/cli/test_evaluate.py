@@ -1,0 +1,125 @@
+"""`boxyard evaluate` as its users run it, against a whole stack with the stand-in for the model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+from pycocotools import mask as rle
+
+from boxyard_schemas import JobState
+
+from .conftest import BOXYARD, Boxyard, RunningStack, outside, until
+
+UNSERVED = "sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco"
+COLOURS = {"red": (230, 10, 10), "green": (10, 230, 10), "blue": (10, 10, 230)}
+
+
+@pytest.fixture
+def coloured(tmp_path: Path) -> Path:
+    """Ten pictures of a square each, and what they show; it is the folder of `truth.json`."""
+    images, annotations = [], []
+    for number in range(1, 11):
+        size, side = (100 + number, 80), 30 + number
+        canvas = Image.new("RGB", size, (128, 128, 128))
+        name = ("red", "green")[number % 2]
+        ImageDraw.Draw(canvas).rectangle((5, 7, 4 + side, 6 + side), fill=COLOURS[name])
+        canvas.save(tmp_path / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "width": size[0], "height": 80})
+        polygon = [5, 7, 5 + side, 7, 5 + side, 7 + side, 5, 7 + side]
+        annotations.append(
+            {"id": number, "image_id": number, "category_id": 1 + number % 2, "iscrowd": 0,
+             "bbox": [5, 7, side, side], "area": side * side, "segmentation": [polygon]}
+        )  # fmt: skip
+    categories = [{"id": id, "name": name} for id, name in enumerate(COLOURS, 1)]
+    truth = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    return tmp_path
+
+
+def words(folder: Path, *more: str, model: str = "mmd-3x-rtmdet-ins_demo") -> list[str]:
+    named = ["--annotations", str(folder / "truth.json"), "--images", str(folder)]
+    return ["evaluate", "--model", model, *named, *more]
+
+
+def test_a_set_goes_through_the_queue_and_nothing_of_it_stays(
+    stack: RunningStack, boxyard: Boxyard, coloured: Path
+) -> None:
+    with stack.client() as client:
+        before = {job.id for job in client.jobs()}
+    done = boxyard(
+        *words(coloured, "--json", "--save", "found.json"), environment=stack.environment
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["model"], said["images"], said["failed"]) == ("rtmdet-ins_demo", 10, 0)
+    assert said["bbox"]["AP"] == said["segm"]["AP"] == pytest.approx(1)
+    assert "10/10" in done.stderr
+    results = json.loads((coloured / "found.json").read_text())
+    assert [result["image_id"] for result in results] == list(range(1, 11))
+    assert results[0]["bbox"] == [5, 7, 31, 31]
+    assert rle.area(results[0]["segmentation"]) == 31 * 31
+    with stack.client() as client:
+        assert {job.id for job in client.jobs()} <= before
+
+
+def test_figures_are_a_table_and_a_picture_that_cannot_be_read_is_named(
+    stack: RunningStack, boxyard: Boxyard, coloured: Path
+) -> None:
+    (coloured / "2.png").write_bytes(b"no picture")
+    done = boxyard(*words(coloured, "--limit", "3"), environment=stack.environment)
+    assert done.returncode == 1
+    assert "2.png: unsupported-format" in done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows[0] == ["rtmdet-ins_demo", "on", "3", "pictures"]
+    assert ["Figure", "boxes", "masks"] in rows
+    assert any(row[:1] == ["AR100"] and row[1] == row[2] != "1.000" for row in rows)
+
+
+def test_labels_that_the_set_does_not_know_are_refused_before_anything_is_sent(
+    stack: RunningStack, boxyard: Boxyard, coloured: Path
+) -> None:
+    truth = json.loads((coloured / "truth.json").read_text())
+    truth["categories"][2]["name"] = "azure"
+    (coloured / "truth.json").write_text(json.dumps(truth))
+    done = boxyard(*words(coloured), environment=stack.environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert "labels blue are no categories" in line
+
+
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Children hear Ctrl-C though the tests run in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_ctrl_c_takes_what_waits_out_of_the_queue(stack: RunningStack, coloured: Path) -> None:
+    def waiting() -> int:
+        with stack.client() as client:
+            return sum(job.model == UNSERVED for job in client.jobs(JobState.QUEUED))
+
+    with subprocess.Popen(
+        [*BOXYARD, *words(coloured, "--in-flight", "1", model=UNSERVED)],
+        env=outside() | stack.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        try:
+            until(lambda: waiting() == 1)  # ten pictures are two jobs, one at a time
+            os.kill(running.pid, signal.SIGINT)
+            _, said = running.communicate(timeout=60)
+        finally:
+            running.kill()
+    assert running.returncode == 130
+    assert f"No worker serves {UNSERVED}" in said
+    assert waiting() == 0
