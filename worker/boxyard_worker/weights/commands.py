@@ -41,6 +41,8 @@ def pull(
         else:
             with show_progress(entry.name) as progress:
                 record = pull(entry, settings, mirror or [], progress)
+        if not record.source_sha256.startswith(entry.weights_digest):
+            typer.echo(f"{file} is not the file that is published for {entry.name}.", err=True)
         typer.echo(f"{record.name}  sha256:{record.sha256}")
 
 

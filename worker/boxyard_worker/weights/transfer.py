@@ -107,7 +107,7 @@ class Transfer:
         self._check_room(total)
         done = self._part.size
         with self._part.path.open("ab") as file:
-            for chunk in response.iter_raw(1 << 20):
+            for chunk in response.iter_raw():  # as they come: a cut must cost none of them
                 file.write(chunk)
                 done += len(chunk)
                 self._check_limits(done)
