@@ -60,6 +60,21 @@ soak: $(VENV)/dev-installed ## Submit 100,000 jobs (JOBS=…) while workers and 
 	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(JOBS) --results $(CHAOS)/soak.jsonl; \
 	status=$$?; PYTHONPATH=tests $(BIN)/python -m chaos.report $(CHAOS) docs/reliability.md; exit $$status
 
+.PHONY: operators
+operators: $(VENV)/dev-installed ## Measure how near each operator is to its slow form, for docs/operators.md
+	@PYTHONPATH=tests $(BIN)/python -W ignore -m ops.table docs/operators.md
+
+ZOO = .zoo
+zoo zoo-sample: JOBS = 2
+
+.PHONY: zoo
+zoo: $(VENV)/dev-installed ## Try every model of the index (JOBS=2 at a time), and write docs/zoo.md
+	@PYTHONPATH=tests $(BIN)/python -m zoo sweep --results $(ZOO)/results.jsonl --page docs/zoo.md --jobs $(JOBS) $(ZOO_ARGS)
+
+.PHONY: zoo-sample
+zoo-sample: $(VENV)/dev-installed ## Try the models that together have every part and operator
+	@PYTHONPATH=tests $(BIN)/python -m zoo sample --results $(ZOO)/sample.jsonl --jobs $(JOBS)
+
 .PHONY: lint
 lint: $(VENV)/dev-installed ## Check format, lint and the import rules
 	@$(BIN)/ruff format --check .
@@ -110,5 +125,5 @@ lock: $(VENV)/dev-installed ## Pin the newest versions that fit together (then r
 
 .PHONY: clean
 clean: ## Remove the environment, caches and demo output
-	@rm -rf $(VENV) $(VENV)-client .mypy_cache .ruff_cache .pytest_cache .hypothesis .boxyard .chaos demo-out
+	@rm -rf $(VENV) $(VENV)-client .mypy_cache .ruff_cache .pytest_cache .hypothesis .boxyard .chaos .zoo demo-out
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -24,7 +24,7 @@ def main() -> int:
         operators = {name for outcome in done.values() for name in outcome.operators}
         write_sample(choose_sample(read_recipes(), tuple(sorted(operators))))
     elif options.what == "sweep":
-        tasks = [Task(name) for name in options.names] or _all_tasks()
+        tasks = [Task(name) for name in dict.fromkeys(options.names)] or _all_tasks()
         sweep(choose(tasks, done, retry=options.retry), options)
         write_report(read_outcomes(options.results), options.page)
     else:

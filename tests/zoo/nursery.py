@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from boxyard_worker.detector.confinement import leave_network
 from zoo.outcomes import Outcome, Task
 
 _FORK = multiprocessing.get_context("fork")
@@ -72,7 +73,7 @@ class _Child:
             return self._hear()
         if time.monotonic() - self._begun > self._limits.seconds:
             return self._give_up(f"took longer than {self._limits.seconds:.0f} s")
-        if _resident_mib(self._process.pid) > self._limits.mib:
+        if resident_mib(self._process.pid) > self._limits.mib:
             return self._give_up(f"took more than {self._limits.mib} MiB of memory")
         return None
 
@@ -101,13 +102,15 @@ def _live(task: Task, attempt: Try, telling: Connection) -> None:
     with open(os.devnull, "w") as nowhere:  # what libraries print is nobody's news here
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
+    leave_network()  # whatever would be fetched fails instead
     telling.send(attempt(task))
 
 
-def _resident_mib(pid: int | None) -> int:
+def resident_mib(pid: int | None) -> int:
+    """Memory that a process holds; 0 once it has ended."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):  # it has just ended
+    except (OSError, IndexError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 

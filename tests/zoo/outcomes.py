@@ -76,9 +76,9 @@ def read_outcomes(path: Path) -> dict[Task, Outcome]:
 
 def append_outcome(path: Path, outcome: Outcome) -> None:
     """Writes it behind the others."""
-    torn = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size
+    held = path.read_bytes() if path.exists() else b""
     with path.open("a") as file:
-        file.write(("\n" if torn else "") + outcome.to_line())
+        file.write(("\n" if held and not held.endswith(b"\n") else "") + outcome.to_line())
 
 
 def choose(tasks: Iterable[Task], done: dict[Task, Outcome], *, retry: bool) -> list[Task]:

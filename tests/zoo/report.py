@@ -21,8 +21,8 @@ _INTRODUCTION = """\
 Written by `make zoo`; a run writes this page anew, and goes on where the last one ended.
 
 Each model of the catalogue is loaded by the code that serves it, `load_detector`, with seeded
-random weights, in a process of its own that has no network. It answers for one picture of
-coloured blobs, of 128×96 pixels, or of the smallest size that the model takes; its thresholds are
+random weights, in a process of its own without a network. It answers for one picture of
+coloured blobs, of 128x96 pixels, or of the smallest size that the model takes; its thresholds are
 set to 0, for untrained it is sure of nothing. The answer holds when boxes and scores are finite,
 the best come first, labels are the model's classes, a model whose task is instance segmentation
 gives a mask for each instance, and `encode` makes the contract's words of every one. That shows
@@ -69,14 +69,14 @@ def _summary(small: list[Outcome]) -> str:
 
 def _classes(whole: list[Outcome]) -> str:
     rows = [
-        "One entry of each detector class, on a picture of 640×480 resized by the model's own test"
+        "One entry of each detector class, on a picture of 640x480 resized by the model's own test"
         " pipeline. Seconds are of one core that others share; memory is the process' peak, of"
         f" which {_base_mib(whole)} MiB or more are Python, torch and mmdet.\n",
         "| entry | input | load and warm-up, s | the picture, s | memory, MiB | answer |",
         "| --- | --- | ---: | ---: | ---: | --- |",
     ]
     for outcome in sorted(whole, key=lambda outcome: outcome.task.name):
-        size = f"{outcome.width}×{outcome.height}" if outcome.plan else "whole pipeline"
+        size = f"{outcome.width}x{outcome.height}" if outcome.plan else "whole pipeline"
         figures = f"{outcome.load_s:.1f} | {outcome.detect_s:.1f} | {outcome.peak_mib}"
         rows.append(f"| {outcome.task.name} | {size} | {figures} | {_say(outcome) or 'ok'} |")
     return "\n".join([*rows, ""])

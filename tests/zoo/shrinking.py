@@ -17,7 +17,14 @@ SIDE: Final = 128
 _FIXED: Final = {"SSDVGG", "SSDNeck"}
 """Parts that are made for the size of their pictures: their last maps are one cell large."""
 
-_THRESHOLDS: Final = {"score_thr", "conf_thr", "filter_thr", "update_thr"}
+_THRESHOLDS: Final = {
+    "conf_thr": 0.0,
+    "distance_threshold": 1e9,  # between a corner and its partner
+    "filter_thr": 0.0,
+    "mask_thr": 0.01,  # of SOLO, whose untrained masks are all background
+    "score_thr": 0.0,
+    "update_thr": 0.0,
+}
 _COUNTS: Final = {"nms_pre": 100, "max_per_img": 50}
 
 
@@ -68,8 +75,8 @@ def _resize(steps: Any, side: int) -> None:
 def _limit(settings: Any) -> None:
     for key, value in settings.items():
         if key in _THRESHOLDS:
-            settings[key] = 0.0
-        elif key in _COUNTS:
+            settings[key] = _THRESHOLDS[key]
+        elif key in _COUNTS and "nms" in settings:  # without NMS, one each for the model's queries
             settings[key] = min(value, _COUNTS[key])
         elif isinstance(value, dict):
             _limit(value)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmcv.cnn.bricks.conv_ws import ConvAWS2d
 from mmengine.logging import MMLogger
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -91,6 +92,11 @@ def randomise(model: nn.Module, seed: int = 0) -> None:
     torch.manual_seed(seed)
     MMLogger.get_current_instance().setLevel("WARNING")  # else it tells of every parameter
     model.init_weights()  # type: ignore[operator]  # every mmengine model has it
+    for part in model.modules():
+        if isinstance(
+            part, ConvAWS2d
+        ):  # takes its scale from weights that it loads, else it bursts
+            part.load_state_dict({"weight": part.weight}, strict=False)
 
 
 def _hidden(model: nn.Module, state: Collection[str]) -> list[str]:
