@@ -16,6 +16,8 @@ from mmcv.ops import (
 )
 from torch import Tensor
 
+from interpolation import interpolate
+
 PIXEL = st.integers(-8, 40).map(lambda v: v / 2)
 SIDE = st.integers(-2, 24).map(lambda v: v / 2)
 REGION = st.tuples(st.integers(0, 1), PIXEL, PIXEL, SIDE, SIDE)
@@ -24,21 +26,6 @@ REGION = st.tuples(st.integers(0, 1), PIXEL, PIXEL, SIDE, SIDE)
 def to_rois(regions: list[tuple[float, ...]]) -> Tensor:
     rows = [(i, x, y, x + w, y + h) for i, x, y, w, h in regions]
     return torch.tensor(rows, dtype=torch.float64).reshape(-1, 5)
-
-
-def interpolate(plane: Tensor, y: float, x: float) -> float:
-    """Sample between pixels; zero more than a pixel outside, the edge's value nearer."""
-    height, width = plane.shape
-    if not (-1 <= y <= height and -1 <= x <= width):
-        return 0.0
-    y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
-    top, left = math.floor(y), math.floor(x)
-    return sum(
-        float(plane[min(row, height - 1), min(column, width - 1)])
-        * (1 - abs(y - row))
-        * (1 - abs(x - column))
-        for row, column in product((top, top + 1), (left, left + 1))
-    )
 
 
 def pool(
