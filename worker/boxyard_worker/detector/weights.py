@@ -93,9 +93,8 @@ def randomise(model: nn.Module, seed: int = 0) -> None:
     MMLogger.get_current_instance().setLevel("WARNING")  # else it tells of every parameter
     model.init_weights()  # type: ignore[operator]  # every mmengine model has it
     for part in model.modules():
-        if isinstance(
-            part, ConvAWS2d
-        ):  # takes its scale from weights that it loads, else it bursts
+        if isinstance(part, ConvAWS2d):
+            # It takes its scale from weights that it loads; without any, what it says bursts.
             part.load_state_dict({"weight": part.weight}, strict=False)
 
 
