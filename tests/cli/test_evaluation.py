@@ -97,6 +97,16 @@ def test_boxes_and_masks_are_judged_apart(truth: Truth) -> None:
     assert judge(truth, results, "segm")["AP"] == 0
 
 
+def test_a_mask_is_as_large_as_it_is_and_not_as_its_box(truth: Truth) -> None:
+    # Of medium size are the squares and the wrong one's box; its mask is small.
+    wrong = found(60, 10, 70, 20, score=0.95)
+    wrong = wrong.model_copy(update={"pixel_box": PixelBox(x1=50, y1=0, x2=100, y2=80)})
+    both = seen(wrong, found(10, 10, 50, 50))
+    results = collected(truth, both, both).results()
+    assert judge(truth, results, "segm")["APm"] == pytest.approx(1)
+    assert judge(truth, results, "bbox")["APm"] == pytest.approx(0.5)
+
+
 def test_one_of_two_found_is_half_the_recall(truth: Truth) -> None:
     failed = ImageFailure(code="undecodable-image", detail="this is no picture")
     findings = collected(truth, seen(found(10, 10, 50, 50)), failed)
