@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boxyard_worker.detector.contract import CroppedMask, ModelImage, RawDetections
-from boxyard_worker.detector.heads import crop_masks, cut
+from boxyard_worker.detector.heads import cut
+from boxyard_worker.detector.late import LateMasks, crop_masks
 
 
 def collect(instances: Any, image: ModelImage) -> RawDetections:
@@ -16,13 +17,13 @@ def collect(instances: Any, image: ModelImage) -> RawDetections:
 
     Args:
         instances: mmdet's `InstanceData` with `scores`, `labels`, `bboxes` and perhaps masks:
-            `cropped` where the head made them so, else `masks` of the picture's size.
+            `cropped` where the head made them so, else `masks` of the picture's size or late.
         image: the picture that they were found in.
     """
     found = cut(instances, image)
     boxes = found.bboxes.float().cpu().numpy()
     boxless = len(boxes) > 0 and not boxes.any()  # SOLO and its like have masks alone
-    masks = _masks(found) if image.masks or boxless else None
+    masks = _masks(found, image) if image.masks or boxless else None
     if boxless and masks is not None:
         boxes = _surround(masks)
     return RawDetections(
@@ -33,10 +34,15 @@ def collect(instances: Any, image: ModelImage) -> RawDetections:
     )
 
 
-def _masks(found: Any) -> tuple[CroppedMask, ...] | None:
+def _masks(found: Any, image: ModelImage) -> tuple[CroppedMask, ...] | None:
     if "cropped" in found:
         return tuple(found.cropped)
-    return tuple(crop_masks(found.masks)) if "masks" in found else None
+    if "masks" not in found:
+        return None
+    if isinstance(found.masks, LateMasks):
+        height, width = image.pixels.shape[:2]
+        return tuple(found.masks.crop(max(height * width, image.height * image.width)))
+    return tuple(crop_masks(found.masks))
 
 
 def _surround(masks: tuple[CroppedMask, ...]) -> NDArray[np.float32]:

@@ -9,41 +9,53 @@ from types import MethodType
 from typing import Any, Final
 
 import torch
-from mmdet.models.dense_heads import RTMDetInsHead
+from mmdet.models.dense_heads import RTMDetInsHead, SOLOHead, YOLACTProtonet
+from mmdet.models.dense_heads.condinst_head import CondInstMaskHead
 from mmdet.models.roi_heads import (
     CascadeRoIHead,
     MaskScoringRoIHead,
     SparseRoIHead,
     StandardRoIHead,
 )
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+from mmdet.models.seg_heads import MaskFormerFusionHead
 
 from boxyard_worker.detector.contract import CroppedMask, ModelImage
+from boxyard_worker.detector.late import LateMasks, SmallMasks, crop_masks, piece_size
+from boxyard_worker.detector.queries import find_instances
 from boxyard_worker.detector.regions import Frame, cut_masks
 
 REQUEST: Final = "boxyard_request"
 """The key of a data sample's meta information that holds its `ModelImage`."""
 
-PIECE_BYTES: Final = 64 << 20
-"""Bound on the full-size masks that exist at a time, where a head makes full-size masks."""
-
 _MASKS_DECIDE = (SparseRoIHead, MaskScoringRoIHead)
 """RoI heads that must see all instances: masks go by the instance's place, or change its score."""
+
+_RESIZING = (SOLOHead, CondInstMaskHead, YOLACTProtonet)
+"""Mask heads whose last step resizes small masks to the picture."""
 
 Instances = Any
 """mmdet's `InstanceData`: tensors of equal length, cut by slicing."""
 
 
 def limit_masks(model: Any) -> None:
-    """Makes a model's head cut to the request's limits first and give masks cropped.
+    """Makes a model's heads cut to the request's limits before they make masks of full size.
 
-    Heads that are not known here go on as they are; `crop_masks` cuts what they give.
+    Heads that are not known here go on as they are; `collect` cuts what they give.
     """
-    head: Any = getattr(model, "bbox_head", None)
-    roi_head: Any = getattr(model, "roi_head", None)
-    if isinstance(head, RTMDetInsHead):
+    if isinstance(head := getattr(model, "bbox_head", None), RTMDetInsHead):
         head._bbox_mask_post_process = MethodType(_finish_rtmdet, head)
+    if isinstance(head := getattr(model, "mask_head", None), _RESIZING):
+        head._predict_by_feat_single = _noting_resizes(head._predict_by_feat_single)
+    if isinstance(head := getattr(model, "panoptic_fusion_head", None), MaskFormerFusionHead):
+        _limit_queries(head)
+    roi_head: Any = getattr(model, "roi_head", None)
     if _cuts_safely(roi_head):
         roi_head.predict_mask = _in_pieces(roi_head.predict_mask)
+    elif isinstance(roi_head, _MASKS_DECIDE):
+        for part in roi_head.modules():
+            if isinstance(part, FCNMaskHead):
+                part._predict_by_feat_single = _pasting_late(part._predict_by_feat_single)
 
 
 def _cuts_safely(roi_head: Any) -> bool:
@@ -58,9 +70,52 @@ def cut(instances: Instances, image: ModelImage) -> Instances:
     return instances[order[: image.max_detections]]
 
 
-def crop_masks(masks: torch.Tensor) -> list[CroppedMask]:
-    """Packs full-size masks `(n, height, width)`, one at a time."""
-    return [CroppedMask.pack(mask.bool().cpu().numpy()) for mask in masks]
+def _noting_resizes(predict: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps a mask head's `_predict_by_feat_single` so that its masks are made late."""
+    signature = inspect.signature(predict)
+
+    def predict_late(*arguments: Any, **named: Any) -> Any:
+        call = signature.bind(*arguments, **named)
+        for name, value in call.arguments.items():
+            if name.startswith("mask_"):
+                call.arguments[name] = value.as_subclass(SmallMasks)
+        return predict(*call.args, **call.kwargs)
+
+    return predict_late
+
+
+def _pasting_late(paste: Callable[..., torch.Tensor]) -> Callable[..., LateMasks]:
+    """Wraps a mask head's `_predict_by_feat_single`, which pastes masks into boxes."""
+
+    def paste_late(
+        *, mask_preds: torch.Tensor, bboxes: torch.Tensor, labels: torch.Tensor, **named: Any
+    ) -> LateMasks:
+        boxes = bboxes.clone()
+        if named["rescale"]:  # mmdet's takes the boxes along to the picture's size, in place
+            bboxes /= bboxes.new_tensor(named["img_meta"]["scale_factor"]).repeat((1, 2))
+
+        def make(places: torch.Tensor) -> torch.Tensor:
+            at = places.to(boxes.device)
+            return paste(mask_preds=mask_preds[at], bboxes=boxes[at], labels=labels[at], **named)
+
+        return LateMasks(torch.arange(len(boxes)), make)
+
+    return paste_late
+
+
+def _limit_queries(head: Any) -> None:
+    if not head.test_cfg.get("instance_on", False):
+        return
+
+    def predict(
+        classes: torch.Tensor, masks: torch.Tensor, samples: list[Any], rescale: bool = False
+    ) -> list[dict[str, Instances]]:
+        return [
+            {"ins_results": find_instances(head, logits, shapes, sample.metainfo)}
+            for logits, shapes, sample in zip(classes, masks, samples, strict=True)
+        ]
+
+    head.predict = predict
 
 
 def _finish_rtmdet(
@@ -123,6 +178,6 @@ def _in_pieces(predict: Callable[..., list[Instances]]) -> Callable[..., list[In
 
 
 def _pieces(results: list[Instances], pixels: int) -> Iterator[list[Instances]]:
-    size = max(1, PIECE_BYTES // pixels)
+    size = piece_size(pixels)
     for start in range(0, max(len(found) for found in results), size):
         yield [found[start : start + size] for found in results]
