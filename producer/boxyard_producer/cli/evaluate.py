@@ -19,7 +19,7 @@ from boxyard_schemas.errors import SetupError
 
 from ..client import Retries
 from .connection import connect_async
-from .terminal import err, out, warn
+from .terminal import err, out, say, warn
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation, Figures, Findings, Picture
@@ -60,8 +60,9 @@ def evaluate(
     for picture, failure in findings.failures.items():
         warn(f"{picture.path}: {failure.code}: {failure.detail}")
     if as_json:
-        out.out(evaluation.model_dump_json(exclude_none=False), highlight=False)
+        out.out(evaluation.model_dump_json(), highlight=False)
     else:
+        say(f"{evaluation.model} on {evaluation.images} pictures\n")
         out.print(_tabulate(evaluation))
     if findings.failures:
         raise typer.Exit(1)
@@ -128,7 +129,6 @@ def _tabulate(evaluation: Evaluation) -> Table:
     kinds = {"boxes": evaluation.bbox, "masks": evaluation.segm}
     made = {kind: figures for kind, figures in kinds.items() if figures is not None}
     table = Table("Figure", *made, box=None, pad_edge=False)
-    table.title = f"{evaluation.model}, {evaluation.images} pictures"
     for name in evaluation.bbox:
         table.add_row(name, *(_shown(figures, name) for figures in made.values()))
     return table
