@@ -145,15 +145,35 @@ def test_the_gradients_of_version_2_are_right():
     )
 
 
-def test_larger_maps_are_read_number_by_number_as_dyhead_needs_it():
-    case = Case(images=2, size=(3, 3))
+@settings(deadline=None, max_examples=20)
+@given(case=CASES, more=st.tuples(st.integers(0, 3), st.integers(0, 3)))
+def test_larger_maps_are_read_number_by_number_as_dyhead_needs_it(device, case, more):
+    assume(min(case.out) > 0)
     features, _, _, weight, _ = case.operands()
-    offset, mask = case.draw(2, 18, 6, 5, spread=2.0), case.draw(2, 9, 6, 5)
-    got = modulated_deform_conv2d(features, offset, mask, weight, None, *case.geometry())
+    maps = case.deform_groups * case.taps
+    size = (case.out[0] + more[0], case.out[1] + more[1])
+    both = case.draw(case.images, 3 * maps, *size, spread=2.0)
+    offset, mask = both[:, : 2 * maps], both[:, 2 * maps :]  # not contiguous, as one layer gives it
+    operands = [t.to(device) for t in (features, offset, mask, weight)]
+    got = modulated_deform_conv2d(*operands, None, *case.geometry())
     read = [
-        maps.flatten(1)[:, : k * 9].reshape(2, k, 3, 3) for maps, k in ((offset, 18), (mask, 9))
+        numbers.flatten(1)[:, : count * math.prod(case.out)].reshape(case.images, count, *case.out)
+        for numbers, count in ((offset, 2 * maps), (mask, maps))
     ]
-    torch.testing.assert_close(got, convolve(case, features, *read, weight))
+    torch.testing.assert_close(got.cpu(), convolve(case, features, *read, weight))
+
+
+@pytest.mark.filterwarnings("ignore:invalid escape")  # mmdet's, when it is first compiled
+def test_dyhead_takes_a_pyramid_of_odd_maps(device):
+    from mmdet.models.necks import DyHead
+
+    torch.manual_seed(0)
+    neck = DyHead(16, 16, num_blocks=2, zero_init_offset=False).to(device).eval()
+    sizes = [(13, 17), (7, 9), (4, 5), (2, 3), (1, 2), (1, 1)]
+    with torch.no_grad():
+        outputs = neck([torch.rand(2, 16, *size, device=device) for size in sizes])
+    assert [tuple(out.shape[2:]) for out in outputs] == sizes
+    assert all(out.isfinite().all() for out in outputs)
 
 
 def test_the_gradients_of_larger_maps_return_to_where_they_were_read():
@@ -202,6 +222,24 @@ def test_offsets_of_another_size_are_an_error_in_version_1():
     features, _, _, weight, _ = case.operands()
     with pytest.raises(RuntimeError, match="offset"):
         deform_conv2d(features, case.draw(1, 18, 6, 6), weight, *case.geometry())
+
+
+def test_half_precision_convolves_to_a_hundredth(device):
+    features, offset, mask, weight, bias = (t.to(device).half() for t in Case().operands())
+    halves = (
+        deform_conv2d(features, offset, weight, *Case().geometry()),
+        modulated_deform_conv2d(features, offset, mask, weight, bias, *Case().geometry()),
+    )
+    features, offset, mask, weight, bias = (
+        t.float() for t in (features, offset, mask, weight, bias)
+    )
+    singles = (
+        deform_conv2d(features, offset, weight, *Case().geometry()),
+        modulated_deform_conv2d(features, offset, mask, weight, bias, *Case().geometry()),
+    )
+    for half, single in zip(halves, singles, strict=True):
+        assert half.dtype == torch.float16
+        torch.testing.assert_close(half.float(), single, rtol=1e-2, atol=3e-2)
 
 
 BROKEN = """
