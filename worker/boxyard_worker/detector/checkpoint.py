@@ -67,11 +67,24 @@ def write_weights(source: Path, digest: str, target: Path) -> None:
     metadata = {
         "classes": json.dumps(_classes(checkpoint.get("meta") or {})),
         "versions": json.dumps(_versions(state, prefix)),
-        "source": source.name,
         "source_sha256": digest,
     }
     bare = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     save_file({name: _own(bare[name]) for name in _choose(bare)}, target, metadata)
+    _settle_header(target)
+
+
+def _settle_header(path: Path) -> None:
+    """Puts the header in one order, so that the same checkpoint gives the same sha256 anywhere."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        settled = text.encode().ljust(size)
+        if len(settled) != size:  # what follows would be overwritten
+            raise ValueError(f"the header of {path.name} cannot be put in order")
+        file.seek(8)
+        file.write(settled)
 
 
 def _common_prefix(state: dict[str, Tensor]) -> str:
