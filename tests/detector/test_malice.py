@@ -123,6 +123,95 @@ def test_the_oldest_format_an_archive_is_refused(tmp_path: Path, trap: str) -> N
     assert not Path(trap).exists()
 
 
+def shaped(tmp_path: Path, size: int, stride: int) -> Path:
+    """A file whose one tensor says it has another size and stride than its two numbers."""
+    path = state(tmp_path)
+    with zipfile.ZipFile(path) as file:
+        (name,) = (each for each in file.namelist() if each.endswith("data.pkl"))
+        honest = file.read(name)
+    lie = b"\x8a\x08" + size.to_bytes(8, "little", signed=True) + b"\x85q"
+    changed = honest.replace(b"K\x02\x85q", lie).replace(
+        b"K\x01\x85q", bytes([75, stride]) + b"\x85q"
+    )
+    assert changed != honest
+    return state(tmp_path, data_pkl=changed)
+
+
+def stuffed(tmp_path: Path, name: str, content: bytes = b"x", mode: int = 0o100644) -> Path:
+    """A file with one more part."""
+    path = state(tmp_path)
+    with zipfile.ZipFile(path, "a") as file:
+        part = zipfile.ZipInfo(name)
+        part.external_attr = mode << 16
+        file.writestr(part, content)
+    return path
+
+
+def written(tmp_path: Path, content: bytes) -> Path:
+    (tmp_path / "model.pth").write_bytes(content)
+    return tmp_path / "model.pth"
+
+
+def linked(tmp_path: Path) -> Path:
+    (tmp_path / "model.pth").symlink_to("/etc/passwd")
+    return tmp_path / "model.pth"
+
+
+def tricks(tmp_path: Path) -> dict[str, Callable[[], Path]]:
+    one, word = b"\x80\x02}X\x01\0\0\0w", b"X\x04\0\0\0load"
+    return {
+        "a tensor beyond its numbers": lambda: shaped(tmp_path, 1 << 40, 1),
+        "a tensor of less than nothing": lambda: shaped(tmp_path, -1, 1),
+        "a part outside": lambda: stuffed(tmp_path, "../../was-here"),
+        "a part at the root": lambda: stuffed(tmp_path, f"{tmp_path}/was-here"),
+        "a program": lambda: stuffed(tmp_path, "archive/constants.pkl", b"\x80\x02)."),
+        "ten thousand boxes": lambda: state(
+            tmp_path, data_pkl=b"\x80\x02" + b"]" * 10_000 + b"a" * 9_999 + b"."
+        ),
+        "a box in itself": lambda: state(tmp_path, data_pkl=b"\x80\x02}q\0X\1\0\0\0wh\0s."),
+        "a number for a name": lambda: state(tmp_path, data_pkl=b"\x80\x02}K\x01K\x02s."),
+        "torch's own load": lambda: state(
+            tmp_path,
+            data_pkl=one
+            + b"c__builtin__\ngetattr\nctorch.serialization\nload\n"
+            + word
+            + b"\x86Rs.",
+        ),
+        "a hook of a subclass": lambda: state(
+            tmp_path,
+            data_pkl=one
+            + b"ctorch._tensor\n_rebuild_from_type_v2\n(cos\nsystem\nctorch\nTensor\n)}tRs.",
+        ),
+        "a hook of a module": lambda: state(
+            tmp_path, data_pkl=one + b"ctorch.hub\nload_state_dict_from_url\n" + word + b"\x85Rs."
+        ),
+        "a parameter's hooks": lambda: state(
+            tmp_path,
+            data_pkl=one + b"ctorch._utils\n_rebuild_parameter\n(K\1\x88cos\nsystem\ntRs.",
+        ),
+        "a link": lambda: linked(tmp_path),
+        "a web page": lambda: written(tmp_path, b"<!doctype html><title>Log in</title>" * 9),
+        "nothing": lambda: written(tmp_path, b""),
+        "half": lambda: written(tmp_path, state(tmp_path).read_bytes()[:700]),
+    }
+
+
+@pytest.mark.parametrize("kind", tricks(Path()))
+def test_no_trick_of_an_archive_gives_weights_or_leaves_anything(tmp_path: Path, kind: str) -> None:
+    path = tricks(tmp_path)[kind]()
+    before = {each.name for each in tmp_path.iterdir()}
+    with pytest.raises(DetectorLoadError, match=r"model\.pth"):
+        write_weights(path, "", tmp_path / "model.safetensors")
+    assert {each.name for each in tmp_path.iterdir()} == before
+
+
+def test_a_link_in_an_archive_is_no_link(tmp_path: Path) -> None:
+    path = stuffed(tmp_path, "archive/data/1", b"/etc/passwd", mode=0o120777)
+    write_weights(path, "", tmp_path / "model.safetensors")
+    assert not (tmp_path / "model.safetensors").is_symlink()
+    assert b"root:" not in (tmp_path / "model.safetensors").read_bytes()
+
+
 def packed(tmp_path: Path, megabytes: int) -> Path:
     """A file whose one tensor is so many megabytes of zeros, packed a thousandfold."""
     path, zeros = state(tmp_path), bytes(1 << 20)
@@ -141,6 +230,7 @@ def wishes(tmp_path: Path) -> dict[str, Callable[[], Path]]:
     return {
         "asked for": lambda: state(tmp_path, data_pkl=dumps({"w": Call(bytearray, 1 << 40)})),
         "packed": lambda: packed(tmp_path, 1500),
+        "the same number, often": lambda: shaped(tmp_path, 1 << 30, 0),
         "a number": lambda: state(
             tmp_path, data_pkl=b"\x80\x02\x8b\xff\xff\xff\x7f" + bytes(8) + b"."
         ),
@@ -160,7 +250,13 @@ def test_a_file_that_wants_more_memory_than_it_has_bytes_is_refused(
 
 def test_what_is_no_state_of_tensors_is_no_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
-    for content in ([1, 2], {"w": "text"}, {"state_dict": {"w": 1}}, {"state_dict": 7}):
+    for content in (
+        [1, 2],
+        {"w": "text"},
+        {1: torch.ones(1)},
+        {"state_dict": {"w": 1}},
+        {"state_dict": 7},
+    ):
         torch.save(content, path)
         with pytest.raises(DetectorLoadError, match="holds no parameters"):
             write_weights(path, "", tmp_path / "model.safetensors")

@@ -61,7 +61,7 @@ def write_weights(source: Path, digest: str, target: Path) -> None:
     """
     checkpoint = read_checkpoint(source)
     state = checkpoint.get("state_dict", checkpoint)
-    if not isinstance(state, dict) or not all(isinstance(each, Tensor) for each in state.values()):
+    if not _is_state(state):
         raise _no_parameters(source)
     prefix = _common_prefix(state)
     metadata = {
@@ -72,6 +72,12 @@ def write_weights(source: Path, digest: str, target: Path) -> None:
     bare = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     save_file({name: _own(bare[name]) for name in _choose(bare)}, target, metadata)
     _settle_header(target)
+
+
+def _is_state(found: object) -> bool:
+    return isinstance(found, dict) and all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in found.items()
+    )
 
 
 def _settle_header(path: Path) -> None:
