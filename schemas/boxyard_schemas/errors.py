@@ -19,6 +19,10 @@ BoxyardError
 │   ├── Unavailable              503  unavailable          (retry_after_s)
 │   └── DeadlineExceeded         504  deadline-exceeded    (job)
 ├── SetupError                   the operator's: what is wrong and how to mend it
+├── WebhookError                 a consumer's: a callback not to act on; answer it `status`
+│   ├── WebhookInvalid           400  webhook-invalid      (reason)
+│   │   └── UnknownEvent         202  unknown-event        (reason)
+│   └── EventInProgress          409  event-in-progress
 └── WorkError                    what went wrong with one image or one delivery
     ├── Retryable                may work when tried again
     └── Permanent                will not
@@ -179,6 +183,39 @@ class SetupError(BoxyardError):
     """The operator's to mend: a setting, a missing extra, an unfit Redis."""
 
     code, title = "setup-error", "Setup error"
+
+
+class WebhookError(BoxyardError):
+    """A callback that its consumer does not act on; `status` is what to answer."""
+
+    status, code, title = 400, "webhook-error", "Webhook error"
+
+
+class WebhookInvalid(WebhookError):
+    """It does not come from the service, or not in time, or cannot be read.
+
+    Args:
+        reason: stable code, such as `signature-wrong`.
+        detail: what was wrong, for the consumer's log.
+    """
+
+    code, title = "webhook-invalid", "Invalid webhook"
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail, reason=reason)
+        self.reason = reason
+
+
+class UnknownEvent(WebhookInvalid):
+    """It is genuine, and of a kind that this version does not know: nobody waits for it here."""
+
+    status, code, title = 202, "unknown-event", "Unknown event"
+
+
+class EventInProgress(WebhookError):
+    """Another one acts on the event now; if that fails, the event comes again."""
+
+    status, code, title = 409, "event-in-progress", "Event in progress"
 
 
 class WorkError(BoxyardError):
