@@ -64,6 +64,14 @@ soak: $(VENV)/dev-installed ## Submit 100,000 jobs (JOBS=…) while workers and 
 operators: $(VENV)/dev-installed ## Measure how near each operator is to its slow form, for docs/operators.md
 	@PYTHONPATH=tests $(BIN)/python -W ignore -m ops.table docs/operators.md
 
+.PHONY: same-numbers
+same-numbers: $(VENV)/dev-installed ## Compare with mmdet's own inferencer (MODELS=… these alone), and write docs/same-numbers.md
+	@PYTHONPATH=tests $(BIN)/python -m same_numbers.thorough docs/same-numbers.md $(MODELS)
+
+.PHONY: masks
+masks: $(VENV)/dev-installed ## Measure what is left of masks that went out as rings, for docs/masks.md
+	@PYTHONPATH=tests $(BIN)/python -m same_numbers.rasters docs/masks.md
+
 ZOO = .zoo
 zoo zoo-sample: JOBS = 2
 
