@@ -30,6 +30,9 @@ class DetectSettings(CacheSettings, EgressSettings, LedgerSettings):
         None, description="mmengine configuration of a model of one's own; it runs as code."
     )
     classes: Path | None = Field(None, description="Label names of a model of one's own.")
+    language_model: Path | None = Field(
+        None, description="Folder of the BERT vocabulary that a model reads prompts with."
+    )
     detector: Literal["mmdetection", "standin"] = "mmdetection"
 
     max_batch: int = Field(8, ge=1, description="Most pictures of one device batch.")

@@ -25,7 +25,7 @@ def encode(
 
     Args:
         raw: boxes and masks in pixels of the original picture.
-        classes: label names by id.
+        classes: label names by id, where no text said what to look for.
         parameters: the request's.
         width: of the original picture, pixels.
         height: of the original picture, pixels.
@@ -43,7 +43,7 @@ def encode(
         found.append(
             Detection(
                 box=Box(topX=x1, topY=y1, bottomX=x2, bottomY=y2),
-                label=classes[label],
+                label=raw.names[index] if raw.names is not None else classes[label],
                 label_id=label,
                 score=min(max(float(raw.scores[index]), 0.0), 1.0),
                 polygon=polygon,

@@ -147,6 +147,8 @@ class Model:
             score_threshold=image.score_threshold,
             max_detections=image.max_detections,
             masks=image.masks,
+            text=image.text,
+            custom_entities=image.custom_entities,
             alone=alone,
         )
 
@@ -203,9 +205,9 @@ class Model:
             case Done(number, detections):
                 if waiting := self._leave(number):
                     waiting.future.set_result(detections)
-            case Failed(number, detail):
+            case Failed(number, detail, code):
                 if waiting := self._leave(number):
-                    waiting.future.set_exception(Permanent("inference-failed", detail))
+                    waiting.future.set_exception(Permanent(code, detail))
 
     def _take_up(self, child: ChildProcess, description: ModelDescription) -> None:
         log.info("model.warm", pid=child.pid, device=description.device)

@@ -81,6 +81,7 @@ class Pictures:
             Dropped: nobody wants the outcome any more.
             Unavailable: the blob store or the model is away; the job should go back.
         """
+        self._check_prompt(job)
         source = job.record.images[index]
         clock: dict[str, float] = {}
         with self._stage(job, index, "fetch", clock):
@@ -108,6 +109,13 @@ class Pictures:
         return ImageSuccess(
             reference=source.reference, boxes=boxes, image=info, timings_ms=Timings(**clock)
         )
+
+    def _check_prompt(self, job: HeldJob) -> None:
+        if job.record.parameters.text_prompt is not None and not self._description.text_prompt:
+            raise Permanent(
+                "prompt-not-taken",
+                f"{self._description.model} finds its own classes only and takes no text_prompt.",
+            )
 
     def _checked_header(self, data: bytes) -> Header:
         header, settings = read_header(data), self._settings
@@ -146,6 +154,8 @@ class Pictures:
             score_threshold=parameters.score_threshold,
             max_detections=parameters.max_detections,
             masks=self._description.masks and parameters.masks != "none",
+            text=parameters.text_prompt,
+            custom_entities=parameters.custom_entities,
         )
 
     def _infer(self, job: HeldJob, index: int, image: ModelImage) -> RawDetections:

@@ -73,6 +73,8 @@ class ChildProcess:
 
 
 def _environment(visible_device: str | None) -> dict[str, str]:
-    if visible_device is None:
-        return dict(os.environ)
-    return {**os.environ, "CUDA_VISIBLE_DEVICES": visible_device}
+    # A model's files are there or they are not; while serving, nothing is fetched.
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    if visible_device is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = visible_device
+    return environment

@@ -226,6 +226,7 @@ def _make_model(settings: DetectSettings, on_broken: Callable[[SetupError], None
         max_wait_s=settings.max_wait_ms / 1000,
         slots=slots.files,
         classes=settings.classes,
+        language_model=settings.language_model,
     )
     return Model(
         load,

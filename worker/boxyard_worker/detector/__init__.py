@@ -12,6 +12,9 @@ What enters is a `ModelImage` (pixels, sizes, the request's limits), what leaves
     conversion     published .pth files → safetensors, once
     resize         the resize that the parent process runs
     pipeline       the model's own test pipeline: what is left of it after the resize
+    extras         packages that only some models need; `convnext` stands for one of them
+    vocabulary     the folder that `language`, the BERT of open-vocabulary models, is made by
+    prompts        what a request says → what such a model reads
     regions        RTMDet-Ins masks from the region that they can cover
     faults         what mmdet gets wrong, mended on the model that was built
     heads          the request's limits inside mmdet's heads, before masks are made
@@ -36,6 +39,7 @@ def load_detector(
     random_weights: bool = False,
     config: Path | None = None,
     classes: Path | None = None,
+    language_model: Path | None = None,
 ) -> Detector:
     """Loads a model and warms it up with one gray picture.
 
@@ -48,6 +52,8 @@ def load_detector(
             code, so it is the operator's to choose, never a request's.
         classes: a text file of label names, one a line, in place of the weights' and the
             configuration's.
+        language_model: folder of the vocabulary and the configuration of the BERT that a model
+            reads prompts with; such a model needs it.
 
     Raises:
         DetectorLoadError: the model cannot serve; the error says what to do.
@@ -66,4 +72,5 @@ def load_detector(
         random_weights=random_weights,
         config=config,
         classes=classes,
+        language_model=language_model,
     )

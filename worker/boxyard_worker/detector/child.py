@@ -24,6 +24,7 @@ import numpy as np
 from boxyard_worker.detector import DetectorError, load_detector
 from boxyard_worker.detector.batching import Batcher
 from boxyard_worker.detector.contract import Detector, ModelImage, Pixels
+from boxyard_worker.detector.errors import PromptError
 from boxyard_worker.detector.messages import Done, Failed, Infer, Load, LoadFailed, Ready, Started
 
 _PR_SET_PDEATHSIG = 1
@@ -100,12 +101,18 @@ class _Child:
             score_threshold=message.score_threshold,
             max_detections=message.max_detections,
             masks=message.masks,
+            text=message.text,
+            custom_entities=message.custom_entities,
         )
 
     def _detect(self, batch: list[tuple[int, ModelImage]]) -> None:
         self._connection.send(Started(tuple(number for number, _ in batch)))
         try:
             found = self._detector.detect([image for _, image in batch])
+        except PromptError as error:  # the prompt is one for all of a batch
+            for number, _ in batch:
+                self._connection.send(Failed(number, str(error), error.code))
+            return
         except Exception as error:  # whatever the model raises is said, not survived in silence
             self._explain(batch, error)
             return
@@ -134,6 +141,7 @@ def _load(load: Load) -> Detector:
         random_weights=load.random_weights,
         config=load.config,
         classes=load.classes,
+        language_model=load.language_model,
     )
 
 

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from boxyard_worker.detector.convnext import ConvNeXt
 from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.detector.extras import import_all
+from boxyard_worker.detector.vocabulary import hash_folder
 
 _BOXINST_TRAINING = (
     "mask_stride",
@@ -59,9 +60,16 @@ def test_pipeline(config: Config) -> list[dict[str, Any]]:
     return [dict(step) for step in config.test_dataloader.dataset.pipeline]
 
 
-def hash_config(config: Config) -> str:
-    """Hex sha256 of what decides the numbers: the resolved model and its test pipeline."""
+def hash_config(config: Config, language: Path | None = None) -> str:
+    """Hex sha256 of what decides the numbers: the resolved model and its test pipeline.
+
+    Args:
+        config: the model's.
+        language: folder of the BERT that it reads prompts with.
+    """
     deciding = {"model": config.model.to_dict(), "pipeline": test_pipeline(config)}
+    if language:
+        deciding["language"] = hash_folder(language)
     return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -49,6 +49,7 @@ class ModelDescription:
         device: such as `cpu` or `cuda:0`.
         precision: such as `float32`.
         versions: library name → version.
+        text_prompt: whether it looks for what a text says.
     """
 
     model: str
@@ -60,6 +61,7 @@ class ModelDescription:
     device: str
     precision: str = "float32"
     versions: dict[str, str] = field(default_factory=dict)
+    text_prompt: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class ModelImage:
         score_threshold: instances that score lower are dropped before masks are made.
         max_detections: at most this many instances, best first.
         masks: whether masks are wanted.
+        text: what to look for, or None for the model's own classes.
+        custom_entities: the text names things, with ". " between them; else it is a sentence.
     """
 
     pixels: Pixels
@@ -81,6 +85,8 @@ class ModelImage:
     score_threshold: float
     max_detections: int
     masks: bool
+    text: str | None = None
+    custom_entities: bool = True
 
 
 @dataclass(frozen=True)
@@ -127,12 +133,15 @@ class RawDetections:
         scores: `(n,)` float32.
         labels: `(n,)` int64, label ids.
         masks: n masks, or None when the model has none or none were asked for.
+        names: n label names where a text said what to look for; else None, and the labels are
+            those of the model's classes.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
     masks: tuple[CroppedMask, ...] | None = None
+    names: tuple[str, ...] | None = None
 
 
 class Detector(Protocol):
@@ -147,5 +156,9 @@ class Detector(Protocol):
         ...
 
     def detect(self, batch: Sequence[ModelImage]) -> list[RawDetections]:
-        """Runs one device batch of a single shape group; results in the batch's order."""
+        """Runs one device batch of a single shape group; results in the batch's order.
+
+        Raises:
+            PromptError: the model cannot look for what a picture's text says.
+        """
         ...

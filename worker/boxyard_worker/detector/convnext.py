@@ -100,7 +100,8 @@ class _Block(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         cells = self.norm(self.depthwise_conv(maps).permute(0, 2, 3, 1))
         cells = self.pointwise_conv2(functional.gelu(self.pointwise_conv1(cells)))
-        return maps + cells.permute(0, 3, 1, 2) * self.gamma.view(1, -1, 1, 1)
+        scaled: Tensor = cells.permute(0, 3, 1, 2) * self.gamma.view(1, -1, 1, 1)
+        return maps + scaled
 
 
 def _make_entry(before: int, after: int) -> nn.Sequential:

@@ -31,6 +31,7 @@ def collect(instances: Any, image: ModelImage) -> RawDetections:
         found.scores.float().cpu().numpy(),
         found.labels.long().cpu().numpy(),
         masks if image.masks else None,
+        tuple(found.get("label_names", ())) if image.text is not None else None,
     )
 
 

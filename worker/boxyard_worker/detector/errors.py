@@ -1,7 +1,8 @@
-"""What goes wrong while a model is loaded.
+"""What goes wrong while a model is loaded, or asked for what it cannot look for.
 
 DetectorError
-└── DetectorLoadError    the model cannot serve: unknown name, no weights, wrong weights, …
+├── DetectorLoadError    the model cannot serve: unknown name, no weights, wrong weights, …
+└── PromptError          the model cannot look for what a request asks
 """
 
 from __future__ import annotations
@@ -27,3 +28,15 @@ class DetectorLoadError(DetectorError):
     def __reduce__(self) -> tuple[type[DetectorLoadError], tuple[str, str]]:
         """Lets the error cross from the model child to its parent whole."""
         return type(self), (self.message, self.hint)
+
+
+class PromptError(DetectorError):
+    """A prompt that the model cannot heed; the picture's outcome.
+
+    Attributes:
+        code: stable, such as `prompt-too-long`.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code

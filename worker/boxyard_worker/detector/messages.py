@@ -26,6 +26,7 @@ class Load:
         max_wait_s: how long a picture waits for batch mates, seconds.
         slots: file descriptors of the slots, inherited.
         classes: a file of label names in place of the weights' and the configuration's.
+        language_model: folder of the BERT that a model reads prompts with.
     """
 
     model: str
@@ -38,6 +39,7 @@ class Load:
     max_wait_s: float
     slots: tuple[int, ...]
     classes: Path | None = None
+    language_model: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Infer:
         score_threshold: of the request.
         max_detections: of the request.
         masks: whether masks are wanted.
+        text: what to look for, or None for the model's own classes.
+        custom_entities: the text names things; else it is a sentence.
         alone: it must not share a device batch, because one that held it ended a child.
     """
 
@@ -64,6 +68,8 @@ class Infer:
     score_threshold: float
     max_detections: int
     masks: bool
+    text: str | None = None
+    custom_entities: bool = True
     alone: bool = False
 
 
@@ -98,10 +104,17 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """Child → parent: the model raised on this picture alone."""
+    """Child → parent: the model raised on this picture alone, or cannot look for what it asks.
+
+    Attributes:
+        id: the picture's number.
+        detail: what was wrong.
+        code: stable, the picture's outcome.
+    """
 
     id: int
     detail: str
+    code: str = "inference-failed"
 
 
 FromChild = Ready | LoadFailed | Started | Done | Failed

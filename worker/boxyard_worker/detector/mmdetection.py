@@ -15,6 +15,7 @@ import torch
 import torchvision
 
 import boxyard_ops
+from boxyard_worker.detector.extras import EXTRAS, leave_out
 
 boxyard_ops.install()  # mmdet imports mmcv.ops, which needs its compiled half or this one
 
@@ -22,8 +23,11 @@ boxyard_ops.install()  # mmdet imports mmcv.ops, which needs its compiled half o
 warnings.filterwarnings("ignore", module="(.*/)?(mmcv|mmdet|mmengine)")
 warnings.filterwarnings("ignore", message="torch.meshgrid")
 
+with leave_out(*EXTRAS):  # a model that needs one brings it in
+    import mmdet.datasets
+    import mmdet.models
+
 import mmcv
-import mmdet
 import mmengine
 from mmdet.registry import MODELS
 from mmengine.config import Config
@@ -48,7 +52,9 @@ from boxyard_worker.detector.faults import mend
 from boxyard_worker.detector.heads import REQUEST, limit_masks
 from boxyard_worker.detector.labels import check_labels, read_labels
 from boxyard_worker.detector.pipeline import Pipeline
+from boxyard_worker.detector.prompts import Prompts
 from boxyard_worker.detector.resize import resize
+from boxyard_worker.detector.vocabulary import find_language, place_language
 from boxyard_worker.detector.weights import (
     Weights,
     load_weights,
@@ -65,18 +71,22 @@ def load(
     random_weights: bool,
     config: Path | None,
     classes: Path | None,
+    language_model: Path | None,
 ) -> MMDetector:
     """Does what `boxyard_worker.detector.load_detector` says."""
     init_default_scope("mmdet")
     entry = ModelFiles(name, config) if config else find_model(name)
     settings = read_config(entry.config)
+    built = place_language(settings.model, language_model)
     held = None if random_weights else read_weights(_choose_weights(entry, weights))
-    model = _build(name, settings, held, _check_device(device))
+    model = _build(name, built, held, _check_device(device))
     labels = _choose_labels(settings, held, classes)
     if config or classes:
         check_labels(model, labels)
-    description = _describe(name, settings, held, device, labels)
-    detector = MMDetector(model, Pipeline(settings), description)
+    folder = find_language(built)
+    description = _describe(name, settings, held, device, labels=labels, language=folder)
+    prompts = Prompts(model, labels, folder) if folder else None
+    detector = MMDetector(model, Pipeline(settings), description, prompts)
     detector.warm_up()
     return detector
 
@@ -84,9 +94,16 @@ def load(
 class MMDetector:
     """A `Detector`: mmdet's model behind its own test pipeline."""
 
-    def __init__(self, model: Any, pipeline: Pipeline, description: ModelDescription) -> None:
+    def __init__(
+        self,
+        model: Any,
+        pipeline: Pipeline,
+        description: ModelDescription,
+        prompts: Prompts | None = None,
+    ) -> None:
         self._model = model
         self._pipeline = pipeline
+        self._prompts = prompts
         self._description = dataclasses.replace(description, plan=pipeline.plan)
         self._padded_shape = lru_cache(maxsize=4096)(self._find_padded_shape)
 
@@ -95,15 +112,21 @@ class MMDetector:
         return self._description
 
     def group(self, image: ModelImage) -> Hashable:
-        """The exact padded `(height, width)` in pixels that the model itself would see."""
-        return self._padded_shape(*image.pixels.shape[:2])
+        """The exact padded `(height, width)` in pixels that the model itself would see, and what
+        it is to look for.
+        """
+        shape = self._padded_shape(*image.pixels.shape[:2])
+        return (shape, image.text, image.custom_entities) if self._prompts else shape
 
     def detect(self, batch: Sequence[ModelImage]) -> list[RawDetections]:
         """Runs one device batch of a single shape group; results in the batch's order."""
         if not batch:
             return []
         with torch.inference_mode():
-            samples = self._model.test_step(self._pack(batch))
+            packed = self._pack(batch)
+            for sample, image in zip(packed["data_samples"], batch, strict=True):
+                sample.set_metainfo(self._prompts.read(image) if self._prompts else {})
+            samples = self._model.test_step(packed)
             return [
                 collect(_instances(sample), image)
                 for sample, image in zip(samples, batch, strict=True)
@@ -128,7 +151,15 @@ class MMDetector:
     def _gray(self, height: int, width: int) -> ModelImage:
         pixels: Pixels = np.full((height, width, 3), 114, np.uint8)
         plan = self._pipeline.plan
-        return ModelImage(resize(pixels, plan) if plan else pixels, width, height, 0.0, 100, True)
+        return ModelImage(
+            resize(pixels, plan) if plan else pixels,
+            width,
+            height,
+            score_threshold=0.0,
+            max_detections=100,
+            masks=True,
+            text="object" if self._prompts else None,
+        )
 
     def _pack(self, batch: Sequence[ModelImage]) -> dict[str, list[Any]]:
         packed = [self._pipeline.pack(image) for image in batch]
@@ -182,13 +213,14 @@ def _check_device(device: str) -> torch.device:
     return found
 
 
-def _build(name: str, settings: Config, held: Weights | None, device: torch.device) -> Any:
+def _build(name: str, config: Any, held: Weights | None, device: torch.device) -> Any:
     try:
-        model = revert_sync_batchnorm(MODELS.build(settings.model))
+        model = revert_sync_batchnorm(MODELS.build(config))
     except Exception as error:
         raise DetectorLoadError(
             f"The model {name} cannot be built: {type(error).__name__}: {error}",
-            "It may need a package that `boxyard[detect]` leaves out.",
+            "Its configuration may ask for a package that is not installed, or for another"
+            " version of mmdet than the tested one.",
         ) from error
     if held:
         load_weights(model, held)
@@ -202,7 +234,13 @@ def _build(name: str, settings: Config, held: Weights | None, device: torch.devi
 
 
 def _describe(
-    name: str, settings: Config, held: Weights | None, device: str, labels: tuple[str, ...]
+    name: str,
+    settings: Config,
+    held: Weights | None,
+    device: str,
+    *,
+    labels: tuple[str, ...],
+    language: Path | None,
 ) -> ModelDescription:
     libraries = (torch, torchvision, mmdet, mmcv, mmengine)
     return ModelDescription(
@@ -211,10 +249,11 @@ def _describe(
         masks=False,
         plan=None,
         weights_sha256=held.sha256 if held else "",
-        config_sha256=hash_config(settings),
+        config_sha256=hash_config(settings, language),
         device=device,
         versions={
             "python": platform.python_version(),
             **{library.__name__: str(library.__version__) for library in libraries},
         },
+        text_prompt=language is not None,
     )

@@ -1,4 +1,5 @@
-"""A detector without a model: it finds saturated red, green and blue areas.
+"""A detector without a model: it finds saturated red, green and blue areas, or those of the
+colours that a prompt names.
 
 It ships beside the real one so that every part around the model can be tried, fast and exactly,
 and it is deterministic. Pictures whose top left pixel has the colour of a `Trouble` make it
@@ -25,6 +26,7 @@ from boxyard_worker.detector.contract import (
     Pixels,
     RawDetections,
 )
+from boxyard_worker.detector.errors import PromptError
 
 CLASSES = ("red", "green", "blue")
 _BRIGHT, _DARK = 200, 80
@@ -62,24 +64,37 @@ class StandIn:
             config_sha256="",
             device="cpu",
             versions={"opencv": cv2.__version__},
+            text_prompt=True,
         )
 
     def group(self, image: ModelImage) -> Hashable:
-        """Pictures of one size share a batch."""
-        return image.pixels.shape[:2]
+        """Pictures of one size and prompt share a batch."""
+        return image.pixels.shape[:2], image.text
 
     def detect(self, batch: Sequence[ModelImage]) -> list[RawDetections]:
-        """Finds the areas of every picture."""
+        """Finds the areas of every picture.
+
+        Raises:
+            PromptError: the prompt names something else than colours.
+        """
         for image in batch:
             _misbehave(image.pixels)
         return [_find(image) for image in batch]
 
 
+def _read_prompt(text: str | None) -> tuple[str, ...]:
+    names = CLASSES if text is None else tuple(text.strip(". ").split(". "))
+    if not set(names) <= set(CLASSES):
+        raise PromptError("empty-prompt", "The prompt names no colour that it knows.")
+    return names
+
+
 def _find(image: ModelImage) -> RawDetections:
+    names = _read_prompt(image.text)
     found = [
         (1 - 1 / (1 + area), label, mask, box)
-        for label in range(len(CLASSES))
-        for area, mask, box in _areas(image.pixels, label)
+        for label, name in enumerate(names)
+        for area, mask, box in _areas(image.pixels, CLASSES.index(name))
     ]
     found = [each for each in found if each[0] >= image.score_threshold]
     found.sort(key=lambda each: -each[0])
@@ -89,6 +104,7 @@ def _find(image: ModelImage) -> RawDetections:
         scores=np.array([score for score, *_ in found], np.float32),
         labels=np.array([label for _, label, *_ in found], np.int64),
         masks=tuple(CroppedMask.pack(mask) for _, _, mask, _ in found) if image.masks else None,
+        names=None if image.text is None else tuple(names[label] for _, label, *_ in found),
     )
 
 
