@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +185,21 @@ def test_labels_that_the_file_does_not_have_are_named(truth: Truth) -> None:
 def test_another_picture_under_the_same_name_is_noticed(truth: Truth) -> None:
     with pytest.raises(InvalidRequest, match=r"2\.jpg has 80x100 pixels.*100x80"):
         collected(truth, seen(), seen(width=80, height=100))
+
+
+def test_without_the_extra_its_name_is_said(tmp_path: Path) -> None:
+    without = "import sys; sys.modules['pycocotools'] = None\n"
+    program = f"{without}from boxyard_producer.cli import main; main()"
+    words = ["evaluate", "--model", "m", "--annotations", "none.json", "--images", "."]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "pip install 'boxyard[evaluate]'" in done.stderr
 
 
 def test_a_server_that_gives_no_pixels_is_not_guessed_at(truth: Truth) -> None:

@@ -9,6 +9,7 @@ from .finding import Finding
 
 _EXTRAS = {
     "draw": ("PIL",),
+    "evaluate": ("numpy", "pycocotools"),
     "ledger": ("redis", "celery", "boto3", "cryptography", "pydantic_settings", "structlog"),
     "server": ("fastapi", "uvicorn"),
     "worker": ("numpy", "cv2", "pycocotools", "standardwebhooks"),
