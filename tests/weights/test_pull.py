@@ -57,19 +57,21 @@ def mirror(shelf: Shelf) -> Iterator[Receiver]:
         yield server
 
 
-def run(*words: str, cache: Path, mirror: str) -> subprocess.CompletedProcess[str]:
+def environment(cache: Path, mirror: str) -> dict[str, str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {
+        **os.environ,
+        "PATH": path,
+        "BOXYARD_WEIGHTS_DIR": str(cache),
+        "BOXYARD_WEIGHTS_MIRRORS": mirror,
+        "BOXYARD_WEIGHTS_MIRRORS_ONLY": "true",
+        "BOXYARD_WEIGHTS_ATTEMPTS": "1",
+    }
+
+
+def run(*words: str, cache: Path, mirror: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "boxyard_producer.cli", "models", *words],
-        env={
-            **os.environ,
-            "BOXYARD_WEIGHTS_DIR": str(cache),
-            "BOXYARD_WEIGHTS_MIRRORS": mirror,
-            "BOXYARD_WEIGHTS_MIRRORS_ONLY": "true",
-            "BOXYARD_WEIGHTS_ATTEMPTS": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
+        words, env=environment(cache, mirror), capture_output=True, text=True, check=False
     )
 
 
@@ -79,13 +81,26 @@ def command(*words: str, cache: Path) -> Result:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory, mirror: Receiver) -> Path:
-    """A cache into which one model was pulled, by a spelling of its name."""
+def manual() -> str:
+    """What the documentation tells its reader to type."""
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    return page.partition("\n## Weights\n")[2].partition("```sh\n")[2].partition("```")[0]
+
+
+@pytest.fixture(scope="module")
+def told(
+    manual: str, tmp_path_factory: pytest.TempPathFactory, mirror: Receiver
+) -> tuple[Path, str]:
+    """The cache of a reader who did so, and what the commands said."""
     folder = tmp_path_factory.mktemp("cache")
-    told = run("pull", f"mmd-3x-{UNNUMBERED}", cache=folder, mirror=mirror.url)
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.startswith(f"{UNNUMBERED}  sha256:")
-    return folder
+    done = run("bash", "-euc", manual, cache=folder, mirror=mirror.url)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+@pytest.fixture(scope="module")
+def cache(told: tuple[Path, str]) -> Path:
+    return told[0]
 
 
 @pytest.fixture
@@ -115,11 +130,12 @@ def test_what_is_pulled_is_recorded_with_both_digests_and_its_source(
     assert list((cache / "downloads").iterdir()) == []
 
 
-def test_what_was_pulled_is_listed_for_people_and_for_programs(cache: Path, record: Record) -> None:
-    told = command("weights", cache=cache).output
+def test_what_was_pulled_is_listed_for_people_and_for_programs(
+    told: tuple[Path, str], record: Record
+) -> None:
     for part in (record.name, record.sha256, record.source, f"{record.at:%Y-%m-%d}"):
-        assert part in told
-    (listed,) = json.loads(run("list-local", "--json", cache=cache, mirror="").stdout)
+        assert part in told[1]
+    (listed,) = json.loads(command("weights", "--json", cache=told[0]).output)
     assert listed == record.model_dump(mode="json")
 
 
@@ -206,7 +222,9 @@ def test_a_file_is_imported_offline_and_another_than_the_published_one_is_said_t
     digest = hashlib.sha256(published).hexdigest()[:8]
     file = tmp_path / f"own-{digest}.pth"
     file.write_bytes(published)
-    told = run("pull", NUMBERED, "--from", str(file), cache=tmp_path / "cache", mirror="")
+    spelling = f"mmd-3x-{NUMBERED}"
+    words = "boxyard", "models", "pull", spelling, "--from", str(file)
+    told = run(*words, cache=tmp_path / "cache")
     assert told.returncode == 0, told.stderr
     assert "is not the file that is published" in told.stderr
     (record,) = Cache(tmp_path / "cache").records()
@@ -225,7 +243,7 @@ def test_an_imported_file_must_be_there_and_be_what_its_name_says(tmp_path: Path
 
 
 def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path) -> None:
-    told = run("remove", "nothing", cache=tmp_path, mirror="")
+    told = run("boxyard", "models", "remove", "nothing", cache=tmp_path)
     assert told.returncode == 1
     assert told.stderr == (
         "boxyard-worker: No weights of 'nothing' are here. boxyard-worker weights lists them.\n"

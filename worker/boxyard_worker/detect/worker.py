@@ -96,8 +96,8 @@ class Worker:
             raise SetupError(
                 f"The weights have the sha256 {description.weights_sha256 or 'of none'}, and only "
                 f"{wanted} may be served, as BOXYARD_WEIGHTS_SHA256 or the record of what was "
-                f"pulled says. To pull anew: boxyard models remove {self._settings.model}, then "
-                "boxyard models pull."
+                f"pulled says. What was pulled is mended by: boxyard models pull "
+                f"{self._settings.model}"
             )
         return description
 
