@@ -10,11 +10,13 @@ import typer
 
 from boxyard_schemas.errors import BoxyardError
 
+from .consumer_test import consumer_test
 from .deliveries import deliveries
 from .doctor import doctor
 from .evaluate import evaluate
 from .jobs import jobs
 from .keys import keys
+from .listen import listen
 from .models import models
 from .submit import submit
 from .tenants import tenants
@@ -36,6 +38,8 @@ models.command()(pull)
 models.command()(list_local)
 models.command()(remove)
 app.add_typer(models, name="models")
+app.command()(listen)
+app.command()(consumer_test)
 app.command()(evaluate)
 app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")
