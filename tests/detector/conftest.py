@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from torch.nn import functional
 
 from boxyard_worker.detector import Detector, load_detector
 from boxyard_worker.detector.contract import ModelImage, Pixels
@@ -35,118 +32,45 @@ class Trial:
     weights: Path
 
 
-def scatter(model: Any, side: int) -> None:
-    """Moves seeded random weights so far apart that the model finds something."""
-    noise = torch.Generator().manual_seed(11)
-    for name, parameter in model.named_parameters():
-        if "cls" in name and name.endswith("bias"):
-            parameter.data.fill_(-1.0)
-        elif "rtm_kernel" in name and name.endswith("bias"):
-            parameter.data += 0.3 * torch.randn(parameter.shape, generator=noise)
-        elif parameter.ndim > 1 and "reg" not in name:
-            deviation = (1.0 if "rtm_kernel" in name else 0.25) / parameter[0].numel() ** 0.5
-            parameter.data += deviation * torch.randn(parameter.shape, generator=noise)
-    if type(model).__name__ == "RTMDet":
-        fit_norms(model, torch.randn((2, 3, 9, 9), generator=noise), side)
-
-
-def fit_norms(model: Any, coarse: torch.Tensor, side: int) -> None:
-    """Sets the norms to what they see of smooth pictures, so that no layer fades or bursts."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        model.train()(functional.interpolate(coarse, side, mode="bicubic"), mode="tensor")
-
-
 @pytest.fixture(scope="session")
 def shrink() -> Callable[[str, int, Path], Path]:
     """Writes a model's configuration with another size of input, so that a CPU has less to do."""
+    from same_numbers.models import write_config
 
-    def shrink_config(name: str, side: int, folder: Path) -> Path:
-        from mmengine.config import Config
-
-        from boxyard_worker.detector.catalogue import find_model
-
-        config = Config.fromfile(str(find_model(name).config))
-        for step in config.test_dataloader.dataset.pipeline:
-            for key in {"scale", "size"} & set(step):
-                step[key] = (side, side)
-        if "rcnn" in config.model.get("test_cfg", {}):
-            config.model.test_cfg.rcnn.score_thr = 0.0  # untrained, it is sure of nothing
-        config.dump(str(folder / f"{name}.py"))
-        return folder / f"{name}.py"
-
-    return shrink_config
+    return lambda name, side, folder: write_config(name, folder, side)
 
 
 @pytest.fixture(scope="session")
-def start_trial(tmp_path_factory: pytest.TempPathFactory, shrink: Any) -> Callable[..., Trial]:
-    """Loads a model into both, perhaps shrunk, its weights scattered or trained; each once."""
-    trials: dict[tuple[str, bool], Trial] = {}
+def start_trial(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Trial]:
+    """Loads a model with scattered weights into both, perhaps shrunk; each once, if it is kept."""
+    trials: dict[str, Trial] = {}
 
-    def start(name: str, side: int | None = None, trained: bool = False) -> Trial:
-        if (name, trained) not in trials:
-            folder = tmp_path_factory.mktemp("trial")
-            path = shrink(name, side, folder) if side else None
-            trials[name, trained] = _start_trial(name, path, folder, trained)
-        return trials[name, trained]
+    def start(name: str, side: int | None = None, keep: bool = True) -> Trial:
+        if name in trials:
+            return trials[name]
+        trial = _start_trial(name, side, tmp_path_factory.mktemp("trial"))
+        if keep:
+            trials[name] = trial
+        return trial
 
     return start
 
 
-def _start_trial(name: str, path: Path | None, folder: Path, trained: bool) -> Trial:
-    from boxyard_worker.detector.catalogue import find_model
+def _start_trial(name: str, side: int | None, folder: Path) -> Trial:
+    from same_numbers.models import start_inferencer, write_config, write_weights
 
-    entry = find_model(name)
-    weights = entry.weights if trained else _make_weights(path or entry.config, folder)
-    assert weights
-    detector = load_detector(name, weights=weights, config=path)
-    checkpoint = folder / "weights.pth"
-    torch.save({"meta": {}, "state_dict": load_file(weights)}, checkpoint)
-    return Trial(detector, _start_inferencer(path or entry.config, checkpoint), weights)
-
-
-def _start_inferencer(config: Path, checkpoint: Path) -> Any:
-    from mmdet.apis import DetInferencer
-    from mmengine.config import Config
-
-    settings = Config.fromfile(str(config))
-    settings.visualizer = {"type": "DetLocalVisualizer"}  # mmdet's inferencer insists on one
-    return DetInferencer(settings, str(checkpoint), "cpu", show_progress=False)
-
-
-def _make_weights(path: Path, folder: Path) -> Path:
-    """Writes scattered weights."""
-    from boxyard_worker.detector import mmdetection
-    from boxyard_worker.detector.configuration import read_config
-    from boxyard_worker.detector.weights import randomise
-
-    mmdetection.init_default_scope("mmdet")
-    config = read_config(path)
-    plan = mmdetection.Pipeline(config).plan
-    assert plan
-    model = mmdetection.MODELS.build(config.model)
-    randomise(model, seed=3)
-    scatter(model, plan.width)
-    state = {key: value.clone() for key, value in model.state_dict().items()}
-    save_file(state, folder / "weights.safetensors")
-    return folder / "weights.safetensors"
+    config = write_config(name, folder, side)
+    weights = write_weights(config, folder)
+    detector = load_detector(name, weights=weights, config=config)
+    return Trial(detector, start_inferencer(config, weights), weights)
 
 
 @pytest.fixture(scope="session")
 def paint() -> Callable[[int, int], Pixels]:
     """Makes a picture of coloured blobs, the same one for the same width and height."""
+    from same_numbers import pictures
 
-    def paint_blobs(width: int, height: int) -> Pixels:
-        import cv2
-
-        random = np.random.default_rng(width * 10007 + height)
-        coarse = random.integers(0, 256, (9, 9, 3), dtype=np.uint8)
-        blobs = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-        return np.ascontiguousarray(blobs)
-
-    return paint_blobs
+    return pictures.paint
 
 
 @pytest.fixture(scope="session")

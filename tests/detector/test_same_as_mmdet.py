@@ -1,108 +1,85 @@
-"""The detector gives the numbers of mmdet's own `DetInferencer` on the same weights."""
+"""The detector gives the numbers of mmdet's own `DetInferencer` on the same weights.
+
+`make same-numbers` does it for more models, in their own size and through a worker's processes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from pycocotools import mask as coco
 
-from boxyard_worker.detector.contract import CroppedMask, ModelImage, RawDetections
+from boxyard_worker.decoder.header import read_header
+from boxyard_worker.detect.decoders import Decoders
+from boxyard_worker.detector.contract import RawDetections
+from same_numbers.comparison import Difference, compare
+from same_numbers.path import MOST_PIXELS, read
+from same_numbers.pictures import paint_file
 
-DEMO, TINY = "rtmdet-ins_demo", "rtmdet-ins_tiny_8xb32-300e_coco"
-ODD_SIZES = [
-    (1, 1), (7, 3), (3, 7), (33, 500), (500, 33), (641, 479), (479, 641), (256, 256), (1023, 97),
-    (5, 200),
-]  # fmt: skip
-
-
-def decode(masks: list[dict[str, Any]], width: int, height: int) -> NDArray[np.bool_]:
-    """Masks `(n, height, width)`; of thin pictures mmdet's come out narrower, never wider."""
-    whole = np.zeros((len(masks), height, width), bool)
-    for row, mask in zip(whole, masks, strict=True):
-        found = coco.decode(mask).astype(bool)
-        row[: found.shape[0], : found.shape[1]] = found
-    return whole
-
-
-def lay_out(masks: tuple[CroppedMask, ...], width: int, height: int) -> NDArray[np.bool_]:
-    whole = np.zeros((len(masks), height, width), bool)
-    for row, mask in zip(whole, masks, strict=True):
-        row[mask.y : mask.y + mask.height, mask.x : mask.x + mask.width] = mask.unpack()
-    return whole
+DEMO, MASK_RCNN = "rtmdet-ins_demo", "mask-rcnn_r50_fpn_1x_coco"
+ODD_SIZES = [(1, 1), (7, 3), (3, 7), (500, 33), (641, 479), (257, 255), (1023, 97), (5, 200)]
+SIDES = {
+    "sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco": 160,
+    "deformable-detr-refine-twostage_r50_16xb2-50e_coco": 256,
+    "vfnet_r50-mdconv-c3-c5_fpn_ms-2x_coco": 160,
+    "rtmdet-ins_tiny_8xb32-300e_coco": 192,
+    "rtmdet_tiny_8xb32-300e_coco": 192,
+    MASK_RCNN: 160,
+    "mask2former_r50_8xb2-lsj-50e_coco": 128,
+    "solov2-light_r18_fpn_ms-3x_coco": 160,
+    "yolox_tiny_8x8_300e_coco": 160,
+    "centernet_r18_8xb16-crop512-140e_coco": 160,
+}
+WITH_MASKS = ("rtmdet-ins", "mask", "solo")
 
 
-def count_differing_pixels(ours: RawDetections, theirs: dict[str, Any], image: ModelImage) -> int:
-    """Asserts equal labels, scores and boxes to 1e-4; counts mask pixels that differ."""
-    assert ours.labels.tolist() == theirs["labels"]
-    np.testing.assert_allclose(ours.scores, theirs["scores"], atol=1e-4, rtol=0)
-    size = np.array([image.width, image.height] * 2)
-    expected = np.array(theirs["bboxes"]).reshape(-1, 4)
-    np.testing.assert_allclose(ours.boxes / size, expected / size, atol=1e-4, rtol=0)
-    assert ours.masks is not None
-    mine = lay_out(ours.masks, image.width, image.height)
-    return int((mine != decode(theirs["masks"], image.width, image.height)).sum())
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[Decoders]:
+    pool = Decoders(1, max_pixels=MOST_PIXELS, deadline_s=60)
+    yield pool
+    pool.close()
 
 
-@pytest.mark.parametrize("model", [DEMO, TINY])
-def test_a_picture_of_any_size_alone_gives_mmdets_boxes_scores_and_masks(
-    model: str, start_trial: Any, paint: Any, wrap: Any
+def judge(trial: Any, ours: RawDetections, picture: bytes, folder: Path) -> Difference:
+    """Compares with what mmdet reads and finds in the same file."""
+    (folder / "picture.png").write_bytes(picture)
+    (theirs,) = trial.inferencer(str(folder / "picture.png"))["predictions"]
+    header = read_header(picture)
+    return compare(ours, theirs, header.width, header.height)
+
+
+@pytest.mark.parametrize("model", list(SIDES))
+def test_a_file_gives_what_mmdet_finds_in_it_alone_and_with_a_mate(
+    model: str, start_trial: Any, decoders: Decoders, tmp_path: Path
 ) -> None:
-    trial = start_trial(model)
-    found = 0
-    for width, height in ODD_SIZES:
-        pixels = paint(width, height)
-        image = wrap(trial.detector, pixels)
-        (theirs,) = trial.inferencer(pixels)["predictions"]
-        (ours,) = trial.detector.detect([image])
-        assert count_differing_pixels(ours, theirs, image) == 0, (width, height)
-        found += len(ours.scores)
-    assert found > 50, "the model must find something for this to mean anything"
+    trial = start_trial(model, SIDES[model], keep=model == MASK_RCNN)
+    picture, mate = paint_file(161, 119), paint_file(161, 119, upside_down=True)
+    plan = trial.detector.describe().plan
+    images = [read(decoders, file, plan) for file in (picture, mate)]
+    (alone,), together = trial.detector.detect(images[:1]), trial.detector.detect(images)
+    found = judge(trial, alone, picture, tmp_path)
+    assert found.within(score=1e-4, box=1e-4, pixels=0), found
+    assert found.instances >= 10
+    assert (found.masks > 0) is model.startswith(WITH_MASKS)
+    for ours, file in zip(together, (picture, mate), strict=True):
+        found = judge(trial, ours, file, tmp_path)
+        assert found.within(score=1e-4, box=1e-4, pixels=1e-4), found
 
 
-def test_held_out_pictures_give_mmdets_results_with_the_trained_demo_weights(
-    start_trial: Any, wrap: Any
-) -> None:
-    trial = start_trial(DEMO, trained=True)
-    pictures = sorted((Path(__file__).parents[2] / "examples/images").glob("*.jpg"))
-    assert len(pictures) == 20
-    for picture in pictures:
-        pixels = cv2.imread(str(picture))
-        image = wrap(trial.detector, pixels)
-        (theirs,) = trial.inferencer(str(picture))["predictions"]
-        (ours,) = trial.detector.detect([image])
-        assert count_differing_pixels(ours, theirs, image) == 0, picture.name
-
-
-def test_pictures_of_one_batch_give_what_they_give_alone(
-    start_trial: Any, paint: Any, wrap: Any
+def test_a_picture_of_any_size_gives_mmdets_boxes_scores_and_masks(
+    start_trial: Any, decoders: Decoders, tmp_path: Path
 ) -> None:
     trial = start_trial(DEMO)
-    pictures = [paint(*size) for size in [(320, 240), (240, 320), (300, 200), (256, 256)]]
-    images = [wrap(trial.detector, pixels) for pixels in pictures]
-    assert len({trial.detector.group(image) for image in images}) == 1
-    together = trial.detector.detect(images)
-    differing = pixels_in_all = 0
-    for pixels, image, ours in zip(pictures, images, together, strict=True):
-        (theirs,) = trial.inferencer(pixels)["predictions"]
-        differing += count_differing_pixels(ours, theirs, image)
-        pixels_in_all += len(ours.scores) * image.width * image.height
-    assert differing <= pixels_in_all * 1e-4
-
-
-def test_a_png_file_gives_what_mmdet_reads_from_it(
-    start_trial: Any, paint: Any, wrap: Any, tmp_path: Path
-) -> None:
-    trial = start_trial(DEMO)
-    cv2.imwrite(str(tmp_path / "blobs.png"), paint(301, 211))
-    (theirs,) = trial.inferencer(str(tmp_path / "blobs.png"))["predictions"]
-    image = wrap(trial.detector, cv2.imread(str(tmp_path / "blobs.png")))
-    (ours,) = trial.detector.detect([image])
-    assert count_differing_pixels(ours, theirs, image) == 0
+    for size in ODD_SIZES:
+        picture = paint_file(*size)
+        (ours,) = trial.detector.detect([read(decoders, picture, trial.detector.describe().plan)])
+        found = judge(trial, ours, picture, tmp_path)
+        assert found.within(score=1e-4, box=1e-4, pixels=0), (size, found)
+        assert found.instances > 3
+        assert found.masks > 0
 
 
 def test_the_requests_limits_cut_the_same_list_short(
@@ -124,28 +101,22 @@ def test_the_requests_limits_cut_the_same_list_short(
     assert three.masks is None
 
 
-@pytest.mark.parametrize("piece_bytes", [64 << 20, 200_000])
-def test_another_mask_head_gives_the_same_in_one_piece_and_in_many(
-    piece_bytes: int, start_trial: Any, paint: Any, wrap: Any, monkeypatch: pytest.MonkeyPatch
+def test_masks_made_in_many_pieces_are_those_made_at_once(
+    start_trial: Any, paint: Any, wrap: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trial = start_trial("mask-rcnn_r50_fpn_1x_coco", 192)
-    monkeypatch.setattr("boxyard_worker.detector.heads.PIECE_BYTES", piece_bytes)
-    pictures = [paint(160, 120), paint(161, 119)]
-    images = [wrap(trial.detector, pixels) for pixels in pictures]
-    assert trial.detector.group(images[0]) == trial.detector.group(images[1])
-    together = trial.detector.detect(images)
-    for pixels, image, ours in zip(pictures, images, together, strict=True):
-        (theirs,) = trial.inferencer(pixels)["predictions"]
-        differing = count_differing_pixels(ours, theirs, image)
-        assert differing <= len(ours.scores) * image.width * image.height * 1e-4
-        assert ours.masks
-        assert any(mask.width for mask in ours.masks)
+    detector = start_trial(MASK_RCNN).detector
+    images = [wrap(detector, paint(160, 120)), wrap(detector, paint(161, 119))]
+    whole = detector.detect(images)
+    monkeypatch.setattr("boxyard_worker.detector.late.PIECE_BYTES", 200_000)
+    for one, same in zip(whole, detector.detect(images), strict=True):
+        assert one.masks
+        assert one.masks == same.masks
 
 
 def test_masks_nobody_asks_for_are_never_made(
     start_trial: Any, paint: Any, wrap: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector = start_trial("mask-rcnn_r50_fpn_1x_coco", 192).detector
+    detector = start_trial(MASK_RCNN).detector
     made: list[object] = []
     monkeypatch.setattr("boxyard_worker.detector.heads.crop_masks", made.append)
     (found,) = detector.detect([wrap(detector, paint(320, 240), masks=False)])
