@@ -66,7 +66,7 @@ operators: $(VENV)/dev-installed ## Measure how near each operator is to its slo
 
 .PHONY: same-numbers
 same-numbers: $(VENV)/dev-installed ## Compare with mmdet's own inferencer (MODELS=… these alone), and write docs/same-numbers.md
-	@PYTHONPATH=tests $(BIN)/python -m same_numbers.thorough docs/same-numbers.md $(MODELS)
+	@PYTHONPATH=tests $(BIN)/python -m same_numbers.thorough .same-numbers/rows.jsonl $(if $(MODELS),$(MODELS),--page docs/same-numbers.md)
 
 .PHONY: masks
 masks: $(VENV)/dev-installed ## Measure what is left of masks that went out as rings, for docs/masks.md
@@ -133,5 +133,5 @@ lock: $(VENV)/dev-installed ## Pin the newest versions that fit together (then r
 
 .PHONY: clean
 clean: ## Remove the environment, caches and demo output
-	@rm -rf $(VENV) $(VENV)-client .mypy_cache .ruff_cache .pytest_cache .hypothesis .boxyard .chaos .zoo demo-out
+	@rm -rf $(VENV) $(VENV)-client .mypy_cache .ruff_cache .pytest_cache .hypothesis .boxyard .chaos .zoo .same-numbers demo-out
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -39,7 +39,8 @@ class Row:
         name: of mmdet's index.
         alone: over the pictures that went through one by one.
         together: over the pictures that went through with mates of their group.
-        failures: pictures that one side cannot do: size, what mmdet says, what Boxyard says.
+        failures: pictures that one side cannot do: size, what mmdet says of it and what Boxyard
+            says, "" for an answer.
         seconds: spent.
     """
 
@@ -90,8 +91,8 @@ class Entry:
         self, size: Size, ours: RawDetections | str, theirs: dict[str, Any] | str, *, ordered: bool
     ) -> Difference:
         if isinstance(ours, str) or isinstance(theirs, str):
-            said = theirs if isinstance(theirs, str) else f"{len(theirs['scores'])} instances"
-            done = ours if isinstance(ours, str) else f"{len(ours.scores)} instances"
+            said = theirs if isinstance(theirs, str) else ""
+            done = ours if isinstance(ours, str) else ""
             self._row.failures.append((size, said, done))
             return Difference()
         return compare(ours, theirs, *size, ordered=ordered)
