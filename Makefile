@@ -116,6 +116,10 @@ test-client: ## Install the base distribution alone and run the client's tests o
 contract: $(VENV)/runtime-installed ## Write JSON Schema and OpenAPI again from the code
 	@$(BIN)/python schemas/generate.py
 
+.PHONY: settings
+settings: $(VENV)/runtime-installed ## Write the tables of settings in docs/operations.md again from the code
+	@$(BIN)/python deploy/settings.py
+
 .PHONY: catalogue
 catalogue: $(VENV)/runtime-installed ## Write the catalogue again from the model index in mmdet's wheel
 	@$(BIN)/python -m boxyard_indexing

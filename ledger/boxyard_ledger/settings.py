@@ -13,7 +13,10 @@ class LedgerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="BOXYARD_", frozen=True, extra="ignore")
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="`redis://` or `rediss://` (TLS), with user and password where it asks.",
+    )
     redis_timeout_s: float = Field(5.0, gt=0, description="For an answer, or a connection.")
     redis_ca_file: FilePath | None = Field(
         None, description="Whom `rediss://` trusts; None: the system's authorities."
@@ -24,9 +27,11 @@ class LedgerSettings(BaseSettings):
         "file:///var/lib/boxyard/blobs", description="`file:///directory` or `s3://bucket/prefix`."
     )
     s3_endpoint_url: str | None = Field(None, description="None: Amazon's.")
-    s3_access_key_id: str | None = None
-    s3_secret_access_key: SecretStr | None = None
-    s3_region: str = "us-east-1"
+    s3_access_key_id: str | None = Field(
+        None, description="None: as boto3 finds credentials, by a role or its own variables."
+    )
+    s3_secret_access_key: SecretStr | None = Field(None, description="Goes with the key's id.")
+    s3_region: str = Field("us-east-1", description="Of the buckets.")
     allowed_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Callers' buckets, comma-separated; none by default."
     )

@@ -21,7 +21,9 @@ class DetectSettings(CacheSettings, EgressSettings, LedgerSettings):
     model: str = Field(
         "rtmdet-ins_demo", description="A name of the catalogue in any spelling, or one's own."
     )
-    device: str = Field("cpu", pattern=r"^(cpu|cuda|cuda:\d+)$")
+    device: str = Field(
+        "cpu", pattern=r"^(cpu|cuda|cuda:\d+)$", description="`cpu`, `cuda` or `cuda:N`."
+    )
     weights: str | None = Field(None, description="A safetensors file, or `random`.")
     weights_sha256: str | None = Field(
         None, pattern=r"^[0-9a-f]{64}$", description="Weights of any other digest are not served."
@@ -33,7 +35,9 @@ class DetectSettings(CacheSettings, EgressSettings, LedgerSettings):
     language_model: Path | None = Field(
         None, description="Folder of the BERT vocabulary that a model reads prompts with."
     )
-    detector: Literal["mmdetection", "standin"] = "mmdetection"
+    detector: Literal["mmdetection", "standin"] = Field(
+        "mmdetection", description="`standin` finds coloured areas, to try a stack without a model."
+    )
 
     max_batch: int = Field(8, ge=1, description="Most pictures of one device batch.")
     max_wait_ms: float = Field(10, ge=0, description="How long a picture waits for batch mates.")
@@ -49,22 +53,33 @@ class DetectSettings(CacheSettings, EgressSettings, LedgerSettings):
         frozenset(FORMATS), description=f"Those of {', '.join(FORMATS)} that are read."
     )
     max_image_bytes: int = Field(32 << 20, ge=1, description="Of a picture as it is fetched.")
-    max_pixels: int = Field(64_000_000, ge=1, description="Of a picture, by its header.")
+    max_pixels: int = Field(
+        64_000_000,
+        ge=1,
+        description="Of a picture, by its header.",
+        json_schema_extra={"unit": "pixels"},
+    )
     max_frames: int = Field(1000, ge=1, description="Of a picture; the first one is read.")
     image_memory: int = Field(
         4 << 30,
         ge=64 << 20,
-        description="Bytes for all pictures in hand: half as fetched, half for their pixels.",
+        description="For all pictures in hand: half as fetched, half for their pixels.",
+        json_schema_extra={"unit": "bytes"},
     )
     decoders: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Pictures decoded at once."
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        description="Pictures decoded at once.",
+        json_schema_extra={"default": "the CPUs"},
     )
     decode_deadline_s: float = Field(10, gt=0, description="Of one picture.")
     fetch_deadline_s: float = Field(30, gt=0, description="Of a picture's attempts together.")
-    fetch_attempts: int = Field(3, ge=1)
+    fetch_attempts: int = Field(3, ge=1, description="Of a picture by URL or from a bucket.")
     store_patience_s: float = Field(120, ge=0, description="While the blob store is away.")
 
-    heartbeat_s: float = Field(5, gt=0)
+    heartbeat_s: float = Field(
+        5, gt=0, description="Between signs of life; after three that are missing it is gone."
+    )
     pulse_file: Path | None = Field(None, description="Touched by each heartbeat that got through.")
     stall_s: float = Field(120, gt=0, description="Idle beside ready jobs for so long: restart.")
 

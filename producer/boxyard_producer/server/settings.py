@@ -33,11 +33,13 @@ class ServerSettings(BaseSettings):
     head_timeout_s: float = Field(15, gt=0, description="For a request's line and headers.")
     max_connections: int = Field(800, ge=1, description="At once, idle ones included.")
     max_upload_bytes: int = Field(32 * 2**20, ge=1, description="Of one picture.")
-    max_images_per_job: int = Field(64, ge=1)
+    max_images_per_job: int = Field(64, ge=1, description="Pictures of one job.")
     max_wait_s: float = Field(60, ge=0, description="The longest that `?wait=` holds an answer.")
     max_page: int = Field(200, ge=1, description="Jobs on one page of a listing.")
     score_model: str | None = Field(None, description="For `/score` without `?model=`.")
-    score_deadline_s: float = Field(60, gt=0)
+    score_deadline_s: float = Field(
+        60, gt=0, description="`/score` answers 504 after it and cancels the job."
+    )
     allowed_networks: Names = Field((), description="CIDRs that callers may name though private.")
     allowed_hosts: Names = Field((), description="Hosts that callers may name though private.")
     allowed_buckets: Names = Field((), description="Callers' buckets; none by default.")

@@ -35,7 +35,13 @@ class DeliverSettings(EgressSettings, LedgerSettings):
         ),
         description="Pauses between attempts, JSON; one attempt more than pauses: ten in 3 days.",
     )
-    delivery_jitter: float = Field(0.1, ge=0, lt=1, description="Pauses vary by this share.")
+    delivery_jitter: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Pauses vary by this much.",
+        json_schema_extra={"unit": "share"},
+    )
     delivery_deadline_s: float = Field(20, gt=0, description="Of one callback, all together.")
     max_retry_after_s: float = Field(
         _HOUR, gt=0, description="A receiver's Retry-After is honoured up to this."
@@ -45,7 +51,11 @@ class DeliverSettings(EgressSettings, LedgerSettings):
     )
     deliveries_in_flight: int = Field(512, ge=1, description="Of all receivers: threads.")
     delivery_tenant_share: float = Field(
-        0.5, gt=0, lt=1, description="Of the threads that others leave free, for one tenant."
+        0.5,
+        gt=0,
+        lt=1,
+        description="Of the threads that others leave free, for one tenant.",
+        json_schema_extra={"unit": "share"},
     )
     deliveries_per_origin: int = Field(64, ge=1, description="Of one tenant to one origin.")
     deliveries_per_receiver: int = Field(8, ge=1, description="Of one receiver, a URL's path.")

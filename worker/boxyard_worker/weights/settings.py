@@ -22,7 +22,8 @@ class CacheSettings(BaseSettings):
 
     weights_dir: Path = Field(
         default_factory=_cache_home,
-        description="Pulled weights; by default boxyard/weights in the user's cache folder.",
+        description="Pulled weights; by default in the user's cache folder, `XDG_CACHE_HOME`.",
+        json_schema_extra={"default": "`~/.cache/boxyard/weights`"},
     )
 
 

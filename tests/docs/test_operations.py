@@ -1,0 +1,49 @@
+"""docs/operations.md tells operators what the code says."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+
+tables = runpy.run_path(str(ROOT / "deploy" / "settings.py"))
+GROUPS: dict[type[BaseSettings], str] = tables["GROUPS"]
+ROWS = [line for line in PAGE.splitlines() if line.startswith(("| `BOXYARD_", "| `--"))]
+
+
+def test_the_tables_of_settings_are_what_the_code_says_today() -> None:
+    assert tables["put_in"](PAGE) == PAGE, "run `make settings`"
+
+
+def test_every_settings_class_of_the_packages_has_its_table() -> None:
+    sources = (
+        path.read_text()
+        for room in ("ledger", "producer", "worker")
+        for path in (ROOT / room).rglob("*.py")
+    )
+    named = {name for text in sources for name in re.findall(r"^class (\w+Settings)\(", text, re.M)}
+    assert named == {kind.__name__ for kind in GROUPS}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("`")[1])
+def test_a_setting_has_a_default_a_unit_and_a_meaning(row: str) -> None:
+    _, _, default, unit, meaning, _ = (cell.strip() for cell in row.split("|"))
+    assert default
+    assert unit
+    assert meaning.endswith(".")
+
+
+def test_a_figure_that_is_no_count_says_its_unit() -> None:
+    fields = {
+        (name, field): tables["unit_of"](name, field)
+        for kind in GROUPS
+        for name, field in tables["own_fields"](kind).items()
+        if field.annotation is float
+    }
+    assert set(fields.values()) == {"seconds", "milliseconds", "share"}
