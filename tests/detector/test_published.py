@@ -243,6 +243,8 @@ LEFT_OVER = [
     "backbone.stages.0.blocks.0.attn.w_msa.relative_position_index",
     "backbone.layers.0.blocks.1.attn_mask",
     "language_model.language_backbone.body.model.embeddings.position_ids",
+    "language_model.language_backbone.body.model.pooler.dense.bias",
+    "dn_query_generator.label_embedding.weight",
     "teacher.data_preprocessor.mean",
     "teacher_model.backbone.conv1.weight",
 ]
@@ -293,6 +295,13 @@ def test_what_the_model_makes_itself_may_be_missing() -> None:
     model = Holder("integral", table)
     load_weights(model, hold({}))
     assert model.integral.project.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_what_training_alone_reads_may_be_missing() -> None:
+    noise = Holder("label_embedding", nn.Embedding(2, 2))
+    load_weights(Holder("dn_query_generator", noise), hold({}))
+    with pytest.raises(DetectorLoadError, match=r"missing: query_embedding\.weight"):
+        load_weights(Holder("query_embedding", nn.Embedding(2, 2)), hold({}))
 
 
 def test_a_count_of_steps_may_be_missing_and_a_mean_may_not() -> None:

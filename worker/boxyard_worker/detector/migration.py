@@ -82,6 +82,16 @@ EXEMPT = (
         True,
     ),
     Exempt(
+        r"pooler\.dense\.(weight|bias)",
+        "BERT's summary of a whole text, where detectors read its words.",
+        True,
+    ),
+    Exempt(
+        r"dn_query_generator\.label_embedding\.weight",
+        "DINO's noisy labels are for training alone; converted Grounding DINO came without them.",
+        True,
+    ),
+    Exempt(
         r"data_preprocessor\.(mean|std)",
         "The configuration's mean and deviation, which early mmdet 3 kept beside the parameters.",
         False,
