@@ -4,11 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from mmdet.models.dense_heads import SSDHead
+from mmdet.models.roi_heads.mask_heads import fcn_mask_head
+
+_paste = fcn_mask_head._do_paste_mask
+
+Spans = tuple[slice, slice] | tuple[()]
 
 
 def mend(model: Any) -> None:
     """Changes a model in place; its parameters stay as they are."""
+    fcn_mask_head._do_paste_mask = paste
     for part in model.modules():
         if isinstance(part, SSDHead):
             part.loss_cls = None  # mmdet asks each dense head's loss about scores: it has none
+
+
+def paste(
+    masks: torch.Tensor, boxes: torch.Tensor, img_h: int, img_w: int, skip_empty: bool = True
+) -> tuple[torch.Tensor, Spans]:
+    """Pastes masks `(n, 1, h, w)` into boxes as mmdet does, also into those beside the picture.
+
+    QueryInst's and Sparse R-CNN's boxes may lie there; mmdet makes empty masks of them on a GPU,
+    and fails on a CPU, where it looks for the part of the picture that they cover.
+    """
+    if skip_empty and not _touch(boxes, img_h, img_w):
+        return masks.new_zeros((len(masks), 0, 0)), (slice(0, 0), slice(0, 0))
+    pasted: tuple[torch.Tensor, Spans] = _paste(masks, boxes, img_h, img_w, skip_empty)
+    return pasted
+
+
+def _touch(boxes: torch.Tensor, height: int, width: int) -> bool:
+    """Whether the rectangle around all boxes, a pixel wider on each side, meets the picture."""
+    if not len(boxes):
+        return False
+    left, top = (boxes.amin(0)[:2].floor() - 1).clamp(min=0).tolist()
+    right, bottom = (boxes.amax(0)[2:].ceil() + 1).tolist()
+    return bool(left < min(right, width) and top < min(bottom, height))
