@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mmcv import _ext
 from mmcv.ops import CARAFE, CARAFENaive, CARAFEPack, carafe
@@ -46,6 +46,7 @@ def draw(images: int, channels: int, size: tuple[int, int], taps: int, scale: in
     scale=st.integers(1, 3),
     form=st.sampled_from(sorted(FORMS)),
 )
+@example(images=1, per_group=1, groups=1, size=(2, 1), kernel=7, scale=1, form="tiled")
 def test_carafe_equals_the_loop(device, images, per_group, size, form, **how):
     kernel, groups, scale = how["kernel"], how["groups"], how["scale"]
     features, masks = draw(images, per_group * groups, size, kernel * kernel * groups, scale)
