@@ -79,6 +79,12 @@ def aliases_of(name: str) -> tuple[str, ...]:
     return (*(entry.aliases if entry else ()), *(prefix + name for prefix in _PREFIXES))
 
 
+def takes_prompt(name: str) -> bool:
+    """Whether a model may take a text prompt; of one beyond the catalogue its worker knows."""
+    entry = catalogue().get(name)
+    return entry is None or entry.text_prompt
+
+
 def is_legacy(name: str) -> bool:
     """Whether a name, with any prefix, is mmdet 2's and no longer in use."""
     found = _spellings().get(bare := _bare(name))

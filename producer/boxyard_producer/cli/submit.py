@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
@@ -38,6 +38,13 @@ def submit(
         float, typer.Option(min=0, max=1, help="Drop instances that score lower.")
     ] = 0.3,
     masks: Annotated[MaskForm, typer.Option(help="Form of instance masks.")] = "polygon",
+    text_prompt: Annotated[
+        str | None,
+        typer.Option(help="What to look for, as 'cat. traffic light', where the model takes it."),
+    ] = None,
+    sentence: Annotated[
+        bool, typer.Option("--sentence", help="The prompt is a sentence: look for its nouns.")
+    ] = False,
     callback: Annotated[
         str | None, typer.Option(metavar="URL", help="POST a signed event there at the end.")
     ] = None,
@@ -49,7 +56,10 @@ def submit(
     ] = False,
 ) -> None:
     """Enqueue pictures and, with --wait, print what was found in them."""
-    options = _options(score_threshold, masks, callback)
+    asked: dict[str, Any] = {"score_threshold": score_threshold, "masks": masks}
+    if text_prompt is not None:
+        asked |= {"text_prompt": text_prompt, "custom_entities": not sentence}
+    options = _options(asked, callback)
     with connect() as client:
         jobs = list(_enqueue(client, model, images, options))
         if not (wait or save_dir):
@@ -66,15 +76,13 @@ def submit(
         raise typer.Exit(1)
 
 
-def _options(score_threshold: float, masks: MaskForm, callback: str | None) -> JobOptions:
+def _options(asked: dict[str, Any], callback: str | None) -> JobOptions:
     try:
         target = Callback.model_validate({"url": callback}) if callback else None
+        parameters = Parameters.model_validate(asked)
     except ValidationError as error:
         raise invalid(error) from error
-    return JobOptions(
-        parameters=Parameters(score_threshold=score_threshold, masks=masks),
-        delivery=Delivery(callback=target),
-    )
+    return JobOptions(parameters=parameters, delivery=Delivery(callback=target))
 
 
 def _enqueue(client: Client, model: str, images: list[str], options: JobOptions) -> Iterator[Job]:

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from boxyard_schemas import Parameters
-from boxyard_schemas.catalogue import catalogue
+from boxyard_schemas.catalogue import takes_prompt
 
 from .problems import refuse
-
-
-def takes_prompt(model: str) -> bool:
-    """Whether a model may take a text prompt; of one beyond the catalogue its worker knows."""
-    entry = catalogue().get(model)
-    return entry is None or entry.text_prompt
 
 
 def check_prompt(model: str, parameters: Parameters) -> None:

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import JobStatus, Ledger
 from boxyard_schemas import JobRequest, JobResult, JobState, ScoreRequest, ScoreResponse
+from boxyard_schemas.catalogue import takes_prompt
 from boxyard_schemas.errors import (
     DeadlineExceeded,
     InvalidRequest,
@@ -27,7 +28,6 @@ from .catalogue import Resolver, served_models
 from .deprecation import HEADERS, announce
 from .parts import TheAcceptance, TheEndings, TheLane, TheLedger, TheSettings
 from .problems import refuse, responses
-from .prompts import takes_prompt
 from .settings import ServerSettings
 
 router = guarded_router(prefix="/score", tag="score")

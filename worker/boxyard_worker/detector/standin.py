@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from boxyard_schemas.catalogue import takes_prompt
 from boxyard_worker.detector.contract import (
     CroppedMask,
     ModelDescription,
@@ -64,7 +65,7 @@ class StandIn:
             config_sha256="",
             device="cpu",
             versions={"opencv": cv2.__version__},
-            text_prompt=True,
+            text_prompt=takes_prompt(self._model),
         )
 
     def group(self, image: ModelImage) -> Hashable:
