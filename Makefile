@@ -113,12 +113,17 @@ test-client: ## Install the base distribution alone and run the client's tests o
 	@rm -rf $(VENV)-client
 
 .PHONY: contract
-contract: $(VENV)/runtime-installed ## Write JSON Schema and OpenAPI again from the code
+contract: $(VENV)/runtime-installed ## Write JSON Schema, OpenAPI and AsyncAPI again from the code
 	@$(BIN)/python schemas/generate.py
 
 .PHONY: settings
 settings: $(VENV)/runtime-installed ## Write the tables of settings in docs/operations.md again from the code
 	@$(BIN)/python deploy/settings.py
+
+.PHONY: recordings
+recordings: $(VENV)/dev-installed ## Record what a stack sends, for the examples of the AsyncAPI document
+	@PYTHONPATH=tests $(BIN)/python -m webhooks.recording schemas/recorded examples/images/shelf-0013.jpg
+	@$(MAKE) --no-print-directory contract
 
 .PHONY: catalogue
 catalogue: $(VENV)/runtime-installed ## Write the catalogue again from the model index in mmdet's wheel

@@ -1,4 +1,4 @@
-"""Writes the contract for other languages: JSON Schema of each public word, and OpenAPI.
+"""Writes the contract for other languages: JSON Schema of each public word, OpenAPI, AsyncAPI.
 
 `make contract` runs it; a test fails when what is committed differs from what the code says.
 """
@@ -15,10 +15,13 @@ from pydantic import BaseModel
 import boxyard_schemas as words
 from boxyard_ledger import Ledger, LedgerSettings
 from boxyard_producer.server import ServerSettings, create_app
+from boxyard_schemas.asyncapi import Recording, describe_messages
 from boxyard_schemas.errors import Problem
 from boxyard_schemas.words import Request
 
 FOLDER = Path(__file__).parent / "generated"
+RECORDED = Path(__file__).parent / "recorded"
+"""What a stack really sent (`make recordings`)."""
 
 PUBLIC: tuple[type[BaseModel], ...] = (
     words.ApiKey,
@@ -65,6 +68,11 @@ def _schemas() -> Iterator[tuple[str, dict[str, Any]]]:
     # The routes are described without a server behind them: a ledger connects when first used.
     with Ledger.open(LedgerSettings()) as ledger:
         yield "openapi.json", create_app(ServerSettings(), ledger).openapi()
+    recordings = {
+        path.stem: Recording.model_validate_json(path.read_bytes())
+        for path in RECORDED.glob("*.json")
+    }
+    yield "asyncapi.json", describe_messages(recordings)
 
 
 def main() -> None:

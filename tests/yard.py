@@ -65,13 +65,15 @@ class Yard:
     def upload(self, data: bytes) -> UploadImage:
         return UploadImage(upload=self.ledger.uploads.store("default", data).id)
 
-    def accept(self, images: Sequence[StoredImage | bytes], **fields: Any) -> str:
+    def accept(
+        self, images: Sequence[StoredImage | bytes], model: str = MODEL, **fields: Any
+    ) -> str:
         """Accepts a job; bytes are uploaded first. Returns its id."""
         sources = [self.upload(each) if isinstance(each, bytes) else each for each in images]
         job = JobRecord(
             id=new_id("job"),
             tenant="default",
-            model=MODEL,
+            model=model,
             images=tuple(sources),
             created_at=utc_now(),
             **fields,

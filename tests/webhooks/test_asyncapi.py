@@ -1,0 +1,118 @@
+"""The AsyncAPI document says what the stack sends, by examples that it has sent."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from boxyard_producer.webhooks import verify
+from boxyard_schemas import Bell, EventType
+from boxyard_schemas.asyncapi import BELL, Recording
+from pictures import png, scene
+
+from .recording import SECRET, record
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = json.loads((ROOT / "schemas" / "generated" / "asyncapi.json").read_text())
+MESSAGES = DOCUMENT["components"]["messages"]
+NAMES = [*map(str, EventType), BELL]
+OFFICIAL = ROOT / "examples/consumers/node/node_modules/@asyncapi/specs/schemas"
+MAPS = ("metadata", "versions")
+"""Members whose names are data."""
+
+
+def recorded(name: str) -> Recording:
+    text = (ROOT / "schemas" / "recorded" / f"{name}.json").read_bytes()
+    return Recording.model_validate_json(text)
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            yield from references(each)
+
+
+def resolve(reference: str) -> Any:
+    found = DOCUMENT
+    for name in reference.removeprefix("#/").split("/"):
+        found = found[name]
+    return found
+
+
+def validator(schema: Any) -> jsonschema.Draft7Validator:
+    whole = {"allOf": [schema], "components": DOCUMENT["components"]}
+    jsonschema.Draft7Validator.check_schema(whole)
+    return jsonschema.Draft7Validator(whole)
+
+
+def shape(part: Any, place: str = "") -> set[tuple[str, str]]:
+    """Each member's place and kind; members of a list are alike."""
+    if isinstance(part, list):
+        return {(place, "list")}.union(*(shape(each, f"{place}[]") for each in part))
+    if isinstance(part, dict):
+        known = {} if place.endswith(MAPS) else part
+        return {(place, "object")}.union(
+            *(shape(value, f"{place}.{name}") for name, value in known.items())
+        )
+    return {(place, "number" if isinstance(part, float) else type(part).__name__)}
+
+
+def test_every_reference_leads_somewhere() -> None:
+    found = set(references(DOCUMENT))
+    assert len(found) > 20
+    assert all(resolve(each) for each in found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_message_has_an_example_that_fits_its_schemas(name: str) -> None:
+    (example,) = MESSAGES[name]["examples"]
+    validator(MESSAGES[name]["headers"]).validate(example["headers"])
+    validator(MESSAGES[name]["payload"]).validate(example["payload"])
+    others = [other for other in NAMES if other != name]
+    for other in others:
+        with pytest.raises(jsonschema.ValidationError):
+            validator(MESSAGES[other]["payload"]).validate(example["payload"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_example_is_what_was_recorded(name: str) -> None:
+    (example,) = MESSAGES[name]["examples"]
+    assert example["headers"] == recorded(name).headers
+    assert example["payload"] == json.loads(recorded(name).body)
+
+
+@pytest.mark.parametrize("kind", EventType, ids=str)
+def test_every_recorded_event_was_signed_by_a_stack(kind: EventType) -> None:
+    found = recorded(kind)
+    event = verify(found.headers, found.body.encode(), SECRET, tolerance_s=math.inf)
+    assert event.type is kind
+
+
+def test_a_stack_of_today_sends_messages_of_the_recorded_shapes(tmp_path: Path) -> None:
+    sent = record(tmp_path, png(scene()))
+    assert sent.keys() == set(NAMES)
+    for name, message in sent.items():
+        body = json.loads(message.body)
+        assert shape(body) == shape(json.loads(recorded(name).body)), f"{name}: make recordings"
+        assert message.headers.keys() == recorded(name).headers.keys()
+        validator(MESSAGES[name]["payload"]).validate(body)
+    Bell.model_validate(json.loads(sent[BELL].body)[1])
+
+
+@pytest.mark.parametrize("version", ["3.0.0"])
+def test_the_document_fits_the_official_schema(version: str) -> None:
+    assert DOCUMENT["asyncapi"] == version
+    if not OFFICIAL.exists():
+        pytest.skip("`make test-node` installs AsyncAPI's own schema")
+    schema = json.loads((OFFICIAL / f"{version}-without-$id.json").read_text())
+    jsonschema.Draft7Validator(schema).validate(DOCUMENT)
