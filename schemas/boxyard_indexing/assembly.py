@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import boxyard_schemas
-from boxyard_schemas.catalogue import CatalogueEntry, Paper
+from boxyard_schemas.catalogue import CatalogueEntry, Paper, Task
 
 from .configs import read_config
 from .index import IndexEntry, find_config, find_root, read_index
 from .legacy import read_legacy_names
-from .repairs import ALIASES, CONVERTED, DEMO, LICENCE, PAPERS, WEIGHTS
+from .repairs import ALIASES, CONVERTED, DEMO, LICENCE, PAPERS, TASKS, WEIGHTS
 
 FILE = Path(boxyard_schemas.__file__).with_name("catalogue.json")
 
@@ -43,21 +43,18 @@ def assemble(entry: IndexEntry, names: set[str]) -> CatalogueEntry:
     facts = read_config(find_root() / "configs" / config)
     url = WEIGHTS.get(entry.name) or entry.model.get("Weights") or ""
     digest = _DIGEST.search(url)
+    task = _task(entry)
     return CatalogueEntry(
         name=entry.name,
         aliases=_aliases(entry, config, names),
         legacy_names=read_legacy_names().get(entry.name, ()),
-        task=(
-            "instance-segmentation"
-            if "Instance Segmentation" in entry.tasks
-            else "object-detection"
-        ),
+        task=task,
         family=entry.collection["Name"],
         config=config,
         weights_url=url,
         weights_digest=digest[1] if digest else "",
         box_ap=entry.metric("box AP"),
-        mask_ap=entry.metric("mask AP"),
+        mask_ap=entry.metric("mask AP") if task == "instance-segmentation" else None,
         input_size=facts.input_size,
         licence=next((known for part, known in CONVERTED.items() if part in url), LICENCE),
         training_data=_training_data(entry),
@@ -65,6 +62,11 @@ def assemble(entry: IndexEntry, names: set[str]) -> CatalogueEntry:
         extra=facts.extra,
         text_prompt=facts.text_prompt,
     )
+
+
+def _task(entry: IndexEntry) -> Task:
+    masks = "Instance Segmentation" in entry.tasks
+    return TASKS.get(entry.name, "instance-segmentation" if masks else "object-detection")
 
 
 def _aliases(entry: IndexEntry, config: str, names: set[str]) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from boxyard_schemas.catalogue import Task
+
 EXTRAS = {
     # A member of the configuration's model: Boxyard's extra that brings what it needs.
     "language_model": "language",
@@ -16,6 +18,13 @@ WEIGHTS = {
         "bbox_r50_grid_center_fpn_gn-neck%2Bhead_1x_coco/"
         "bbox_r50_grid_center_fpn_gn-neck%2Bhead_1x_coco_20200330-00f73d58.pth"
     ),
+}
+
+TASKS: dict[str, Task] = {
+    # The index has its box AP as a mask AP too; it makes no masks.
+    "faster-rcnn_r50_fpn_carafe_1x_coco": "object-detection",
+    # The index leaves out its mask AP; it makes masks.
+    "mask-rcnn_x101-32x8d_fpn_ms-poly-3x_coco": "instance-segmentation",
 }
 
 ALIASES = {
