@@ -15,7 +15,7 @@ from boxyard_worker.detector.catalogue import find_model
 from boxyard_worker.detector.configuration import read_config
 from boxyard_worker.detector.weights import randomise
 
-_THRESHOLDS = {"SOLO": 0.9, "SOLOv2": 0.9}
+_THRESHOLDS = {"SOLO": 0.9, "SOLOv2": 0.5}
 """Of SOLO's kin some points may pass: each that does is a mask before any is suppressed."""
 
 _NORMED = ("RTMDet", "YOLOX")
@@ -90,7 +90,7 @@ def scatter(model: Any) -> None:
 
 def _fit_norms(model: Any, coarse: torch.Tensor) -> None:
     """Sets the norms to what they see of smooth pictures, so that no layer fades or bursts."""
-    pictures = functional.interpolate(coarse, 320, mode="bicubic")
+    pictures = functional.interpolate(coarse, 192, mode="bicubic")
     if not model.data_preprocessor._enable_normalize:
         pictures = 64 * pictures + 128
     model.train()

@@ -171,5 +171,5 @@ if __name__ == "__main__":
     arguments.add_argument("results", type=Path)
     arguments.add_argument("--page", type=Path)
     arguments.add_argument("names", nargs="*")
-    chosen = arguments.parse_args()
+    chosen = arguments.parse_intermixed_args()
     raise SystemExit(main(chosen.results, chosen.page, chosen.names))
