@@ -150,6 +150,9 @@ def test_errors_are_one_line_that_says_what_to_do(
 
     assert "square.pgn: No such file" in fails("submit", "square.pgn", *MODEL)
     assert "rtmdet-ins_demo" in fails("submit", picture.name, "--model", "rtmdet-ins_demi")
+    prompt = ("--text-prompt", "red")
+    assert "models take a prompt" in fails("submit", picture.name, *MODEL, *prompt)
+    assert "text_prompt" in fails("submit", picture.name, *MODEL, "--text-prompt", " ")
     assert "key" in fails("models", BOXYARD_API_KEY="wrong").lower()
     assert "no job" in fails("jobs", "show", new_id("job")).lower()
     assert "boxyard up" in fails("models", BOXYARD_URL="http://127.0.0.1:9")
