@@ -43,7 +43,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "mask-rcnn_r50_fpn_1x_coco": _SMALL_MASKS,
     "cascade-mask-rcnn_r50_fpn_1x_coco": _SMALL_MASKS,
     "ms-rcnn_r50-caffe_fpn_1x_coco": _SMALL_MASKS,
-    "queryinst_r50_fpn_1x_coco": _SMALL_MASKS,
+    "queryinst_r50_fpn_1x_coco": _ALL_MASKS,
     "mask2former_r50_8xb2-lsj-50e_coco": _ALL_MASKS,
     "solo_r50_fpn_1x_coco": _SMALL_MASKS,
     "solov2-light_r18_fpn_ms-3x_coco": _SMALL_MASKS,
