@@ -22,6 +22,7 @@ from boxyard_worker.detector import Detector, load_detector
 from boxyard_worker.detector.catalogue import find_model
 from boxyard_worker.detector.contract import ModelDescription, ModelImage, Pixels, RawDetections
 from boxyard_worker.detector.resize import resize
+from small_bert import write_bert
 from zoo.outcomes import Outcome, Task
 from zoo.shrinking import SIDE
 
@@ -66,22 +67,22 @@ def check(raw: RawDetections, entry: CatalogueEntry, description: ModelDescripti
 
 
 def _load(task: Task, folder: Path) -> Detector:
-    if task.whole:
-        return load_detector(task.name, random_weights=True)
-    return load_detector(task.name, random_weights=True, config=_shrunk(task.name, folder))
-
-
-def _shrunk(name: str, folder: Path) -> Path:
     # torch and mmdet are imported behind the detector alone
     from boxyard_worker.detector import mmdetection
-    from boxyard_worker.detector.configuration import read_config
+    from boxyard_worker.detector.configuration import class_names, read_config
     from zoo.shrinking import shrink
 
     mmdetection.init_default_scope("mmdet")
-    config = read_config(find_model(name).config)
+    config = read_config(find_model(task.name).config)
+    words = " ".join(class_names(config)).split()
     shrink(config)
-    config.dump(str(folder / f"{name}.py"))
-    return folder / f"{name}.py"
+    config.dump(str(folder / f"{task.name}.py"))
+    return load_detector(
+        task.name,
+        random_weights=True,
+        config=None if task.whole else folder / f"{task.name}.py",
+        language_model=write_bert(folder / "bert", words),
+    )
 
 
 def _ask(outcome: Outcome, detector: Detector) -> Outcome:
