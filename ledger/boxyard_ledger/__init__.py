@@ -9,7 +9,9 @@ from .bells import make_app
 from .blobs import BlobMissing, BlobStore
 from .delivery_status import DeliveryStatus
 from .embedded import EmbeddedRedis
+from .exposition import exposed
 from .finished import FinishedFeed
+from .gauges import StackGauges
 from .keys import result_key, upload_key
 from .ledger import Ledger
 from .outbox import lanes_of, receiver_of
@@ -46,8 +48,10 @@ __all__ = [
     "Ledger",
     "LedgerSettings",
     "ResultReference",
+    "StackGauges",
     "StoreRefuses",
     "WorkerRecord",
+    "exposed",
     "lanes_of",
     "make_app",
     "receiver_of",

@@ -52,6 +52,11 @@ class Breaker:
         if self._stalled:
             raise Unavailable("Redis does not answer now.", retry_after_s=_RETRY_AFTER_S)
 
+    @property
+    def stalled(self) -> bool:
+        """Whether Redis is known to stall, and commands are refused."""
+        return self._stalled
+
     def close(self) -> None:
         """Looks no longer for signs of life."""
         self._closed.set()

@@ -66,6 +66,11 @@ class Connection:
             except redis.exceptions.NoScriptError:
                 return self._redis.eval(text, len(keys), *keys, *args)
 
+    @property
+    def stalled(self) -> bool:
+        """Whether commands are refused, because Redis is known to stall."""
+        return self._breaker.stalled
+
     def now_ms(self) -> int:
         """Redis' clock, in milliseconds since 1970: the one that leases and schedules go by."""
         seconds, microseconds = self.command("TIME")

@@ -19,6 +19,7 @@ from .records import Claim, JobRecord, JobStatus, ResultReference
 from .retention import Retention
 from .settings import LedgerSettings
 from .status import read_status
+from .tally import Tally
 from .transitions import Transitions
 
 _CURSOR = re.compile(r"job_[0-9a-f]{32}")
@@ -38,6 +39,7 @@ class Jobs:
         transitions: Transitions,
         retention: Retention,
         bells: Bells,
+        tally: Tally,
     ) -> None:
         self._connection = connection
         self._settings = settings
@@ -45,6 +47,7 @@ class Jobs:
         self._transitions = transitions
         self._retention = retention
         self._bells = bells
+        self._tally = tally
         self._candidates = Candidates(connection)
 
     def accept(
@@ -67,6 +70,7 @@ class Jobs:
             known = self._look(job.tenant, job_id)
             # A job that was forgotten just now took its key along: the next try is the first.
             return (known, False) if known else self.accept(job, idempotency=idempotency)
+        self._tally.accepted.labels(job.model).inc()
         self._bells.ring(job.model)
         status = JobStatus(
             job=job,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from prometheus_client import CollectorRegistry, Gauge
+
 from .admission import Admission
 from .api_keys import ApiKeys
 from .bells import Bells
 from .blobs import BlobStore, open_blobs
 from .buckets import Buckets
+from .census import Census
 from .connection import Connection
 from .deliveries import Deliveries
 from .endpoints import Endpoints
@@ -17,6 +20,7 @@ from .s3 import S3
 from .sealing import Sealing
 from .settings import LedgerSettings
 from .sweeps import Sweeps
+from .tally import Tally
 from .tenants import Tenants
 from .transitions import Transitions
 from .uploads import Uploads
@@ -30,6 +34,15 @@ class Ledger:
         connection = Connection(settings)
         self._connection = connection
         self.settings = settings
+        self.registry = CollectorRegistry()
+        """What Prometheus may read of this process; its owner adds its own."""
+        tally = Tally(self.registry)
+        Gauge(
+            "boxyard_redis_stalled",
+            "Whether this process refuses commands until Redis answers again.",
+            registry=self.registry,
+        ).set_function(lambda: connection.stalled)
+        self.census = Census(connection)
         s3 = S3(settings)
         self.blobs: BlobStore = open_blobs(settings, s3)
         self.buckets = Buckets(s3, settings)
@@ -38,7 +51,7 @@ class Ledger:
         self.tenants = Tenants(connection, self.sealing, self.api_keys)
         self.endpoints = Endpoints(connection, self.sealing)
         self.bells = Bells(connection, settings)
-        transitions = Transitions(connection, self.endpoints)
+        transitions = Transitions(connection, self.endpoints, tally)
         self.deliveries = Deliveries(connection, settings)
         erasures = Erasures(connection, self.blobs)
         self.uploads = Uploads(connection, settings, self.blobs, erasures)
@@ -50,6 +63,7 @@ class Ledger:
             transitions=transitions,
             retention=retention,
             bells=self.bells,
+            tally=tally,
         )
         self.workers = Workers(connection)
         self.sweeps = Sweeps(

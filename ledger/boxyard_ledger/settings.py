@@ -59,6 +59,11 @@ class LedgerSettings(BaseSettings):
         86400, ge=0, description="What is rotated stays good so long beside its successor."
     )
 
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Of this process' `/metrics`; 0: any, the log says which."
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address of `/metrics`.")
+
     @field_validator("allowed_buckets", "secret_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

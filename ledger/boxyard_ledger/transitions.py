@@ -14,14 +14,18 @@ from .endpoints import Endpoints
 from .outbox import outbox_args, outbox_keys, plan_deliveries
 from .records import Claim, JobRecord, ResultReference
 from .status import read_claim, to_ms
+from .tally import Tally
 
 
 class Transitions:
     """Steps from state to state; each happens whole or not at all."""
 
-    def __init__(self, connection: Connection, endpoints: Endpoints) -> None:
+    def __init__(
+        self, connection: Connection, endpoints: Endpoints, tally: Tally | None = None
+    ) -> None:
         self._connection = connection
         self._endpoints = endpoints
+        self._tally = tally or Tally()
 
     def claim(
         self, jobs: Sequence[tuple[str, str]], *, lease_s: float, max_images: int, worker: str
@@ -40,7 +44,10 @@ class Transitions:
             words += [entry, job_id]
         taken, expired = self._connection.run("claim", names, words)
         names_of = ("token", "attempts", "strikes", "record")
-        return [read_claim(dict(zip(names_of, fields, strict=True))) for fields in taken], expired
+        claims = [read_claim(dict(zip(names_of, fields, strict=True))) for fields in taken]
+        for claim in claims:
+            self._tally.attempts.labels(claim.job.model).inc()
+        return claims, expired
 
     def renew(self, claims: Sequence[Claim], lease_s: float) -> set[str]:
         """Prolongs leases; the ids of jobs whose claim no longer holds."""
@@ -64,7 +71,10 @@ class Transitions:
         words: list[Word] = [keys.member(job.tenant, job.id), job.id, claim.token]
         words += [to_ms(job.created_at), reason, json.dumps(list(strikes)) if strikes else ""]
         words += [0 if count_attempt else 1, "1" if only_lost else ""]
-        return bool(self._connection.run("requeue", keys.live(job), words))
+        held = bool(self._connection.run("requeue", keys.live(job), words))
+        if held:
+            self._tally.requeued.labels(job.model).inc()
+        return held
 
     def finish(
         self, claim: Claim, state: JobState, result: ResultReference, succeeded: int, failed: int
@@ -106,5 +116,7 @@ class Transitions:
         names += outbox_keys(outbox)
         known = [keys.member(job.tenant, job.id), job.id, state, reason, keys.FINISHED]
         known.append(keys.result_prefix(job.tenant, job.id))
-        ended = self._connection.run(script, names, [*known, *words, *outbox_args(outbox)])
-        return bool(ended)
+        ended = bool(self._connection.run(script, names, [*known, *words, *outbox_args(outbox)]))
+        if ended:
+            self._tally.ended.labels(job.model, state).inc()
+        return ended

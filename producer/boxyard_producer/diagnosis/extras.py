@@ -10,7 +10,10 @@ from .finding import Finding
 _EXTRAS = {
     "draw": ("PIL",),
     "evaluate": ("numpy", "pycocotools"),
-    "ledger": ("redis", "celery", "boto3", "cryptography", "pydantic_settings", "structlog"),
+    "ledger": (
+        *("redis", "celery", "boto3", "cryptography"),
+        *("pydantic_settings", "structlog", "prometheus_client"),
+    ),
     "server": ("fastapi", "uvicorn"),
     "worker": ("numpy", "cv2", "pycocotools", "standardwebhooks"),
     "detect": ("mmcv", "mmdet", "mmengine", "safetensors", "torch", "torchvision"),

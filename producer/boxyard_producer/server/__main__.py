@@ -9,14 +9,16 @@ import sys
 
 import structlog
 import uvicorn
+from pydantic import ValidationError
 from starlette.datastructures import State
 
-from boxyard_ledger import Ledger, LedgerSettings
+from boxyard_ledger import Ledger, LedgerSettings, StackGauges, exposed
 from boxyard_schemas.errors import BoxyardError, SetupError
 
 from . import ServerSettings, create_app
 from .connections import BoundedProtocol
 from .logs import configure_logs
+from .requests import RequestMeters
 
 _LINGER_S = 10
 
@@ -37,16 +39,25 @@ def main() -> int:
         # uvicorn drains first and then raises the signal again, which is for us to end well.
         signal.signal(number, lambda *_: sys.exit(0))
     log = structlog.get_logger("boxyard_producer.server")
-    settings = ServerSettings()
-    with Ledger.open(LedgerSettings()) as ledger:
+    try:
+        settings, ledger_settings = ServerSettings(), LedgerSettings()
+    except ValidationError as error:
+        for fault in error.errors():
+            log.error("server.refused", detail=f"BOXYARD_{_name(fault['loc'])}: {fault['msg']}")
+        return 1
+    with Ledger.open(ledger_settings) as ledger:
         try:
             for warning in _prepare(settings, ledger):
                 log.warning("server.setup", detail=warning)
+            _serve(settings, ledger, arguments)
         except BoxyardError as error:
             log.error("server.refused", detail=error.detail)
             return 1
-        _serve(settings, ledger, arguments)
     return 0
+
+
+def _name(place: tuple[int | str, ...]) -> str:
+    return str(place[0]).upper() if place else "settings"
 
 
 def _read_arguments() -> argparse.Namespace:
@@ -79,8 +90,12 @@ def _bootstrap(settings: ServerSettings, ledger: Ledger) -> list[str]:
 
 
 def _serve(settings: ServerSettings, ledger: Ledger, arguments: argparse.Namespace) -> None:
+    app = create_app(settings, ledger)
+    meters: RequestMeters = app.state.meters
+    for collector in (meters.requests, meters.seconds, StackGauges(ledger.census.take)):
+        ledger.registry.register(collector)
     config = uvicorn.Config(
-        create_app(settings, ledger),
+        app,
         http=BoundedProtocol,
         ws="none",
         host=arguments.host,
@@ -89,7 +104,8 @@ def _serve(settings: ServerSettings, ledger: Ledger, arguments: argparse.Namespa
         server_header=False,
         timeout_graceful_shutdown=_LINGER_S,
     )
-    _Server(config).run()
+    with exposed(ledger.registry, ledger.settings):
+        _Server(config).run()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from .lane import BlobLane
 from .limits import BodyLimit
 from .openapi import install_openapi
 from .problems import install_problems
+from .requests import MeteredRequests, RequestMeters
 from .settings import ServerSettings
 
 VERSION = "1"
@@ -44,6 +45,8 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
     for room in (jobs, deliveries, uploads, models, endpoints, keys, score, health):
         app.include_router(room.router)
     app.add_middleware(BodyLimit, settings=settings, roomy=_ROOMY)
+    app.state.meters = RequestMeters()
+    app.add_middleware(MeteredRequests, meters=app.state.meters)
     install_problems(app)
     install_openapi(app)
     return app
