@@ -15,6 +15,8 @@ from .truth import Picture
 
 PICTURES_PER_JOB = 8
 
+_ANSWER_S = 3.0
+
 
 class Watch(Protocol):
     """Is told how it goes. What it raises ends the passage."""
@@ -62,13 +64,30 @@ class Passage:
 
     async def _pass(self, part: Sequence[Picture], watch: Watch, room: asyncio.Semaphore) -> None:
         async with room:
-            paths = [picture.path for picture in part]
-            job = await self.client.submit(self.model, paths, parameters=self._parameters())
+            job = await self._submit(part)
             try:
                 watch.accepted(job)
                 watch.ended(part, await self._result(job))
             finally:
                 await self._erase(job)
+
+    async def _submit(self, part: Sequence[Picture]) -> Job:
+        paths = [picture.path for picture in part]
+        asked = asyncio.ensure_future(
+            self.client.submit(self.model, paths, parameters=self._parameters())
+        )
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            await self._take_back(asked)
+            raise
+
+    async def _take_back(self, asked: asyncio.Future[Job]) -> None:
+        """The server may just have accepted what is given up: then its answer is on the way."""
+        await asyncio.wait({asked}, timeout=_ANSWER_S)
+        if asked.done() and not asked.exception():
+            await self._erase(asked.result())
+        asked.cancel()
 
     def _parameters(self) -> Parameters:
         """Everything that the model gives: pycocotools cuts by itself."""
