@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -16,6 +18,7 @@ from zoo.sample import Sample, choose_sample, read_recipes, read_sample, write_s
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no child is left behind
     options = _parse()
     done = read_outcomes(options.results)
     if options.what == "report":
@@ -63,14 +66,14 @@ def _judge(sample: Sample, options: argparse.Namespace) -> int:
 
 
 def _all_tasks() -> list[Task]:
-    whole = [Task(name, whole=True) for name in read_sample().classes.values()]
-    return [Task(name) for name in catalogue()] + whole
+    """All entries, those that show most first, and one of each class at its own size."""
+    sample = read_sample()
+    small = [Task(name) for name in dict.fromkeys((*sample.entries, *catalogue()))]
+    return small + [Task(name, whole=True) for name in sample.classes.values()]
 
 
 def _prepare(jobs: int) -> Try:
     """Imports once what every process needs; what is there now is never collected again."""
-    import os
-
     import torch
 
     from zoo.trial import try_entry

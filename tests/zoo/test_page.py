@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ GOOD = RawDetections(
     ],
     ids=["boxes", "scores", "order", "labels", "numbers", "no masks", "few masks"],
 )
-def test_an_answer_that_may_not_leave_is_found(fault: str, changed: dict[str, object]) -> None:
+def test_an_answer_that_may_not_leave_is_found(fault: str, changed: dict[str, Any]) -> None:
     from zoo.trial import check
 
     check(GOOD, catalogue()[MASKS], DESCRIPTION)

@@ -67,12 +67,13 @@ def check(raw: RawDetections, entry: CatalogueEntry, description: ModelDescripti
 
 
 def _load(task: Task, folder: Path) -> Detector:
-    # torch and mmdet are imported behind the detector alone
-    from boxyard_worker.detector import mmdetection
+    from mmengine.registry import init_default_scope
+
+    import boxyard_worker.detector.mmdetection  # noqa: F401 - mmdet needs its operators
     from boxyard_worker.detector.configuration import class_names, read_config
     from zoo.shrinking import shrink
 
-    mmdetection.init_default_scope("mmdet")
+    init_default_scope("mmdet")
     config = read_config(find_model(task.name).config)
     words = " ".join(class_names(config)).split()
     shrink(config)
