@@ -167,6 +167,21 @@ def test_parameters_parts_of_tensors_and_any_order_in_memory_are_kept(tmp_path: 
         assert found[name].dtype == tensor.dtype
 
 
+def test_what_numpy_1_wrote_and_what_lay_on_a_gpu_is_read(tmp_path: Path) -> None:
+    path, state = tmp_path / "old.pth", nn.Linear(2, 2).state_dict()
+    meta = {"best": np.float64(0.3), "curve": np.arange(3), "CLASSES": ("one",)}
+    torch.save({"meta": meta, "state_dict": state}, path, _use_new_zipfile_serialization=False)
+    today = path.read_bytes()
+    then = today.replace(b"numpy._core.", b"numpy.core.")
+    there = then.replace(b"X\3\0\0\0cpu", b"X\6\0\0\0cuda:0")
+    assert len({today, then, there}) == 3
+    path.write_bytes(there)
+    write_weights(path, "", tmp_path / "old.safetensors")
+    found = read_weights(tmp_path / "old.safetensors")
+    assert found.classes == ("one",)
+    assert all(torch.equal(found.state[name], tensor) for name, tensor in state.items())
+
+
 def test_a_file_whose_notes_are_nonsense_keeps_its_parameters(tmp_path: Path) -> None:
     state = OrderedDict(nn.Linear(2, 2).state_dict())
     state._metadata = {"": ["no note"], "deep": {"version": "two"}, "fine": {"version": 2}}
