@@ -16,7 +16,7 @@ EXTRAS: Final = {"nltk": "language", "transformers": "language"}
 
 @contextmanager
 def leave_out(*packages: str) -> Iterator[None]:
-    """Inside, importing any of these fails as if it were not installed.
+    """Inside, importing from any of these fails as if it were not installed.
 
     mmdet imports what it finds, needed or not, and some of it no longer fits: seconds at each
     start, or no start at all.
