@@ -277,6 +277,12 @@ def test_a_name_in_any_spelling_finds_its_entry_and_one_that_nobody_knows_none()
         find_entry("no such thing")
 
 
+def test_a_cache_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SetupError, match="BOXYARD_WEIGHTS_DIR"):
+        pull(catalogue()[NUMBERED], settings_for(tmp_path / "file" / "cache"), [], quiet)
+
+
 def test_a_model_without_published_weights_says_so(tmp_path: Path) -> None:
     entry = catalogue()[NUMBERED].model_copy(update={"weights_url": ""})
     with pytest.raises(SetupError, match="Nobody publishes weights"):

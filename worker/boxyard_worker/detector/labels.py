@@ -48,7 +48,7 @@ def check_labels(model: Any, labels: tuple[str, ...]) -> None:
 
 
 def _count_labels(model: Any) -> tuple[int, ...]:
-    """How many labels the model's head knows; empty where it takes them from a text."""
+    """How many labels the model's head knows; empty where it does not say."""
     if hasattr(model, "language_model"):
         return ()
     for path in _HEADS:
@@ -56,6 +56,6 @@ def _count_labels(model: Any) -> tuple[int, ...]:
         if head is not None:
             head = head[-1] if hasattr(head, "__getitem__") else head
             # A panoptic head's labels go on with those of what cannot be counted.
-            things = getattr(head, "num_things_classes", head.num_classes)
-            return int(things), int(head.num_classes)
+            counts = [getattr(head, name, None) for name in ("num_things_classes", "num_classes")]
+            return tuple(int(count) for count in counts if count is not None)
     return ()

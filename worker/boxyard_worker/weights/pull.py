@@ -50,8 +50,7 @@ def pull(
     if not entry.weights_url:
         raise SetupError(_without_weights(entry))
     _check_extra()
-    cache = Cache(settings.weights_dir)
-    cache.downloads.mkdir(parents=True, exist_ok=True)
+    cache = _open_cache(settings.weights_dir)
     file = cache.downloads / Path(urlsplit(entry.weights_url).path).name
     with hold(file.with_name(f"{file.name}.lock")):
         record = cache.find(entry.name)
@@ -81,9 +80,21 @@ def import_file(entry: CatalogueEntry, settings: WeightsSettings, file: Path) ->
         SetupError: the file is missing, damaged, or holds no weights.
     """
     _check_extra()
-    cache = Cache(settings.weights_dir)
-    cache.downloads.mkdir(parents=True, exist_ok=True)
+    cache = _open_cache(settings.weights_dir)
     return _keep(cache, entry, file, str(file.resolve()))
+
+
+def _open_cache(folder: Path) -> Cache:
+    cache = Cache(folder)
+    try:
+        cache.downloads.mkdir(parents=True, exist_ok=True)
+        with hold(cache.downloads / "trial"):
+            return cache
+    except OSError as error:
+        raise SetupError(
+            f"{folder} cannot be written to: {error.strerror}. Name another folder by"
+            " BOXYARD_WEIGHTS_DIR."
+        ) from error
 
 
 def _keep(cache: Cache, entry: CatalogueEntry, file: Path, source: str) -> Record:

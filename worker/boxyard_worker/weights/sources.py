@@ -17,12 +17,17 @@ def list_addresses(url: str, mirrors: Sequence[str], *, published: bool) -> list
         published: whether the file's own address is asked too.
 
     Raises:
-        SetupError: a mirror is no http or https URL.
+        SetupError: a mirror is no http or https URL, or nobody may be asked.
     """
     path = urlsplit(url).path
     addresses = [_check(mirror).rstrip("/") + path for mirror in mirrors]
     if published:
         addresses.append(f"https://{urlsplit(url).netloc}{path}")
+    if not addresses:
+        raise SetupError(
+            "BOXYARD_WEIGHTS_MIRRORS_ONLY is set and no mirror is named: --mirror URL, or"
+            " BOXYARD_WEIGHTS_MIRRORS."
+        )
     return list(dict.fromkeys(addresses))
 
 
