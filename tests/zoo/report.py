@@ -30,12 +30,29 @@ that a model builds, runs and answers; that it answers as mmdet does is shown by
 same-numbers` for chosen ones, and how well it detects only by its published weights.
 """
 
+_NOTES = """\
+## What they take
+
+- No test pipeline leaves anything to chance: none flips or scales at random, and
+  `RandomCenterCropPad` (CornerNet, CentripetalNet, CenterNet) pads to a fixed rule when it tests.
+  Each small picture is asked for twice and must get the same answer.
+- SSD takes one size alone, to which its test pipeline stretches every picture.
+- DINO, DDQ, Grounding DINO and the two-stage Deformable DETR choose their queries among the cells
+  of the feature maps, and fail on a picture that has fewer. DINO's 900 queries are too many for a
+  picture more than 40 times as long as it is wide.
+- Where an untrained model finds nothing, its batch norms are set to what they see of the picture,
+  so that no layer fades or bursts, and it is asked again.
+- Models that read prompts get a BERT of the base model's size with a small vocabulary of our own
+  making, in the place of `bert-base-uncased`'s.
+"""
+
 
 def write_report(outcomes: Mapping[Task, Outcome], page: Path) -> None:
     """Writes the page; entries that were never tried are told of too."""
     small = [outcomes.get(Task(name), Outcome(Task(name), "not tried yet")) for name in catalogue()]
     whole = [outcome for task, outcome in outcomes.items() if task.whole]
     parts = [_INTRODUCTION, _when(outcomes.values()), _summary(small)]
+    parts += [_NOTES]
     parts += ["## At their own size\n", _classes(whole)] if whole else []
     parts += ["## Every entry\n", _entries(small)]
     page.write_text("\n".join(parts))

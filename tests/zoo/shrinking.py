@@ -26,7 +26,7 @@ _THRESHOLDS: Final = {
     "score_thr": 0.0,
     "update_thr": 0.0,
 }
-_COUNTS: Final = {"nms_pre": 100, "max_per_img": 50}
+_COUNTS: Final = {"nms_pre": 100, "max_per_img": 20}
 
 
 def shrink(config: Config) -> None:
