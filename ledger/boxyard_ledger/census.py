@@ -66,10 +66,10 @@ class Census:
         Raises:
             Unavailable: Redis is away.
         """
-        (seconds, _), models, ids = self._connection.commands(
+        (seconds, microseconds), models, ids = self._connection.commands(
             ("TIME",), ("SMEMBERS", keys.MODELS), ("SMEMBERS", keys.WORKERS)
         )
-        now = 1000 * int(seconds)
+        now = 1000 * int(seconds) + int(microseconds) // 1000
         words: list[Sequence[Word]] = [
             ("ZCARD", keys.LEASES),
             ("ZCOUNT", keys.RECEIVERS, "-inf", now),

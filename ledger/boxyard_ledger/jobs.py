@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Sequence
 from itertools import islice
 
+import structlog
+
 from boxyard_schemas import JobState, Priority
 from boxyard_schemas.errors import Conflict, InvalidRequest, UnknownJob
 
@@ -22,6 +24,7 @@ from .status import read_status
 from .tally import Tally
 from .transitions import Transitions
 
+_log = structlog.get_logger(__name__)
 _CURSOR = re.compile(r"job_[0-9a-f]{32}")
 _ROUNDS = 4
 """How often a step looks again when others changed what it saw."""
@@ -141,6 +144,7 @@ class Jobs:
         status: JobStatus | None = self.get(tenant, job_id)
         for _ in range(_ROUNDS):
             if status is None or self._retention.erase(status):
+                _log.info("job.erased", job=job_id, tenant=tenant)
                 return
             self._transitions.cancel(status.job)
             status = self._look(tenant, job_id)

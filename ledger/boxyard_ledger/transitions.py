@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+import structlog
+
 from boxyard_schemas import JobState
 from boxyard_schemas.words import utc_now
 
@@ -15,6 +17,8 @@ from .outbox import outbox_args, outbox_keys, plan_deliveries
 from .records import Claim, JobRecord, ResultReference
 from .status import read_claim, to_ms
 from .tally import Tally
+
+_log = structlog.get_logger(__name__)
 
 
 class Transitions:
@@ -74,6 +78,7 @@ class Transitions:
         held = bool(self._connection.run("requeue", keys.live(job), words))
         if held:
             self._tally.requeued.labels(job.model).inc()
+            _note("job.requeued", job, attempt=claim.attempt, reason=reason)
         return held
 
     def finish(
@@ -103,7 +108,10 @@ class Transitions:
         record_key, ready_key, _, _, queued, _ = keys.live(job)
         names = [record_key, ready_key, queued, keys.listed(job.tenant, JobState.DEAD), keys.ENDED]
         words: list[Word] = [keys.member(job.tenant, job.id), job.id, to_ms(job.created_at)]
-        return bool(self._connection.run("replay", names, words))
+        replayed = bool(self._connection.run("replay", names, words))
+        if replayed:
+            _note("job.replayed", job)
+        return replayed
 
     def _end(
         self, script: str, job: JobRecord, state: JobState, reason: str, words: Sequence[Word] = ()
@@ -119,4 +127,9 @@ class Transitions:
         ended = bool(self._connection.run(script, names, [*known, *words, *outbox_args(outbox)]))
         if ended:
             self._tally.ended.labels(job.model, state).inc()
+            _note(f"job.{state}", job, reason=reason)
         return ended
+
+
+def _note(event: str, job: JobRecord, **facts: object) -> None:
+    _log.info(event, job=job.id, tenant=job.tenant, model=job.model, **facts)

@@ -101,6 +101,7 @@ def _serve(settings: ServerSettings, ledger: Ledger, arguments: argparse.Namespa
         host=arguments.host,
         port=arguments.port,
         log_config=None,
+        access_log=False,  # each request has a line of ours, with its tenant
         server_header=False,
         timeout_graceful_shutdown=_LINGER_S,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Depends, Request, Response, Security
 from fastapi.params import Security as SecurityDependency
 from fastapi.routing import APIRoute
@@ -36,6 +37,9 @@ class _KnownCallerRoute(APIRoute):
             if not key.may(scope):
                 raise Forbidden(_lack(key, scope), scope=scope)
             request.state.key = key
+            # For every line that is logged on behalf of this request; it has a context of its own.
+            named = {word.removesuffix("_id"): text for word, text in request.path_params.items()}
+            structlog.contextvars.bind_contextvars(tenant=key.tenant, **named)
             return await handle(request)
 
         return handle_known_caller

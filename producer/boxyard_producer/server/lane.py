@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 from boxyard_schemas.errors import Unavailable
@@ -37,7 +38,8 @@ class BlobLane:
             Unavailable: it is not done in time. What was begun may still come to its end: a job
                 is then found by its idempotency key, an upload that nobody knows is swept.
         """
-        future = self._threads.submit(work, *args, **options)
+        context = copy_context()  # what the request's log lines say
+        future = self._threads.submit(lambda: context.run(work, *args, **options))
         try:
             async with asyncio.timeout(_PATIENCE_S) as limit:
                 self._limits.add(limit)

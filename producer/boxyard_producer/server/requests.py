@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import structlog
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -11,6 +12,9 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _OTHER = "other"
 """Callers choose paths and methods: what is none of ours is counted together."""
+_PROBES = frozenset({"/healthz", "/readyz"})
+
+_log = structlog.get_logger(__name__)
 
 
 class RequestMeters:
@@ -33,7 +37,7 @@ class RequestMeters:
 
 
 class MeteredRequests:
-    """Middleware that counts; it stands outside all others."""
+    """Middleware that counts and logs each request; it stands outside all others."""
 
     def __init__(self, app: ASGIApp, meters: RequestMeters) -> None:
         self._app, self._meters = app, meters
@@ -62,3 +66,13 @@ class MeteredRequests:
         method = scope["method"] if scope["method"] in _METHODS else _OTHER
         self._meters.requests.labels(route, method, status).inc()
         self._meters.seconds.labels(route, method).observe(seconds)
+        if scope["path"] not in _PROBES:
+            # Tenant and job are known by now: whoever let the request in wrote them down.
+            _log.info(
+                "request.answered",
+                client=":".join(map(str, scope["client"] or ())),
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                seconds=round(seconds, 4),
+            )

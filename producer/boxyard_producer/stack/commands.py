@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .credentials import Credentials
@@ -12,6 +12,7 @@ from .service import Service
 from .settings import StackSettings
 
 _SECRETS = {"BOXYARD_API_KEY", "BOXYARD_WEBHOOK_SECRET", "BOXYARD_SECRET_KEYS"}
+_METRICS_PORT = "BOXYARD_METRICS_PORT"
 
 
 def plan_services(
@@ -32,10 +33,24 @@ def plan_services(
         "deliver": (("boxyard_worker.cli", "deliver"), sealing),
         "sweep": (("boxyard_worker.cli", "sweep"), {}),
     }
+    ports = _metrics_ports(shared, list(commands))
     return [
-        Service(name, [sys.executable, "-m", *words], shared | secrets, _log(settings, name))
+        Service(
+            name,
+            [sys.executable, "-m", *words],
+            {**shared, **secrets, **ports[name]},
+            _log(settings, name),
+        )
         for name, (words, secrets) in commands.items()
     ]
+
+
+def _metrics_ports(shared: Mapping[str, str], names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """On one machine the processes cannot share a port: each takes the next one."""
+    first = shared.get(_METRICS_PORT, "")
+    if not first.isdecimal() or int(first) == 0:
+        return {name: {} for name in names}
+    return {name: {_METRICS_PORT: str(int(first) + step)} for step, name in enumerate(names)}
 
 
 def share_environment(settings: StackSettings, redis_url: str) -> dict[str, str]:

@@ -15,10 +15,12 @@ from boxyard_ledger import (
     DeliveryKind,
     DeliveryState,
     Ledger,
+    receiver_of,
 )
 from boxyard_schemas.errors import NotFound, Permanent, Retryable, ServiceError
 from boxyard_schemas.words import utc_now
 
+from ..meters import DeliverMeters, reason_class
 from .channels import Channel
 from .schedule import Schedule
 
@@ -57,21 +59,25 @@ class Courier:
         schedule: Schedule,
         *,
         max_rest_s: float,
+        meters: DeliverMeters | None = None,
     ) -> None:
         self._deliveries = ledger.deliveries
         self._max_rest_s = max_rest_s
         self._channels = channels
         self._schedule = schedule
+        self._meters = meters or DeliverMeters()
 
     def carry(self, claim: DeliveryClaim) -> None:
         """Makes one attempt and records it. Raises nothing that a delivery may cause."""
-        failure = self._attempt(claim)
-        delivery = claim.delivery
+        with self._meters.under_way.track_inprogress():
+            self._carry(claim)
+
+    def _carry(self, claim: DeliveryClaim) -> None:
+        with self._meters.seconds.labels(claim.delivery.kind).time():
+            failure = self._attempt(claim)
         _log.info(
             "delivery attempted",
-            delivery=delivery.id,
-            tenant=delivery.tenant,
-            job=delivery.job,
+            **_names(claim),
             attempt=claim.attempt,
             outcome=failure.reason if failure else "delivered",
         )
@@ -91,7 +97,7 @@ class Courier:
             return Failure(error.code, error.detail, ours=True)
         except Exception as error:
             # A fault of ours counts as an attempt too, or one delivery would go round for ever.
-            _log.exception("delivery failed", delivery=claim.delivery.id)
+            _log.exception("delivery failed", **_names(claim))
             return Failure("internal-error", type(error).__name__)
         return None
 
@@ -103,6 +109,7 @@ class Courier:
             pause_s = self._pause_s(claim, failure)
             state = DeliveryState.EXHAUSTED if pause_s is None else DeliveryState.PENDING
             rest_s = min(failure.retry_after_s or 0, self._max_rest_s)
+        self._count(claim, state, line.outcome, rest_s)
         self._insist(
             lambda: self._deliveries.record(
                 claim,
@@ -114,6 +121,14 @@ class Courier:
             ),
             claim,
         )
+
+    def _count(
+        self, claim: DeliveryClaim, state: DeliveryState, reason: str, rest_s: float
+    ) -> None:
+        kind = claim.delivery.kind
+        self._meters.attempts.labels(kind, state, reason_class(reason)).inc()
+        if rest_s:
+            self._meters.resting.begin(receiver_of(claim.delivery), rest_s)
 
     def _pause_s(self, claim: DeliveryClaim, failure: Failure) -> float | None:
         if failure.final:
@@ -130,7 +145,13 @@ class Courier:
                 record()
                 return
             except ServiceError as error:
-                _log.warning("outcome not recorded", delivery=claim.delivery.id, why=error.detail)
+                _log.warning("outcome not recorded", **_names(claim), why=error.detail)
             if time.monotonic() + pause_s > end:
                 return
             time.sleep(pause_s)
+
+
+def _names(claim: DeliveryClaim) -> dict[str, str]:
+    """What each line of the log says of it."""
+    delivery = claim.delivery
+    return {"delivery": delivery.id, "tenant": delivery.tenant, "job": delivery.job}

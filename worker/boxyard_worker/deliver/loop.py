@@ -10,10 +10,11 @@ from threading import Event
 
 import structlog
 
-from boxyard_ledger import DeliveryClaim, DeliveryKind, Ledger, receiver_of
+from boxyard_ledger import DeliveryClaim, DeliveryKind, Ledger, exposed, receiver_of
 from boxyard_schemas.errors import ServiceError
 
 from ..egress import Egress
+from ..meters import DeliverMeters
 from ..precaution import check_redis
 from ..pulse import Pulse
 from ..signals import stop_on_signals
@@ -33,18 +34,23 @@ def run(settings: DeliverSettings) -> None:
     """Delivers until SIGTERM or SIGINT; what is under way is finished and recorded.
 
     Raises:
-        SetupError: BOXYARD_SECRET_KEYS is not fit to open what signs, or Redis is not.
+        SetupError: BOXYARD_SECRET_KEYS is not fit to open what signs, Redis is not, or the port
+            for metrics is taken.
     """
     stop = stop_on_signals()
     with Ledger.open(settings) as ledger, Egress(settings) as egress:
         ledger.sealing.check()
         check_redis(ledger)
         _log.info("deliver started")
-        Deliverer(ledger, make_courier(settings, ledger, egress), settings).run(stop)
+        courier = make_courier(settings, ledger, egress, DeliverMeters(ledger.registry))
+        with exposed(ledger.registry, settings):
+            Deliverer(ledger, courier, settings).run(stop)
     _log.info("deliver stopped")
 
 
-def make_courier(settings: DeliverSettings, ledger: Ledger, egress: Egress) -> Courier:
+def make_courier(
+    settings: DeliverSettings, ledger: Ledger, egress: Egress, meters: DeliverMeters | None = None
+) -> Courier:
     """A courier with both channels."""
     callback = CallbackChannel(
         ledger, egress, public_url=settings.public_url, deadline_s=settings.delivery_deadline_s
@@ -57,7 +63,7 @@ def make_courier(settings: DeliverSettings, ledger: Ledger, egress: Egress) -> C
         DeliveryKind.CALLBACK: callback,
         DeliveryKind.BUCKET: bucket,
     }
-    return Courier(ledger, channels, schedule, max_rest_s=settings.max_rest_s)
+    return Courier(ledger, channels, schedule, max_rest_s=settings.max_rest_s, meters=meters)
 
 
 class Deliverer:

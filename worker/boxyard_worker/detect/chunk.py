@@ -14,7 +14,7 @@ import itertools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from boxyard_ledger import Ledger
@@ -25,6 +25,7 @@ from boxyard_worker.detect.lease import HeldJob, Leases
 from boxyard_worker.detect.picture import Dropped, Pictures
 from boxyard_worker.detect.progress import Progress
 from boxyard_worker.detect.results import Results
+from boxyard_worker.meters import DetectMeters, reason_class
 
 Summary = dict[str, int]
 """How many jobs of a chunk ended how: finished, returned, dropped; or are slow and go on without
@@ -51,6 +52,7 @@ class Chunks:
         clerks: threads for ending jobs.
         progress: is told.
         stopping: set when the worker ends: jobs that have not begun are given back.
+        meters: are told how pictures ended.
     """
 
     worker: str
@@ -63,6 +65,7 @@ class Chunks:
     clerks: ThreadPoolExecutor
     progress: Progress
     stopping: threading.Event
+    meters: DetectMeters = field(default_factory=DetectMeters)
 
     def run(self) -> Summary:
         """Claims a chunk and carries it through; empty when nothing was ready."""
@@ -168,6 +171,9 @@ class Chunks:
             provenance=self.provenance,
             metadata=job.record.metadata,
         )
+        for image in result.images:
+            code = image.code if isinstance(image, ImageFailure) else ""
+            self.meters.pictures.labels(image.status, reason_class(code)).inc()
         return "finished" if self.results.record(job, result) else "dropped"
 
     def _hand_back(self, job: HeldJob, reason: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from boxyard_ledger import Claim, JobRecord, Ledger
+from boxyard_worker.meters import DetectMeters
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +43,9 @@ class HeldJob:
 class Leases:
     """Renews every claim in flight; `renew` is to be called well within the lease."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, meters: DetectMeters | None = None) -> None:
         self._ledger = ledger
+        self._meters = meters or DetectMeters()
         self._lock = threading.Lock()
         self._held: dict[str, HeldJob] = {}
 
@@ -54,7 +56,7 @@ class Leases:
             for job in jobs:
                 older = self._held.get(job.record.id)
                 if older:
-                    older.lost.set()
+                    self._lose(older)
                 self._held[job.record.id] = job
         return jobs
 
@@ -71,6 +73,10 @@ class Leases:
         if not jobs:
             return
         for name in self._ledger.jobs.renew([job.claim for job in jobs.values()]):
-            jobs[name].log.info("job.lost")
-            jobs[name].lost.set()
+            self._lose(jobs[name])
             self.release(jobs[name])
+
+    def _lose(self, job: HeldJob) -> None:
+        job.log.info("job.lost")
+        job.lost.set()
+        self._meters.leases_lost.inc()

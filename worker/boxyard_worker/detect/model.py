@@ -33,6 +33,7 @@ from boxyard_worker.detector.messages import (
     Ready,
     Started,
 )
+from boxyard_worker.meters import DetectMeters
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,7 @@ class Model:
         load_deadline_s: for loading and warming, seconds.
         max_strikes: so many make a picture `crashed`.
         on_broken: called once when no child can load the model any more.
+        meters: are told of batches, deaths and strikes.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Model:
         load_deadline_s: float,
         max_strikes: int,
         on_broken: Callable[[SetupError], None],
+        meters: DetectMeters | None = None,
     ) -> None:
         self._load = load
         self._slots = slots
@@ -83,6 +86,7 @@ class Model:
         self._load_deadline_s = load_deadline_s
         self._max_strikes = max_strikes
         self._on_broken = on_broken
+        self._meters = meters or DetectMeters()
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._waiting: dict[int, _Waiting] = {}
@@ -201,6 +205,7 @@ class Model:
                 self._break(SetupError(f"The model cannot be loaded. {detail}"))
             case Started(ids):
                 self._on_device = ids
+                self._meters.batches.observe(len(ids))
                 self._deadline = time.monotonic() + self._batch_deadline_s
             case Done(number, detections):
                 if waiting := self._leave(number):
@@ -232,6 +237,7 @@ class Model:
         batch, self._on_device = self._on_device, ()
         with self._lock:
             suspects = [self._waiting[n] for n in batch if n in self._waiting]
+        self._meters.restarts.inc()
         log.error("model.died", pid=child.pid, status=child.status, pictures=len(suspects))
         if deaths >= _LOAD_DEATHS:
             self._break(SetupError(f"The model's process died {deaths} times while loading."))
@@ -242,6 +248,7 @@ class Model:
 
     def _strike(self, waiting: _Waiting) -> None:
         waiting.strikes += 1
+        self._meters.strikes.inc()
         waiting.on_strike(waiting.strikes)
         if waiting.strikes >= self._max_strikes:
             self._leave(waiting.message.id)

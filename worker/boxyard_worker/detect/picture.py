@@ -24,6 +24,7 @@ from boxyard_worker.detect.lease import HeldJob
 from boxyard_worker.detect.model import Model
 from boxyard_worker.detect.turns import Turns
 from boxyard_worker.detector.contract import ModelDescription, ModelImage, RawDetections
+from boxyard_worker.meters import DetectMeters
 from boxyard_worker.settings import DetectSettings
 
 
@@ -40,6 +41,7 @@ class Pictures:
         description: of the model.
         settings: which pictures are read, and how much memory they may take.
         hurry: set when the worker must end at once.
+        meters: are told how long each stage took.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class Pictures:
         settings: DetectSettings,
         *,
         hurry: threading.Event,
+        meters: DetectMeters | None = None,
     ) -> None:
         self._fetcher = fetcher
         self._model = model
         self._description = description
         self._settings = settings
         self._hurry = hurry
+        self._meters = meters or DetectMeters()
         self._memory = Budget(settings.image_memory // 2)
         self._turns = Turns(settings.decoders)
         self._decoders = Decoders(
@@ -143,7 +147,9 @@ class Pictures:
         job.log.debug("picture.stage", stage=name, index=index)
         start = time.perf_counter()
         yield
-        clock[name] = round((time.perf_counter() - start) * 1000, 3)
+        seconds = time.perf_counter() - start
+        clock[name] = round(seconds * 1000, 3)
+        self._meters.stages.labels(name).observe(seconds)
 
     def _model_image(self, job: HeldJob, decoded: Decoded) -> ModelImage:
         parameters = job.record.parameters

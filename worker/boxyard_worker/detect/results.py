@@ -12,6 +12,7 @@ from boxyard_schemas import JobResult
 from boxyard_schemas.errors import Conflict, Unavailable, UnknownJob
 from boxyard_worker.detect.fetch import with_patience
 from boxyard_worker.detect.lease import HeldJob
+from boxyard_worker.meters import DetectMeters
 
 T = TypeVar("T")
 
@@ -23,12 +24,21 @@ class Results:
         ledger: blobs and jobs.
         patience_s: how long an outage is waited out before the job is given back, seconds.
         hurry: set when the worker must end at once.
+        meters: are told how long it took.
     """
 
-    def __init__(self, ledger: Ledger, *, patience_s: float, hurry: threading.Event) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        patience_s: float,
+        hurry: threading.Event,
+        meters: DetectMeters | None = None,
+    ) -> None:
         self._ledger = ledger
         self._patience_s = patience_s
         self._hurry = hurry
+        self._stages = (meters or DetectMeters()).stages
 
     def record(self, job: HeldJob, result: JobResult) -> bool:
         """Stores the result and ends the job with it.
@@ -43,7 +53,8 @@ class Results:
         key = result_key(job.record.tenant, job.record.id, job.claim.token)
         data = result.model_dump_json(exclude_none=True).encode()
         job.log.debug("job.store", bytes=len(data))
-        reference = self._wait(job, lambda: self._put(key, data))
+        with self._stages.labels("store").time():
+            reference = self._wait(job, lambda: self._put(key, data))
         succeeded = sum(image.status == "succeeded" for image in result.images)
         failed = len(result.images) - succeeded
         job.log.debug("job.finish")

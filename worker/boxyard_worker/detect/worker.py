@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from boxyard_ledger import BlobMissing, Ledger, StoreRefuses, WorkerRecord
+from boxyard_ledger import BlobMissing, Ledger, StoreRefuses, WorkerRecord, exposed
 from boxyard_schemas import ImageOutcome, Provenance
 from boxyard_schemas.errors import SetupError, Unavailable
 from boxyard_schemas.words import utc_now
@@ -34,6 +34,7 @@ from boxyard_worker.detect.watchdog import Watchdog
 from boxyard_worker.detector.contract import ModelDescription
 from boxyard_worker.detector.messages import Load
 from boxyard_worker.egress import Egress
+from boxyard_worker.meters import DetectMeters
 from boxyard_worker.pulse import Pulse
 from boxyard_worker.settings import DetectSettings
 
@@ -52,8 +53,11 @@ class Worker:
         self._ledger = Ledger.open(settings)
         self._egress = Egress(settings)
         self._progress = Progress()
-        self._leases = Leases(self._ledger)
-        self._model = _make_model(settings, self._break)
+        self._meters = DetectMeters(self._ledger.registry)
+        self._meters.chunks.set_function(lambda: self._progress.chunks)
+        self._meters.jobs.set_function(lambda: self._progress.jobs)
+        self._leases = Leases(self._ledger, self._meters)
+        self._model = _make_model(settings, self._break, self._meters)
         self._departure = Departure(self._model, self._progress)
         self._pulse = Pulse(settings.pulse_file)
         host = socket.gethostname()
@@ -72,8 +76,13 @@ class Worker:
         """Serves until it is told to stop; returns the exit code.
 
         Raises:
-            SetupError: Redis evicts, the blob store refuses, or the model cannot be loaded.
+            SetupError: Redis evicts, the blob store refuses, the model cannot be loaded, or
+                the port for metrics is taken.
         """
+        with exposed(self._ledger.registry, self._settings):
+            return self._run()
+
+    def _run(self) -> int:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # nothing is held while it loads
         self._check_server()
         self._check_store()
@@ -174,7 +183,12 @@ class Worker:
     def _make_pictures(self, description: ModelDescription) -> Pictures:
         fetcher = Fetcher(self._ledger, self._egress, self._settings)
         return Pictures(
-            fetcher, self._model, description, self._settings, hurry=self._departure.hurry
+            fetcher,
+            self._model,
+            description,
+            self._settings,
+            hurry=self._departure.hurry,
+            meters=self._meters,
         )
 
     def _make_chunks(
@@ -185,7 +199,12 @@ class Worker:
         clerks: ThreadPoolExecutor,
     ) -> Chunks:
         settings, departure = self._settings, self._departure
-        results = Results(self._ledger, patience_s=settings.store_patience_s, hurry=departure.hurry)
+        results = Results(
+            self._ledger,
+            patience_s=settings.store_patience_s,
+            hurry=departure.hurry,
+            meters=self._meters,
+        )
         return Chunks(
             worker=self._record.id,
             ledger=self._ledger,
@@ -197,6 +216,7 @@ class Worker:
             clerks=clerks,
             progress=self._progress,
             stopping=departure.stopping,
+            meters=self._meters,
         )
 
 
@@ -211,7 +231,9 @@ def _provenance(description: ModelDescription, settings: DetectSettings) -> Prov
     )
 
 
-def _make_model(settings: DetectSettings, on_broken: Callable[[SetupError], None]) -> Model:
+def _make_model(
+    settings: DetectSettings, on_broken: Callable[[SetupError], None], meters: DetectMeters
+) -> Model:
     device = pin(settings.device, os.environ)
     slots = Slots(settings.slots, settings.slot_bytes)
     random = settings.weights == "random"
@@ -236,4 +258,5 @@ def _make_model(settings: DetectSettings, on_broken: Callable[[SetupError], None
         load_deadline_s=settings.load_deadline_s,
         max_strikes=settings.max_strikes,
         on_broken=on_broken,
+        meters=meters,
     )

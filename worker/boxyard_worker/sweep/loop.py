@@ -10,15 +10,18 @@ from threading import Event
 import structlog
 from pydantic import Field
 
-from boxyard_ledger import Ledger, LedgerSettings
+from boxyard_ledger import Ledger, LedgerSettings, exposed
 from boxyard_ledger.sweeps import LIMIT
 from boxyard_schemas.errors import ServiceError
 
+from ..meters import SweepMeters
 from ..precaution import check_redis
 from ..pulse import Pulse
 from ..signals import stop_on_signals
 
 _log = structlog.get_logger()
+Step = Callable[[], dict[str, int]]
+"""What a tick does; how much of each kind."""
 
 
 class SweepSettings(LedgerSettings):
@@ -32,18 +35,22 @@ def run(settings: SweepSettings) -> None:
     """Sweeps until SIGTERM or SIGINT.
 
     Raises:
-        SetupError: Redis evicts, or the way to it is set up wrongly.
+        SetupError: Redis evicts, the way to it is set up wrongly, or the port for metrics is
+            taken.
     """
     stop = stop_on_signals()
     with Ledger.open(settings) as ledger:
         check_redis(ledger)
         _log.info("sweep started")
-        pulse = Pulse(settings.pulse_file)
-        sweep(ledger, stop, pulse, interval_s=settings.sweep_interval_s)
+        pulse, meters = Pulse(settings.pulse_file), SweepMeters(ledger.registry)
+        with exposed(ledger.registry, settings):
+            sweep(ledger, stop, pulse, meters, interval_s=settings.sweep_interval_s)
     _log.info("sweep stopped")
 
 
-def sweep(ledger: Ledger, stop: Event, pulse: Pulse, *, interval_s: float) -> None:
+def sweep(
+    ledger: Ledger, stop: Event, pulse: Pulse, meters: SweepMeters, *, interval_s: float
+) -> None:
     """Ticks until `stop` is set; a ledger that is away is tried again at the next tick.
 
     Blobs have a loop of their own: their store may hang while leases end.
@@ -57,9 +64,11 @@ def sweep(ledger: Ledger, stop: Event, pulse: Pulse, *, interval_s: float) -> No
     def erase_blobs() -> dict[str, int]:
         return {"erased": ledger.sweeps.erase_blobs()}
 
+    steps = {"records": sweep_records, "blobs": erase_blobs}
     with ThreadPoolExecutor() as pool:
         loops = [
-            pool.submit(_tick, step, stop, interval_s) for step in (sweep_records, erase_blobs)
+            pool.submit(_tick, _measured(name, step, meters), stop, interval_s)
+            for name, step in steps.items()
         ]
         wait(loops, return_when=FIRST_COMPLETED)
         stop.set()
@@ -67,7 +76,19 @@ def sweep(ledger: Ledger, stop: Event, pulse: Pulse, *, interval_s: float) -> No
         loop.result()
 
 
-def _tick(step: Callable[[], dict[str, int]], stop: Event, interval_s: float) -> None:
+def _measured(name: str, step: Step, meters: SweepMeters) -> Step:
+    def measured() -> dict[str, int]:
+        with meters.seconds.labels(name).time():
+            done = step()
+        meters.last.labels(name).set_to_current_time()
+        for kind, count in done.items():
+            meters.swept.labels(kind).inc(count)
+        return done
+
+    return measured
+
+
+def _tick(step: Step, stop: Event, interval_s: float) -> None:
     pause = interval_s
     while not stop.wait(pause):
         pause = interval_s
