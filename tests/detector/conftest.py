@@ -45,10 +45,12 @@ def start_trial(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Trial
     """Loads a model with scattered weights into both, perhaps shrunk; each once, if it is kept."""
     trials: dict[str, Trial] = {}
 
-    def start(name: str, side: int | None = None, keep: bool = True) -> Trial:
+    def start(
+        name: str, side: int | None = None, keep: bool = True, stages: int | None = None
+    ) -> Trial:
         if name in trials:
             return trials[name]
-        trial = _start_trial(name, side, tmp_path_factory.mktemp("trial"))
+        trial = _start_trial(name, side, stages, tmp_path_factory.mktemp("trial"))
         if keep:
             trials[name] = trial
         return trial
@@ -56,10 +58,10 @@ def start_trial(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Trial
     return start
 
 
-def _start_trial(name: str, side: int | None, folder: Path) -> Trial:
+def _start_trial(name: str, side: int | None, stages: int | None, folder: Path) -> Trial:
     from same_numbers.models import start_inferencer, write_config, write_weights
 
-    config = write_config(name, folder, side)
+    config = write_config(name, folder, side, stages=stages)
     weights = write_weights(config, folder)
     detector = load_detector(name, weights=weights, config=config)
     return Trial(detector, start_inferencer(config, weights), weights)

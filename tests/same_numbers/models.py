@@ -25,7 +25,13 @@ _DECIDING = ("cls", "rtm_kernel", "conv_mask_list", "conv_kernel", "mask_embed",
 """Layers whose outputs must differ from place to place for boxes and masks to."""
 
 
-def write_config(name: str, folder: Path, side: int | None = None, most: int | None = None) -> Path:
+def write_config(
+    name: str,
+    folder: Path,
+    side: int | None = None,
+    most: int | None = None,
+    stages: int | None = None,
+) -> Path:
     """Writes a model's configuration without a threshold, for untrained it is sure of nothing.
 
     Args:
@@ -33,6 +39,7 @@ def write_config(name: str, folder: Path, side: int | None = None, most: int | N
         folder: where to.
         side: input size in pixels instead of the model's own, so that a CPU has less to do.
         most: instances at most, where mmdet would fill the memory with masks.
+        stages: that a cascade has instead of its own, all alike.
     """
     config = Config.fromfile(str(find_model(name).config))
     if side:
@@ -45,6 +52,10 @@ def write_config(name: str, folder: Path, side: int | None = None, most: int | N
             part["score_thr"] = _THRESHOLDS.get(config.model.type, 0.0)
         if most and "max_per_img" in part:
             part["max_per_img"] = most
+    if stages:
+        head = config.model.roi_head
+        head.num_stages, head.bbox_head = stages, head.bbox_head[:stages]
+        head.stage_loss_weights = head.stage_loss_weights[:stages]
     config.dump(str(folder / f"{name}.py"))
     return folder / f"{name}.py"
 
