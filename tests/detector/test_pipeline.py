@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boxyard_worker.detector import load_detector, mmdetection
+from boxyard_worker.detector import DetectorLoadError, load_detector, mmdetection
 from boxyard_worker.detector.catalogue import find_model
 from boxyard_worker.detector.configuration import read_config
 from boxyard_worker.detector.contract import ModelImage, ResizePlan
@@ -73,3 +73,10 @@ def test_read_only_pixels_are_packed_too(paint: Any) -> None:
     pixels.flags.writeable = False
     packed = pipeline.pack(ModelImage(pixels, 64, 48, 0.0, 100, True))
     assert packed["inputs"].shape == (3, 48, 64)
+
+
+def test_a_model_that_needs_another_models_proposals_is_refused() -> None:
+    mmdetection.init_default_scope("mmdet")
+    config = read_config(find_model("cascade-rpn_fast-rcnn_r50-caffe_fpn_1x_coco").config)
+    with pytest.raises(DetectorLoadError, match="regions that another model proposed"):
+        Pipeline(config)

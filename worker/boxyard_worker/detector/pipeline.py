@@ -27,7 +27,7 @@ class Pipeline:
         plan: the resize to run before `pack`, or None when `pack` does everything.
 
     Raises:
-        DetectorLoadError: the pipeline does not begin with one picture file.
+        DetectorLoadError: the pipeline does not take one picture file and nothing else.
     """
 
     def __init__(self, config: Config) -> None:
@@ -37,6 +37,11 @@ class Pipeline:
             raise DetectorLoadError(
                 f"The model's test pipeline begins with {_name(loading)}, not with a picture.",
                 "Only models that take one picture at a time can be served.",
+            )
+        if any(_name(step) == "LoadProposals" for step in test_pipeline(config)):
+            raise DetectorLoadError(
+                "The model looks at regions that another model proposed, and a job has none.",
+                "Serve one that proposes its own, such as Faster R-CNN.",
             )
         self.plan = _plan(loading, steps)
         if self.plan:
