@@ -6,7 +6,6 @@ import re
 import runpy
 from pathlib import Path
 
-import pytest
 from pydantic_settings import BaseSettings
 
 ROOT = Path(__file__).parents[2]
@@ -14,7 +13,7 @@ PAGE = (ROOT / "docs" / "operations.md").read_text()
 
 tables = runpy.run_path(str(ROOT / "deploy" / "settings.py"))
 GROUPS: dict[type[BaseSettings], str] = tables["GROUPS"]
-ROWS = [line for line in PAGE.splitlines() if line.startswith(("| `BOXYARD_", "| `--"))]
+ROWS = [line for line in tables["write_tables"]().splitlines() if line.startswith("| `")]
 
 
 def test_the_tables_of_settings_are_what_the_code_says_today() -> None:
@@ -31,12 +30,12 @@ def test_every_settings_class_of_the_packages_has_its_table() -> None:
     assert named == {kind.__name__ for kind in GROUPS}
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("`")[1])
-def test_a_setting_has_a_default_a_unit_and_a_meaning(row: str) -> None:
-    _, _, default, unit, meaning, _ = (cell.strip() for cell in row.split("|"))
-    assert default
-    assert unit
-    assert meaning.endswith(".")
+def test_every_setting_has_a_default_a_unit_and_a_meaning() -> None:
+    for row in ROWS:
+        _, _, default, unit, meaning, _ = (cell.strip() for cell in row.split("|"))
+        assert default, row
+        assert unit, row
+        assert meaning.endswith("."), row
 
 
 def test_a_figure_that_is_no_count_says_its_unit() -> None:
