@@ -33,7 +33,7 @@ def plan_services(
         "deliver": (("boxyard_worker.cli", "deliver"), sealing),
         "sweep": (("boxyard_worker.cli", "sweep"), {}),
     }
-    ports = _metrics_ports(shared, list(commands))
+    ports = metrics_ports(shared, list(commands))
     return [
         Service(
             name,
@@ -45,7 +45,7 @@ def plan_services(
     ]
 
 
-def _metrics_ports(shared: Mapping[str, str], names: Sequence[str]) -> dict[str, dict[str, str]]:
+def metrics_ports(shared: Mapping[str, str], names: Sequence[str]) -> dict[str, dict[str, str]]:
     """On one machine the processes cannot share a port: each takes the next one."""
     first = shared.get(_METRICS_PORT, "")
     if not first.isdecimal() or int(first) == 0:
