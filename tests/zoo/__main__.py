@@ -93,7 +93,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--page", type=Path, default=Path("docs/zoo.md"))
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--retry", action="store_true", help="also what gave no answer before")
-    parser.add_argument("--seconds", type=float, default=300.0, help="limit of an entry")
+    parser.add_argument("--seconds", type=float, default=900.0, help="limit of an entry")
     parser.add_argument("--mib", type=int, default=8192, help="limit of an entry's memory")
     return parser.parse_intermixed_args()
 

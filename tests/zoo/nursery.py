@@ -33,7 +33,7 @@ class Limits:
         mib: of memory.
     """
 
-    seconds: float = 300.0
+    seconds: float = 900.0
     mib: int = 8192
 
 

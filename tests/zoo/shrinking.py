@@ -21,7 +21,7 @@ _THRESHOLDS: Final = {
     "conf_thr": 0.0,
     "distance_threshold": 1e9,  # between a corner and its partner
     "filter_thr": 0.0,
-    "mask_thr": 0.01,  # of SOLO, whose untrained masks are all background
+    "mask_thr": 0.0,  # of SOLO, whose untrained masks are all background
     "min_bbox_size": -1,  # untrained, sides are as often negative
     "score_thr": 0.0,
     "update_thr": 0.0,
