@@ -112,6 +112,13 @@ test-client: ## Install the base distribution alone and run the client's tests o
 	@$(VENV)-client/bin/python -m pytest --confcutdir=tests/client tests/client
 	@rm -rf $(VENV)-client
 
+NODE_CONSUMER = examples/consumers/node
+
+.PHONY: test-node
+test-node: $(VENV)/dev-installed ## Install the consumer in Node from its lock file, and run what needs it
+	@npm ci --prefix $(NODE_CONSUMER)
+	@$(BIN)/python -m pytest tests/webhooks/test_examples.py tests/webhooks/test_asyncapi.py -k "node or official"
+
 .PHONY: contract
 contract: $(VENV)/runtime-installed ## Write JSON Schema, OpenAPI and AsyncAPI again from the code
 	@$(BIN)/python schemas/generate.py

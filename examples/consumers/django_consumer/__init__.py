@@ -1,0 +1,1 @@
+"""A consumer with Django that acts exactly once: id and act are written in one transaction."""
