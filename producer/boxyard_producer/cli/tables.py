@@ -27,6 +27,8 @@ _COLOURS = {
     JobState.DEAD: "red",
 }
 
+_FINDS = {"object-detection": "boxes", "instance-segmentation": "masks"}
+
 
 def tabulate_jobs(jobs: Iterable[Job]) -> Table:
     """A line a job."""
@@ -55,13 +57,13 @@ def tabulate_deliveries(deliveries: Iterable[JobDelivery]) -> Table:
 
 def tabulate_models(models: Iterable[Model]) -> Table:
     """A line a model, those that are served first."""
-    columns = ("Model", "Task", "Box AP", "Mask AP", "Input", "Workers", "Queued")
+    columns = ("Model", "Finds", "Box AP", "Mask AP", "Input", "Workers", "Queued")
     table = Table(*columns, box=None, pad_edge=False)
     table.columns[0].overflow = "fold"
     for model in sorted(models, key=lambda each: (not each.workers, each.name)):
         aps = (_ap(model.box_ap), _ap(model.mask_ap))
-        task, workers = model.task or "", _workers(model)
-        table.add_row(model.name, task, *aps, _input(model), workers, str(model.queued))
+        finds, workers = _FINDS[model.task] if model.task else "", _workers(model)
+        table.add_row(model.name, finds, *aps, _input(model), workers, str(model.queued))
     return table
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from rich.console import Console
 from rich.markup import escape
 
-out = Console()
+# Programs read lines: what goes to a pipe or a file is not folded to a terminal's width.
+_folds = sys.stdout.isatty() or "COLUMNS" in os.environ
+
+out = Console(width=None if _folds else 1000)
 err = Console(stderr=True)
 
 
