@@ -1,7 +1,7 @@
 """The words: what the rooms and the outside say to each other.
 
 Jobs, predictions, events, errors, the AzureML contract and the queue names, as frozen pydantic
-models. Only pydantic may enter; JSON Schema and OpenAPI leave (`schemas/generated/`).
+models. Only pydantic may enter; JSON Schema, OpenAPI and AsyncAPI leave (`schemas/generated/`).
 """
 
 from .azureml import InputData, ScoredBox, ScoredImage, ScoreRequest, ScoreResponse
