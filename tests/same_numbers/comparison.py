@@ -12,6 +12,9 @@ from boxyard_schemas import Parameters
 from boxyard_worker.detect.encode import encode
 from boxyard_worker.detector.contract import RawDetections
 
+MOST = 1000
+"""Instances that a request may have at most; YOLOX without a threshold finds more."""
+
 _TIE = 1e-5
 """At the cut, one of several instances that score alike may be another."""
 
@@ -90,7 +93,7 @@ def compare(
 
 def _sorted(theirs: dict[str, Any]) -> dict[str, Any]:
     scores = np.array(theirs["scores"], np.float32)
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores, kind="stable")[:MOST]
     return {
         "scores": scores[order],
         "labels": np.array(theirs["labels"], np.int64)[order],

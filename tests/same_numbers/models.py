@@ -101,14 +101,17 @@ def scatter(model: Any) -> None:
 
 def _fit_norms(model: Any, coarse: torch.Tensor) -> None:
     """Sets the norms to what they see of smooth pictures, so that no layer fades or bursts."""
+    kind = torch.nn.modules.batchnorm._BatchNorm
+    norms = [module for module in model.modules() if isinstance(module, kind)]
+    if not norms:
+        return
     pictures = functional.interpolate(coarse, 192, mode="bicubic")
     if not model.data_preprocessor._enable_normalize:
         pictures = 64 * pictures + 128
     model.train()
-    for module in model.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.momentum = 1.0
-            module.train()
+    for norm in norms:
+        norm.momentum = 1.0
+        norm.train()
     with torch.no_grad():
         if type(model).__name__ in _NORMED:
             model(pictures, mode="tensor")

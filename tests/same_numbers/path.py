@@ -14,6 +14,8 @@ from boxyard_worker.detect.slots import Slots
 from boxyard_worker.detector.contract import ModelImage, RawDetections, ResizePlan
 from boxyard_worker.detector.messages import Load
 
+from .comparison import MOST
+
 MOST_PIXELS = 64_000_000
 _LONG_S = 3600.0
 
@@ -81,4 +83,4 @@ class WorkerPath:
 def read(decoders: Decoders, file: bytes, plan: ResizePlan | None) -> ModelImage:
     """A picture as a worker hands it to the model, nothing cut off, masks and all."""
     decoded = decoders.decode(file, memory_of(file, read_header(file)), plan)
-    return ModelImage(decoded.pixels, decoded.width, decoded.height, 0.0, 1000, True)
+    return ModelImage(decoded.pixels, decoded.width, decoded.height, 0.0, MOST, True)
