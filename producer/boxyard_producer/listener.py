@@ -162,6 +162,7 @@ def _handler(listener: Listener) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = _PATIENCE_S
+        wbufsize = -1  # or head and body go out as two packets, and the second one waits 40 ms
 
         def do_POST(self) -> None:
             size = self.headers.get("Content-Length", "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,8 +74,8 @@ def test_what_comes_is_verified_printed_and_answered(
     assert said[0]["event"]["data"]["job"] == {
         name: value for name, value in json.loads(EVENT)["data"]["job"].items() if value is not None
     }
-    listening.send(signal.SIGTERM)
-    assert listening.process.wait(30) == 0
+    assert listening.stop() == 0
+    assert listening.text().endswith("stopped\n")
 
 
 def test_the_very_request_is_passed_on_and_the_very_answer_comes_back(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.http.request import HttpHeaders
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from starlette.datastructures import Headers as StarletteHeaders
@@ -25,6 +25,8 @@ from .conftest import EVENT, OLD, SECRET
 
 anything = st.text(st.characters(codec=None, exclude_categories=()))
 encodable = st.text(st.characters(codec="utf-8"), min_size=1)
+in_time = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""As long as it takes: other tests run beside these."""
 NAMES = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 
@@ -68,6 +70,7 @@ def test_the_headers_of_every_framework_are_read(headers: dict[str, str], framew
     assert verify(kinds[framework], EVENT, SECRET).type is EventType.SUCCEEDED
 
 
+@in_time
 @given(st.text(st.characters(codec="utf-8", exclude_characters=" "), min_size=1), st.binary())
 def test_the_official_library_takes_what_is_signed_here(event_id: str, rest: bytes) -> None:
     body = json.dumps(rest.hex()).encode()
@@ -77,6 +80,7 @@ def test_the_official_library_takes_what_is_signed_here(event_id: str, rest: byt
     assert not officially(headers, body + b" ", OLD)
 
 
+@in_time
 @given(encodable, st.dictionaries(encodable, st.integers()))
 def test_what_the_official_library_signs_is_taken_here(
     event_id: str, unknown: dict[str, int]
@@ -198,6 +202,7 @@ def test_a_secret_may_lack_its_padding_and_have_a_line_break(event_id: str) -> N
     assert verify(sign(event_id, EVENT, OLD), EVENT, f" {OLD.rstrip('=')}\n").id == event_id
 
 
+@in_time
 @given(
     st.dictionaries(st.sampled_from(NAMES) | anything, anything | st.from_regex(r"v1,[\w+/ =]+")),
     st.binary(),
@@ -215,6 +220,7 @@ def test_whatever_comes_is_one_clear_error(
     assert reason(headers, body, secret)
 
 
+@in_time
 @given(st.binary() | st.recursive(st.none() | st.text(), st.lists).map(json.dumps).map(str.encode))
 def test_whatever_is_signed_is_an_event_or_one_clear_error(body: bytes) -> None:
     assert reason(sign("dlv_1", body, SECRET), body) in ("not-an-event", "unknown-event")

@@ -39,7 +39,8 @@ def listen(
     """Receive callbacks here, verify them and print what they say, until Ctrl-C."""
     tell = _tell_json if as_json else _tell
     with Listener(find_secrets(secret), tell, host=host, port=port, forward=forward) as listener:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
+            signal.signal(number, signal.default_int_handler)
         note(f"Listening on {listener.url}{f', passing on to {forward}' if forward else ''}")
         try:
             listener.serve()
