@@ -140,6 +140,8 @@ def _page(rows: Sequence[Row]) -> Iterator[str]:
     yield f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {libraries}, CPU.\n"
     yield _HEAD
     yield from map(_line, rows)
+    if missing := sorted(ENTRIES.keys() - {row["name"] for row in rows}):
+        yield f"\nNot compared by this run: {', '.join(missing)}."
     yield "\n## Pictures that one side cannot do\n"
     yield "| model | picture | mmdet | Boxyard |\n|---|---|---|---|"
     for row in rows:
