@@ -188,7 +188,9 @@ def test_a_signed_body_that_is_no_event_is_refused(event_id: str, body: bytes) -
     assert reason(sign(event_id, body, SECRET), body) == "not-an-event"
 
 
-@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_ä", "whsec_a", "whsec_a b!", "whsec_abcd!!!!", []], ids=repr)
+@pytest.mark.parametrize(
+    "secret", ["", "whsec_", "whsec_ä", "whsec_a", "whsec_a b!", "whsec_abcd!!!!", []], ids=repr
+)
 def test_a_secret_that_is_none_is_said_and_never_quoted(
     headers: dict[str, str], secret: Any
 ) -> None:
