@@ -77,12 +77,13 @@ def compare(
         return Difference()
     mates = place if ordered else apart.argmin(1)
     known = np.isfinite(apart[place, mates])
-    clear = place[known & (ordered | (scores > scores.min() + _TIE))]
+    judged = ordered | (scores > scores.min() + _TIE)
+    clear = place[known & judged]
     mates = mates[clear]
     pairs = [(int(mate), int(place)) for mate, place in zip(mates, clear, strict=True)]
     pixels, masks = _compare_masks(ours, expected["masks"], pairs, (width, height))
     return Difference(
-        strangers=int((~known).sum()),
+        strangers=int((~known & judged).sum()),
         score=float(np.abs(ours.scores[mates] - scores[clear]).max(initial=0)),
         box=float(np.abs(ours.boxes[mates] / size - boxes[clear]).max(initial=0)),
         pixels=pixels,
