@@ -145,5 +145,6 @@ def _embed_teacher(model: Any, path: Path) -> None:
 
 def _is_download(value: Any) -> bool:
     if isinstance(value, dict):
-        return "Pretrained" in str(value.get("type"))
+        # PVT's backbones leave the type out.
+        return "Pretrained" in str(value.get("type")) or _is_download(value.get("checkpoint"))
     return isinstance(value, str) and "://" in value
