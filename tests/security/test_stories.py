@@ -169,6 +169,7 @@ def _base64() -> str:
 
 def test_rare_steps_are_allowed_too(guarded: Guarded, open_as: OpenAs) -> None:
     server, detect, deliver, sweep = map(open_as, ("server", "detect", "deliver", "sweep"))
+    server.census.take()
     job = make_job()
     server.jobs.accept(job)
     (claim,) = detect.jobs.claim(MODEL, worker="w", max_images=1)

@@ -44,12 +44,17 @@ def run(settings: SweepSettings) -> None:
         _log.info("sweep started")
         pulse, meters = Pulse(settings.pulse_file), SweepMeters(ledger.registry)
         with exposed(ledger.registry, settings):
-            sweep(ledger, stop, pulse, meters, interval_s=settings.sweep_interval_s)
+            sweep(ledger, stop, pulse, interval_s=settings.sweep_interval_s, meters=meters)
     _log.info("sweep stopped")
 
 
 def sweep(
-    ledger: Ledger, stop: Event, pulse: Pulse, meters: SweepMeters, *, interval_s: float
+    ledger: Ledger,
+    stop: Event,
+    pulse: Pulse,
+    *,
+    interval_s: float,
+    meters: SweepMeters | None = None,
 ) -> None:
     """Ticks until `stop` is set; a ledger that is away is tried again at the next tick.
 
@@ -64,6 +69,7 @@ def sweep(
     def erase_blobs() -> dict[str, int]:
         return {"erased": ledger.sweeps.erase_blobs()}
 
+    meters = meters or SweepMeters()
     steps = {"records": sweep_records, "blobs": erase_blobs}
     with ThreadPoolExecutor() as pool:
         loops = [
