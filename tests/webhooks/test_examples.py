@@ -17,6 +17,7 @@ import pytest
 from boxyard_ledger import EmbeddedRedis
 from boxyard_producer.conformance import Finding, Trial, make_cases
 from boxyard_producer.webhooks import sign
+from boxyard_schemas import new_id
 from process import Process
 
 from .conftest import OLD, SECRET
@@ -68,7 +69,9 @@ def environment(redis: EmbeddedRedis, folder: Path) -> dict[str, str]:
         "CONSUMER_DATABASE": str(folder / "consumer.sqlite"),
         "DJANGO_SECRET_KEY": "of the test",
         "DJANGO_SETTINGS_MODULE": "django_consumer.settings",
-        "PYTHONPATH": str(CONSUMERS),
+        "PYTHONPATH": os.pathsep.join(
+            [str(CONSUMERS), os.environ.get("PYTHONPATH", str(CONSUMERS))]
+        ),
         "PORT": "0",
     }
 
@@ -103,7 +106,7 @@ def test_an_example_does_what_a_consumer_must(example: Example) -> None:
 
 def test_of_many_deliveries_at_once_an_example_acts_on_one(example: Example) -> None:
     async def post_all() -> list[int]:
-        headers = sign("dlv_many", EVENT, SECRET)
+        headers = sign(new_id("dlv"), EVENT, SECRET)
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             posts = [
                 client.post(f"{example.url}/boxyard", content=EVENT, headers=headers)
@@ -120,9 +123,9 @@ def test_of_many_deliveries_at_once_an_example_acts_on_one(example: Example) -> 
 
 @pytest.mark.parametrize("example", DURABLE, indirect=True, scope="module")
 def test_an_example_that_dies_remembers_what_it_has_acted_on(example: Example) -> None:
-    before = example.ended()
-    assert example.post("dlv_1") == 204
+    before, first, second = example.ended(), new_id("dlv"), new_id("dlv")
+    assert example.post(first) == 204
     example.kill()
     example.start()
-    assert (example.post("dlv_1"), example.post("dlv_2")) == (204, 204)
+    assert (example.post(first), example.post(second)) == (204, 204)
     assert example.ended() == before + 2
