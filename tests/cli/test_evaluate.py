@@ -52,7 +52,7 @@ def test_a_set_goes_through_the_queue_and_nothing_of_it_stays(
     stack: RunningStack, boxyard: Boxyard, coloured: Path
 ) -> None:
     with stack.client() as client:
-        before = {job.id for job in client.jobs()}
+        before = {job.id for job in client.iter_jobs()}
     done = boxyard(
         *words(coloured, "--json", "--save", "found.json"), environment=stack.environment
     )
@@ -66,7 +66,7 @@ def test_a_set_goes_through_the_queue_and_nothing_of_it_stays(
     assert results[0]["bbox"] == [5, 7, 31, 31]
     assert rle.area(results[0]["segmentation"]) == 31 * 31
     with stack.client() as client:
-        assert {job.id for job in client.jobs()} <= before
+        assert {job.id for job in client.iter_jobs()} <= before
 
 
 def test_figures_are_a_table_and_a_picture_that_cannot_be_read_is_named(
@@ -106,7 +106,7 @@ def _interruptible() -> Iterator[None]:
 def test_ctrl_c_takes_what_waits_out_of_the_queue(stack: RunningStack, coloured: Path) -> None:
     def waiting() -> int:
         with stack.client() as client:
-            return sum(job.model == UNSERVED for job in client.jobs(JobState.QUEUED))
+            return sum(job.model == UNSERVED for job in client.iter_jobs(JobState.QUEUED))
 
     with subprocess.Popen(
         [*BOXYARD, *words(coloured, "--in-flight", "1", model=UNSERVED)],

@@ -38,7 +38,7 @@ from .conftest import Reply, ScriptedServer
 
 Call = Callable[..., Any]
 QUICK = Retries(first_s=0.001)
-PAGED = ("jobs", "exhausted")
+PAGED = ("iter_jobs", "exhausted", "submit_many", "as_completed")
 
 
 def job(state: str = "queued", job_id: str | None = None) -> dict[str, Any]:
@@ -310,7 +310,7 @@ def test_jobs_are_read_page_by_page(call: Call, server: ScriptedServer):
         Reply(200, {"jobs": [job(job_id=first)], "next_cursor": "c 1"}),
         Reply(200, {"jobs": [job(job_id=second)], "next_cursor": None}),
     )
-    assert [each.id for each in call("jobs", JobState.QUEUED)] == [first, second]
+    assert [each.id for each in call("iter_jobs", JobState.QUEUED)] == [first, second]
     assert [asked.path for asked in server.asked] == [
         "/v1/jobs?state=queued&limit=100",
         "/v1/jobs?state=queued&limit=100&cursor=c+1",

@@ -38,7 +38,7 @@ def _default(context: typer.Context) -> None:
 def list_jobs(state: State = None, limit: Limit = 20, as_json: Json = False) -> None:
     """Newest first."""
     with connect() as client:
-        found = list(islice(client.jobs(state), limit))
+        found = list(islice(client.iter_jobs(state), limit))
     if as_json:
         for job in found:
             out.out(job.model_dump_json(exclude_none=True), highlight=False)
@@ -74,7 +74,7 @@ def replay(ids: Ids = None, dead: Dead = False) -> None:
 
 def _replay_dead(client: Client) -> Iterator[bool]:
     """Every dead job; what somebody else replays or erases meanwhile is left to them."""
-    for job in client.jobs(JobState.DEAD):
+    for job in client.iter_jobs(JobState.DEAD):
         try:
             client.replay(job.id)
         except (Conflict, UnknownJob):

@@ -8,6 +8,16 @@ from .asynchronous import AsyncClient
 from .blocking import Client
 from .images import Image
 from .requests import JobOptions, ModelOptions
+from .results import Result, SeenImage
 from .retries import Retries
 
-__all__ = ["AsyncClient", "Client", "Image", "JobOptions", "ModelOptions", "Retries"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Image",
+    "JobOptions",
+    "ModelOptions",
+    "Result",
+    "Retries",
+    "SeenImage",
+]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Self
 
 import httpx
 
-from boxyard_schemas import Job, JobDelivery, JobState
-
 from .address import Address
-from .calls import Calls
+from .bulk import BulkCalls
 from .exchange import AsyncExchange
 from .retries import Retries
 
 
-class AsyncClient(Calls):
+class AsyncClient(BulkCalls):
     """Calls a Boxyard server from an event loop.
 
     Args:
@@ -38,31 +35,11 @@ class AsyncClient(Calls):
         self.address = Address.find(url, api_key)
         exchange = AsyncExchange(self.address, timeout_s, transport)
         super().__init__(exchange, retries or Retries())
-        self._http = exchange.http
-
-    async def jobs(self, state: JobState | None = None) -> AsyncIterator[Job]:
-        """This tenant's jobs, newest first, read page by page."""
-        cursor: str | None = None
-        while True:
-            page = await self.page(state, cursor)
-            for job in page.jobs:
-                yield job
-            if (cursor := page.next_cursor) is None:
-                return
-
-    async def exhausted(self) -> AsyncIterator[JobDelivery]:
-        """This tenant's deliveries that were given up, newest first, read page by page."""
-        cursor: str | None = None
-        while True:
-            page = await self.exhausted_page(cursor)
-            for delivery in page.deliveries:
-                yield delivery
-            if (cursor := page.next_cursor) is None:
-                return
+        self._close = exchange.close
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""The client for ordinary, blocking code. Each call is `calls.Calls`' of the same name."""
+"""The client for ordinary, blocking code. Each call is `bulk.BulkCalls`' of the same name."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from boxyard_schemas import (
     Job,
     JobDelivery,
     JobPage,
-    JobResult,
     JobState,
     Model,
     Upload,
 )
 
 from .address import Address
-from .calls import Calls
-from .exchange import BlockingExchange, run
+from .bulk import IMAGES_PER_JOB, SUBMITTED_AT_ONCE, WATCHED_AT_ONCE, BulkCalls
+from .exchange import BlockingExchange, drain, run
 from .images import Image
 from .requests import JobOptions, ModelOptions
+from .results import Result
 from .retries import Retries
 
 
@@ -48,8 +48,8 @@ class Client:
     ) -> None:
         self.address = Address.find(url, api_key)
         exchange = BlockingExchange(self.address, timeout_s, transport)
-        self._calls = Calls(exchange, retries or Retries())
-        self._http = exchange.http
+        self._calls = BulkCalls(exchange, retries or Retries())
+        self._close = exchange.close
 
     def submit(
         self, model: str, images: Image | Iterable[Image], **options: Unpack[JobOptions]
@@ -57,8 +57,36 @@ class Client:
         """Enqueue one job; local pictures are uploaded first. See `Calls.submit`."""
         return run(self._calls.submit(model, images, **options))
 
+    def submit_many(
+        self,
+        model: str,
+        images: Iterable[Image],
+        *,
+        images_per_job: int = IMAGES_PER_JOB,
+        at_once: int = SUBMITTED_AT_ONCE,
+        **options: Unpack[JobOptions],
+    ) -> Iterator[Job]:
+        """Enqueue pictures as jobs, and give each once it is accepted, in the pictures' order.
+
+        Nothing is sent before the first is asked for. See `BulkCalls.submit_many`.
+        """
+        made = self._calls.submit_many(
+            model, images, images_per_job=images_per_job, at_once=at_once, **options
+        )
+        return drain(made)
+
+    def as_completed(
+        self,
+        jobs: Iterable[Job | str],
+        *,
+        at_once: int = WATCHED_AT_ONCE,
+        timeout_s: float | None = None,
+    ) -> Iterator[Job]:
+        """Each job once it has ended, first come first. See `BulkCalls.as_completed`."""
+        return drain(self._calls.as_completed(jobs, at_once=at_once, timeout_s=timeout_s))
+
     def upload(self, image: Image) -> Upload:
-        """Send one local picture; jobs name it by the upload's id."""
+        """Send one local picture, a piece at a time; jobs name it by the upload's id."""
         return run(self._calls.upload(image))
 
     def job(self, job_id: str) -> Job:
@@ -69,7 +97,7 @@ class Client:
         """The job once it has ended; `DeadlineExceeded` when it has not in time."""
         return run(self._calls.wait(job_id, timeout_s))
 
-    def result(self, job_id: str) -> JobResult:
+    def result(self, job_id: str) -> Result:
         """What the model found; `NotFinished` when there is no result, or none yet."""
         return run(self._calls.result(job_id))
 
@@ -77,14 +105,9 @@ class Client:
         """One page of this tenant's jobs, newest first."""
         return run(self._calls.page(state, cursor))
 
-    def jobs(self, state: JobState | None = None) -> Iterator[Job]:
+    def iter_jobs(self, state: JobState | None = None) -> Iterator[Job]:
         """This tenant's jobs, newest first, read page by page."""
-        cursor: str | None = None
-        while True:
-            page = self.page(state, cursor)
-            yield from page.jobs
-            if (cursor := page.next_cursor) is None:
-                return
+        return drain(self._calls.iter_jobs(state))
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job; one that has ended stays as it is."""
@@ -108,12 +131,7 @@ class Client:
 
     def exhausted(self) -> Iterator[JobDelivery]:
         """This tenant's deliveries that were given up, newest first, read page by page."""
-        cursor: str | None = None
-        while True:
-            page = self.exhausted_page(cursor)
-            yield from page.deliveries
-            if (cursor := page.next_cursor) is None:
-                return
+        return drain(self._calls.exhausted())
 
     def replay_delivery(self, delivery_id: str) -> JobDelivery:
         """Make a delivery that has ended due again; `Conflict` when it has not."""
@@ -132,8 +150,8 @@ class Client:
         return run(self._calls.model(name))
 
     def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        """Close the connections, when submissions under way have ended."""
+        self._close()
 
     def __enter__(self) -> Self:
         return self

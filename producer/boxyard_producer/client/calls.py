@@ -18,7 +18,6 @@ from boxyard_schemas import (
     JobDelivery,
     JobDeliveryList,
     JobPage,
-    JobResult,
     JobState,
     Model,
     ModelList,
@@ -33,6 +32,7 @@ from .deprecation import warn_of_old_name
 from .exchange import Exchange
 from .images import Image, LocalImage, place, several
 from .requests import JobOptions, ModelOptions, Request
+from .results import Result
 from .retries import Retries, retry_after_s
 
 _HELD_S = 20
@@ -53,7 +53,8 @@ class Calls:
 
         Args:
             model: any name that the model answers to.
-            images: one picture or several: paths, bytes, URLs, `s3://` URIs, image sources.
+            images: one picture or several: paths, bytes, open files, URLs, `s3://` URIs,
+                image sources.
             options: see `JobOptions`.
 
         Raises:
@@ -61,21 +62,22 @@ class Calls:
             UnknownModel: with near names.
             OSError: a local picture cannot be read.
         """
-        sources = [await self._source(image) for image in several(images)]
-        key = options.get("idempotency_key") or uuid.uuid4().hex
-        answer = await self._ask(requests.submit(model, sources, options, key))
+        answer = await self._submit(model, several(images), options)
         job = read(answer, Job)
         warn_of_old_name(answer, model, job.model)
         return job
 
     async def upload(self, image: Image) -> Upload:
-        """Send one local picture; jobs name it by the upload's id."""
+        """Send one local picture, a piece at a time; jobs name it by the upload's id.
+
+        Raises:
+            TypeError: it is no path, open file or bytes.
+            OSError: it cannot be read.
+        """
         found = place(image)
         if not isinstance(found, LocalImage):
-            raise TypeError("only a path or bytes can be uploaded")
-        content = found.content
-        data = content if isinstance(content, bytes) else await self._exchange.read(content)
-        return read(await self._ask(requests.upload(data)), Upload)
+            raise TypeError("only a path, an open file or bytes can be uploaded")
+        return await self._upload(found)
 
     async def job(self, job_id: str) -> Job:
         """How a job stands."""
@@ -98,13 +100,13 @@ class Calls:
                 raise DeadlineExceeded(f"{job_id} is {job.state} after {timeout_s} s.", job=job_id)
             await self._exchange.pause(min(_BETWEEN_POLLS_S, left_s))
 
-    async def result(self, job_id: str) -> JobResult:
+    async def result(self, job_id: str) -> Result:
         """What the model found.
 
         Raises:
             NotFinished: the job has no result, or none yet.
         """
-        return read(await self._ask(requests.result(job_id)), JobResult)
+        return read(await self._ask(requests.result(job_id)), Result)
 
     async def page(self, state: JobState | None = None, cursor: str | None = None) -> JobPage:
         """One page of this tenant's jobs, newest first."""
@@ -173,6 +175,16 @@ class Calls:
         warn_of_old_name(answer, name, model.name)
         return model
 
+    async def _submit(
+        self, model: str, images: Iterable[Image], options: JobOptions
+    ) -> httpx.Response:
+        sources = [await self._source(image) for image in images]
+        key = options.get("idempotency_key") or uuid.uuid4().hex
+        return await self._ask(requests.submit(model, sources, options, key))
+
+    async def _upload(self, image: LocalImage) -> Upload:
+        return read(await self._ask(requests.upload(image.content)), Upload)
+
     async def _source(self, image: Image) -> ImageSource:
         try:
             found = place(image)
@@ -180,7 +192,7 @@ class Calls:
             raise requests.invalid(error) from error
         if not isinstance(found, LocalImage):
             return found
-        upload = await self.upload(found.content)
+        upload = await self._upload(found)
         return UploadImage(upload=upload.id, reference=found.reference)
 
     async def _ask(self, request: Request) -> httpx.Response:
@@ -189,6 +201,6 @@ class Calls:
             outcome = await self._exchange.send(request)
             attempt = 1 if retry_after_s(outcome) is not None else attempt + 1
             delay_s = self._retries.delay_s(outcome, attempt, time.monotonic() - began)
-            if delay_s is None:
+            if delay_s is None or not request.repeatable:
                 return accept(outcome)
             await self._exchange.pause(delay_s)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, TypeGuard
 
 from boxyard_schemas import Base64Image, ImageSource, S3Image, UploadImage, UrlImage
 
-Image = str | os.PathLike[str] | bytes | ImageSource
-"""A path, encoded bytes, an http(s) URL, an `s3://` URI, or a ready image source."""
+from .sources import Source
+
+Image = str | os.PathLike[str] | bytes | IO[bytes] | ImageSource
+"""A path, encoded bytes, an open file, an http(s) URL, an `s3://` URI, or a ready image source."""
 
 _SOURCES = (UrlImage, Base64Image, S3Image, UploadImage)
 
@@ -19,7 +23,7 @@ _SOURCES = (UrlImage, Base64Image, S3Image, UploadImage)
 class LocalImage:
     """A picture that has to be uploaded first."""
 
-    content: Path | bytes
+    content: Source | bytes
     reference: str | None = None
 
 
@@ -41,12 +45,25 @@ def place(image: Image) -> ImageSource | LocalImage:
             return S3Image(s3=image)
         case str() | os.PathLike():
             path = Path(image)
-            return LocalImage(path, reference=path.name[:256])
-    raise TypeError(f"an image is a path, bytes, a URL or an image source, not {image!r}")
+            return LocalImage(Source(path), _reference(path))
+        case io.TextIOBase():
+            raise TypeError(f"{image!r} is open as text: open pictures with mode 'rb'")
+    if _is_file(image):
+        name = getattr(image, "name", None)
+        return LocalImage(Source(image), _reference(name) if isinstance(name, str) else None)
+    raise TypeError(f"an image is a path, bytes, an open file, a URL or a source, not {image!r}")
 
 
-def several(images: Image | Iterable[Image]) -> list[Image]:
-    """Always a list, also of one picture."""
-    if isinstance(images, (str, os.PathLike, bytes, *_SOURCES)):
+def several(images: Image | Iterable[Image]) -> Iterable[Image]:
+    """Always several, also of one picture."""
+    if isinstance(images, (str, os.PathLike, bytes, *_SOURCES)) or _is_file(images):
         return [images]
-    return list(images)
+    return images
+
+
+def _is_file(image: object) -> TypeGuard[IO[bytes]]:
+    return hasattr(image, "read")
+
+
+def _reference(path: str | Path) -> str:
+    return Path(path).name[:256]

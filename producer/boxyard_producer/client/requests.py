@@ -22,6 +22,8 @@ from boxyard_schemas import (
 from boxyard_schemas.catalogue import Task
 from boxyard_schemas.errors import InvalidRequest
 
+from .sources import Source
+
 
 class JobOptions(TypedDict, total=False):
     """What a job may say beside its model and its pictures."""
@@ -52,15 +54,20 @@ class ModelOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Request:
-    """A request, ready to send; sending it twice does no harm."""
+    """A request, ready to send; sending it twice does no harm, where it can be."""
 
     method: str
     path: str
     params: Mapping[str, str | float] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    content: bytes | None = None
+    content: bytes | Source | None = None
     held_s: float = 0
     """How long the server may hold the answer back, beyond the ordinary time limit."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether its content can be read again."""
+        return not isinstance(self.content, Source) or self.content.repeatable
 
 
 def submit(
@@ -84,7 +91,7 @@ def submit(
     )
 
 
-def upload(content: bytes) -> Request:
+def upload(content: bytes | Source) -> Request:
     """`POST /v1/uploads`."""
     headers = {"Content-Type": "application/octet-stream"}
     return Request("POST", "/v1/uploads", headers=headers, content=content)

@@ -1,0 +1,179 @@
+"""What a client does with many jobs, written once for both clients."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import Unpack
+
+import httpx
+
+from boxyard_schemas import Job, JobDelivery, JobState
+from boxyard_schemas.errors import BoxyardError, DeadlineExceeded, InvalidRequest
+
+from . import requests
+from .answers import read
+from .calls import Calls
+from .deprecation import warn_of_old_name
+from .images import Image, several
+from .requests import JobOptions
+
+IMAGES_PER_JOB = 16
+SUBMITTED_AT_ONCE = 4
+WATCHED_AT_ONCE = 16
+
+_HELD_S = 1
+_BETWEEN_ROUNDS_S = 0.05
+
+Jobs = Iterable[Job | str] | AsyncIterable[Job | str]
+Submission = Callable[[], Awaitable[httpx.Response]]
+
+
+class BulkCalls(Calls):
+    """The calls that take or give many jobs. None holds more of them than it works on."""
+
+    async def submit_many(
+        self,
+        model: str,
+        images: Iterable[Image],
+        *,
+        images_per_job: int = IMAGES_PER_JOB,
+        at_once: int = SUBMITTED_AT_ONCE,
+        **options: Unpack[JobOptions],
+    ) -> AsyncGenerator[Job, None]:
+        """Enqueue pictures as jobs, and give each once it is accepted, in the pictures' order.
+
+        Nothing is sent before the first is asked for. While the server has no room the
+        submissions wait as their `Retries` say. Jobs that were accepted and not given, because an
+        earlier one failed or the caller stopped, are cancelled.
+
+        Args:
+            model: any name that the model answers to.
+            images: as `submit` takes them; read as they are needed.
+            images_per_job: at most; the server takes 64 unless its operator set another bound.
+            at_once: how many submissions, with their uploads, are under way at most.
+            options: of each job. An `idempotency_key` gets the job's number, from 0, behind a dash.
+
+        Raises:
+            InvalidRequest: something does not fit the contract.
+            OSError: a local picture cannot be read.
+        """
+        _refuse_less_than_one(images_per_job=images_per_job, at_once=at_once)
+        under_way: deque[Submission] = deque()
+        parts, warned = enumerate(_parts(several(images), images_per_job)), False
+        try:
+            while True:
+                for number, part in islice(parts, at_once - len(under_way)):
+                    call = self._submit(model, part, _numbered(options, number))
+                    under_way.append(self._exchange.start(call))
+                if not under_way:
+                    return
+                answer = await under_way[0]()
+                under_way.popleft()
+                job = read(answer, Job)
+                if not warned:
+                    warn_of_old_name(answer, model, job.model)
+                    warned = True
+                yield job
+        finally:
+            for submission in under_way:
+                await self._take_back(submission)
+
+    async def as_completed(
+        self, jobs: Jobs, *, at_once: int = WATCHED_AT_ONCE, timeout_s: float | None = None
+    ) -> AsyncGenerator[Job, None]:
+        """Each job once it has ended, however it ended; the first to end comes first.
+
+        Args:
+            jobs: jobs or their ids, such as `submit_many` gives: then no more are submitted
+                than are watched.
+            at_once: how many are watched at most; further ones are read when one has ended.
+            timeout_s: for all of them, in seconds.
+
+        Raises:
+            DeadlineExceeded: some have not ended in time; its `jobs` has their ids. They go on.
+        """
+        _refuse_less_than_one(at_once=at_once)
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        watched: list[str] = []
+        async for job_id in _ids(jobs):
+            watched.append(job_id)
+            while len(watched) >= at_once:
+                for job in await self._ended(watched, deadline):
+                    yield job
+        while watched:
+            for job in await self._ended(watched, deadline):
+                yield job
+
+    async def iter_jobs(self, state: JobState | None = None) -> AsyncGenerator[Job, None]:
+        """This tenant's jobs, newest first, read page by page."""
+        cursor: str | None = None
+        while True:
+            page = await self.page(state, cursor)
+            for job in page.jobs:
+                yield job
+            if (cursor := page.next_cursor) is None:
+                return
+
+    async def exhausted(self) -> AsyncGenerator[JobDelivery, None]:
+        """This tenant's deliveries that were given up, newest first, read page by page."""
+        cursor: str | None = None
+        while True:
+            page = await self.exhausted_page(cursor)
+            for delivery in page.deliveries:
+                yield delivery
+            if (cursor := page.next_cursor) is None:
+                return
+
+    async def _ended(self, watched: list[str], deadline: float | None) -> list[Job]:
+        """Takes those that have ended off what is watched; none after a while without any."""
+        ended = [job for name in watched if (job := await self.job(name)).state.terminal]
+        for job in ended:
+            watched.remove(job.id)
+        if ended:
+            return ended
+        if deadline is not None and time.monotonic() >= deadline:
+            raise DeadlineExceeded(f"{len(watched)} jobs have not ended in time.", jobs=[*watched])
+        await self._hold(watched[0], deadline)
+        return []
+
+    async def _hold(self, job_id: str, deadline: float | None) -> None:
+        """Lets a moment pass, shorter when the job ends: the oldest is the likeliest to."""
+        left_s = float(_HELD_S) if deadline is None else deadline - time.monotonic()
+        if left_s >= _HELD_S:
+            await self._ask(requests.job(job_id, wait_s=_HELD_S))
+        await self._exchange.pause(max(0.0, min(_BETWEEN_ROUNDS_S, left_s)))
+
+    async def _take_back(self, submission: Submission) -> None:
+        """Cancels a job that nobody knows of; a submission that failed has left none."""
+        with suppress(BoxyardError, OSError, TypeError):
+            await self.cancel(read(await submission(), Job).id)
+
+
+def _refuse_less_than_one(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise InvalidRequest(f"{name} is at least 1, not {number}")
+
+
+def _parts(images: Iterable[Image], size: int) -> Iterator[list[Image]]:
+    source = iter(images)
+    while part := list(islice(source, size)):
+        yield part
+
+
+def _numbered(options: JobOptions, number: int) -> JobOptions:
+    key = options.get("idempotency_key")
+    return {**options, "idempotency_key": f"{key}-{number}"} if key else options
+
+
+async def _ids(jobs: Jobs) -> AsyncGenerator[str, None]:
+    if isinstance(jobs, AsyncIterable):
+        async for job in jobs:
+            yield job if isinstance(job, str) else job.id
+        return
+    for job in jobs:
+        yield job if isinstance(job, str) else job.id
