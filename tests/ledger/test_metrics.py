@@ -191,8 +191,9 @@ def test_nothing_is_listened_on_unless_a_port_is_set(ledger: Ledger):
 
 
 def test_figures_are_served_on_the_port_that_is_set_and_no_longer_than_the_process_runs(
-    ledger: Ledger, ledger_settings: LedgerSettings
+    ledger: Ledger, ledger_settings: LedgerSettings, accept: MakeJob
 ):
+    accept()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
