@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,21 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="session")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a reader who followed `First request` up to the first block."""
+    with _stack(tmp_path_factory.mktemp("data")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def quick_reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The same with the stand-in for the model, which is there much sooner."""
+    with _stack(tmp_path_factory.mktemp("data"), "--detector", "standin") as environment:
+        yield environment
+
+
+@contextmanager
+def _stack(data: Path, *options: str) -> Iterator[dict[str, str]]:
     command = [sys.executable, "-m", "boxyard_producer.cli", "up", "--port", "0"]
-    command += ["--allow-network", "127.0.0.0/8", "--data", str(tmp_path_factory.mktemp("data"))]
+    command += ["--allow-network", "127.0.0.0/8", "--data", str(data), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stack:
         try:
             yield _printed(stack)

@@ -35,11 +35,6 @@ class AsyncClient(BulkCalls):
         self.address = Address.find(url, api_key)
         exchange = AsyncExchange(self.address, timeout_s, transport)
         super().__init__(exchange, retries or Retries())
-        self._close = exchange.close
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -49,7 +49,6 @@ class Client:
         self.address = Address.find(url, api_key)
         exchange = BlockingExchange(self.address, timeout_s, transport)
         self._calls = BulkCalls(exchange, retries or Retries())
-        self._close = exchange.close
 
     def submit(
         self, model: str, images: Image | Iterable[Image], **options: Unpack[JobOptions]
@@ -150,8 +149,8 @@ class Client:
         return run(self._calls.model(name))
 
     def close(self) -> None:
-        """Close the connections, when submissions under way have ended."""
-        self._close()
+        """Close the connections; see `BulkCalls.close`."""
+        run(self._calls.close())
 
     def __enter__(self) -> Self:
         return self

@@ -12,14 +12,16 @@ from typing import Unpack
 import httpx
 
 from boxyard_schemas import Job, JobDelivery, JobState
-from boxyard_schemas.errors import BoxyardError, DeadlineExceeded, InvalidRequest
+from boxyard_schemas.errors import DeadlineExceeded, InvalidRequest
 
 from . import requests
 from .answers import read
 from .calls import Calls
 from .deprecation import warn_of_old_name
+from .exchange import Exchange
 from .images import Image, several
 from .requests import JobOptions
+from .retries import Retries
 
 IMAGES_PER_JOB = 16
 SUBMITTED_AT_ONCE = 4
@@ -29,11 +31,25 @@ _HELD_S = 1
 _BETWEEN_ROUNDS_S = 0.05
 
 Jobs = Iterable[Job | str] | AsyncIterable[Job | str]
-Submission = Callable[[], Awaitable[httpx.Response]]
+Submissions = deque[Callable[[], Awaitable[httpx.Response]]]
+"""Begun, in order, and not yet given."""
 
 
 class BulkCalls(Calls):
     """The calls that take or give many jobs. None holds more of them than it works on."""
+
+    def __init__(self, exchange: Exchange, retries: Retries) -> None:
+        super().__init__(exchange, retries)
+        self._begun: dict[int, Submissions] = {}
+
+    async def close(self) -> None:
+        """Close the connections, when submissions under way have ended.
+
+        Jobs of a `submit_many` that was left unread, accepted and not given, are cancelled.
+        """
+        for submissions in list(self._begun.values()):
+            await self._take_back(submissions)
+        await self._exchange.close()
 
     async def submit_many(
         self,
@@ -62,7 +78,8 @@ class BulkCalls(Calls):
             OSError: a local picture cannot be read.
         """
         _refuse_less_than_one(images_per_job=images_per_job, at_once=at_once)
-        under_way: deque[Submission] = deque()
+        under_way: Submissions = deque()
+        self._begun[id(under_way)] = under_way
         parts, warned = enumerate(_parts(several(images), images_per_job)), False
         try:
             while True:
@@ -79,8 +96,8 @@ class BulkCalls(Calls):
                     warned = True
                 yield job
         finally:
-            for submission in under_way:
-                await self._take_back(submission)
+            await self._take_back(under_way)
+            del self._begun[id(under_way)]
 
     async def as_completed(
         self, jobs: Jobs, *, at_once: int = WATCHED_AT_ONCE, timeout_s: float | None = None
@@ -147,10 +164,12 @@ class BulkCalls(Calls):
             await self._ask(requests.job(job_id, wait_s=_HELD_S))
         await self._exchange.pause(max(0.0, min(_BETWEEN_ROUNDS_S, left_s)))
 
-    async def _take_back(self, submission: Submission) -> None:
-        """Cancels a job that nobody knows of; a submission that failed has left none."""
-        with suppress(BoxyardError, OSError, TypeError):
-            await self.cancel(read(await submission(), Job).id)
+    async def _take_back(self, submissions: Submissions) -> None:
+        """Cancels jobs that nobody knows of; a submission that failed has left none."""
+        while submissions:
+            submission = submissions.popleft()
+            with suppress(Exception):  # it is told elsewhere, or comes too late to be told
+                await self.cancel(read(await submission(), Job).id)
 
 
 def _refuse_less_than_one(**numbers: int) -> None:

@@ -47,6 +47,9 @@ class Exchange(Protocol):
     def start(self, call: Coroutine[Any, Any, Answer]) -> Callable[[], Awaitable[Answer]]:
         """Begin a call beside others; what this returns gives its answer, as often as asked."""
 
+    async def close(self) -> None:
+        """Close the connections."""
+
 
 class AsyncExchange:
     """I/O on the running event loop."""
@@ -108,7 +111,7 @@ class BlockingExchange:
         future = self._threads.submit(run, call)
         return lambda: _result(future)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connections, when what was begun has ended."""
         self._threads.shutdown()
         self._http.close()

@@ -1,0 +1,197 @@
+"""Many pictures through the real server by both clients, with a worker that tests play."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from threading import Barrier, BrokenBarrierError, Event, Thread
+from typing import IO
+
+import httpx
+import pytest
+
+from boxyard_ledger import Ledger, LedgerSettings
+from boxyard_producer import AsyncClient, Client
+from boxyard_producer.client import Retries
+from boxyard_producer.client.answers import Outcome
+from boxyard_producer.server import ServerSettings
+from boxyard_schemas import DEMO_MODEL, Job, JobState, Upload
+from boxyard_schemas.errors import TooManyRequests
+
+from .conftest import SEEN, Serve, Worker, serving
+
+
+@pytest.fixture
+def url(serve: Serve) -> str:
+    return str(serve().base_url)
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def work(ledger: Ledger, stop: Event) -> None:
+    """Plays a worker that takes one job after another."""
+    worker = Worker(ledger, DEMO_MODEL)
+    while not stop.wait(0.01):
+        for claim in ledger.jobs.claim(DEMO_MODEL, worker="w", max_images=64):
+            worker.finish(claim, *[SEEN] * len(claim.job.images))
+
+
+@contextmanager
+def working(ledger: Ledger) -> Iterator[None]:
+    stop = Event()
+    thread = Thread(target=work, args=(ledger, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    made = [tmp_path / f"{number}.jpg" for number in range(10)]
+    for path in made:
+        path.write_bytes(path.name.encode())
+    return made
+
+
+class Meeting(httpx.HTTPTransport):
+    """Holds submissions until so many are under way together."""
+
+    def __init__(self, parties: int) -> None:
+        super().__init__()
+        self.barrier = Barrier(parties)
+        self.met = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if not self.met and request.url.path == "/v1/jobs":
+            try:
+                self.barrier.wait(10)
+                self.met = True
+            except BrokenBarrierError:
+                pass
+        return super().handle_request(request)
+
+
+def test_pictures_go_in_and_results_come_out(
+    url: str, ledger: Ledger, paths: list[Path], kind: str
+) -> None:
+    def blocking() -> list[tuple[Job, list[str | None]]]:
+        with Client(url, "key-a") as client:
+            jobs = client.submit_many(DEMO_MODEL, paths, images_per_job=3, at_once=2)
+            return [
+                (job, [image.reference for image in client.result(job.id).seen])
+                for job in client.as_completed(jobs)
+            ]
+
+    async def awaited() -> list[tuple[Job, list[str | None]]]:
+        async with AsyncClient(url, "key-a") as client:
+            jobs = client.submit_many(DEMO_MODEL, paths, images_per_job=3, at_once=2)
+            return [
+                (job, [image.reference for image in (await client.result(job.id)).seen])
+                async for job in client.as_completed(jobs)
+            ]
+
+    with working(ledger):
+        ended = blocking() if kind == "blocking" else asyncio.run(awaited())
+    assert {job.state for job, _ in ended} == {JobState.SUCCEEDED}
+    assert sorted(job.images.total for job, _ in ended) == [1, 3, 3, 3]
+    assert sum(len(seen) for _, seen in ended) == 10
+
+
+def test_submissions_are_under_way_together(url: str) -> None:
+    transport = Meeting(3)
+    with Client(url, "key-a", transport=transport) as client:
+        made = client.submit_many(
+            DEMO_MODEL, ["https://p.example/a.jpg"] * 3, images_per_job=1, at_once=3
+        )
+        assert len(list(made)) == 3
+    assert transport.met
+
+
+def test_jobs_that_nobody_was_given_are_cancelled(
+    url: str, paths: list[Path], kind: str, tmp_path: Path
+) -> None:
+    broken = [*paths[:1], tmp_path / "missing.jpg", *paths[1:3]]
+
+    def blocking(images: list[Path], first: int) -> list[Job]:
+        with Client(url, "key-a") as client:
+            made = client.submit_many(DEMO_MODEL, images, images_per_job=1, at_once=4)
+            return list(islice(made, first))
+
+    async def awaited(images: list[Path], first: int) -> list[Job]:
+        async with AsyncClient(url, "key-a") as client:
+            made = client.submit_many(DEMO_MODEL, images, images_per_job=1, at_once=4)
+            return [await anext(made) for _ in range(first)]
+
+    def call(images: list[Path], first: int) -> list[Job]:
+        if kind == "blocking":
+            return blocking(images, first)
+        return asyncio.run(awaited(images, first))
+
+    with pytest.raises(FileNotFoundError):
+        call(broken, 2)
+    (kept,) = call(paths[:4], 1)
+    with Client(url, "key-a") as client:
+        states = [job.state for job in client.iter_jobs() if job.id != kept.id]
+        assert client.job(kept.id).state is JobState.QUEUED
+    # Of the first run: the two behind the failure; the one before it had been given.
+    assert sorted(states) == ["cancelled"] * 5 + ["queued"]
+
+
+class Hasty(Retries):
+    """Comes back sooner than it is told to: half a minute, of a queue that never drained."""
+
+    def delay_s(self, outcome: Outcome, attempt: int, spent_s: float = 0) -> float | None:
+        delay_s = super().delay_s(outcome, attempt, spent_s)
+        return None if delay_s is None else min(delay_s, 0.02)
+
+
+def test_a_full_queue_is_waited_for_or_said(
+    ledger_settings: LedgerSettings, paths: list[Path], kind: str
+) -> None:
+    narrow = ledger_settings.model_copy(update={"max_queued_per_tenant": 1})
+    with Ledger.open(narrow) as ledger, serving(ServerSettings(), ledger) as url:
+        ledger.tenants.register("a", api_key="key-a", webhook_secret="whsec_YQ==")
+        with Client(url, "key-a", retries=Retries(patience_s=0)) as client:
+            made = client.submit_many(DEMO_MODEL, paths, images_per_job=2)
+            with pytest.raises(TooManyRequests):
+                list(made)
+        with working(ledger):
+            ended = (
+                asyncio.run(_awaited(url, paths)) if kind == "asyncio" else _blocking(url, paths)
+            )
+    assert [job.state for job in ended] == ["succeeded"] * 5
+
+
+def _blocking(url: str, paths: list[Path]) -> list[Job]:
+    with Client(url, "key-a", retries=Hasty()) as client:
+        return list(client.as_completed(client.submit_many(DEMO_MODEL, paths, images_per_job=2)))
+
+
+async def _awaited(url: str, paths: list[Path]) -> list[Job]:
+    async with AsyncClient(url, "key-a", retries=Hasty()) as client:
+        made = client.submit_many(DEMO_MODEL, paths, images_per_job=2)
+        return [job async for job in client.as_completed(made)]
+
+
+def test_a_pipe_is_uploaded_to_its_end(url: str, kind: str) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb") as file:
+        file.write(b"a picture")
+
+    async def awaited(image: IO[bytes]) -> Upload:
+        async with AsyncClient(url, "key-a") as client:
+            return await client.upload(image)
+
+    with os.fdopen(reader, "rb") as pipe, Client(url, "key-a") as client:
+        known = client.upload(pipe) if kind == "blocking" else asyncio.run(awaited(pipe))
+    assert known.bytes == len(b"a picture")
