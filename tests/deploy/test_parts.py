@@ -145,7 +145,10 @@ def test_the_producers_image_holds_no_torch() -> None:
 def test_what_an_image_copies_is_there_and_is_not_ignored(path: Path) -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert ignored[1] == "*"
-    for words in re.findall(r"^COPY (?!--from)(.+)$", path.read_text(), re.MULTILINE):
+    text = path.read_text()
+    for name, default in re.findall(r"^ARG (\w+)=(\S+)$", text, re.MULTILINE):
+        text = text.replace(f"${{{name}}}", default)
+    for words in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE):
         *sources, _ = words.split()
         for source in sources:
             assert (ROOT / source).exists()

@@ -15,7 +15,6 @@ import torch
 from boxyard_worker.detector.contract import ModelImage
 from small_bert import write_bert, write_nltk_data
 
-pytest.importorskip("transformers")
 WORDS = [
     "a",
     "the",

@@ -197,7 +197,7 @@ def test_what_is_wrong_with_a_body_is_said_in_plain_words(api: httpx.Client) -> 
         "images.0.url": "URL scheme should be 'https' or 'http'",
         "images.1": "an image is given by exactly one of url, base64, s3 or upload",
         "images.2": "an image is given by exactly one of url, base64, s3 or upload",
-        "parameters.masks": "should be 'polygon', 'rle' or 'none'",
+        "parameters.masks": "should be 'polygon', 'outline', 'rle' or 'none'",
         "z": "the contract has no such member; mind the spelling",
     }
     text = api.post("/v1/jobs", content=b"{", headers={"content-type": "application/json"})

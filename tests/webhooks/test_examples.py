@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,7 +75,12 @@ def environment(redis: EmbeddedRedis, folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module", params=list(COMMANDS))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.node if name == "node" else ()) for name in COMMANDS
+    ],
+)
 def example(
     request: pytest.FixtureRequest,
     embedded_redis: EmbeddedRedis,
@@ -84,9 +88,6 @@ def example(
 ) -> Iterator[Example]:
     """One of them, over the tests of this file."""
     name, folder = request.param, tmp_path_factory.mktemp("example")
-    installed = shutil.which("node") and (CONSUMERS / "node" / "node_modules").is_dir()
-    if name == "node" and not installed:
-        pytest.skip("`make test-node` installs what the consumer in Node needs")
     around = environment(embedded_redis, folder)
     if name == "django":
         migrate = [*PYTHON, "-m", "django", "migrate", "--run-syncdb", "--verbosity", "0"]
