@@ -21,7 +21,7 @@ _START_S = _STOP_S = 60.0
 # Patient, for a busy machine: nobody mends a listing that was given up.
 _SERVER = """
 [DEFAULT]
-bind_ip = 127.0.0.1
+bind_ip = {address}
 bind_port = {port}
 user = {user}
 swift_dir = {folder}
@@ -40,7 +40,7 @@ pipeline = {name}-server
 use = egg:swift#{name}
 """
 # The S3 interface lists by the JSON of `listing_formats` and deletes many at once by `bulk`.
-_PROXY = f"""
+_PROXY = """
 [pipeline:main]
 pipeline = catch_errors listing_formats bulk s3api tempauth proxy-server
 
@@ -62,8 +62,8 @@ use = egg:swift#s3api
 
 [filter:tempauth]
 use = egg:swift#tempauth
-user_yard_keeper = {KEEPER[1]} .admin
-user_yard_guest = {GUEST[1]}
+user_yard_keeper = {keeper} .admin
+user_yard_guest = {guest}
 """
 _CLUSTER = """
 [swift-hash]
@@ -87,12 +87,18 @@ for name, port in zip(sys.argv[1::2], sys.argv[2::2]):
 class SwiftServer:
     """Four processes on loopback ports of their own that keep everything in `folder`.
 
-    The folder must be on a file system with extended attributes.
+    The folder must be on a file system with extended attributes; one that was used before goes on.
+    `listen` is where others come in, `secret` the keeper's.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, listen: tuple[str, int] | None = None, secret: str = KEEPER[1]
+    ) -> None:
         self._folder = folder
-        self._ports = dict(zip((*_STORES, "proxy"), _free_ports(4), strict=True))
+        self._secret = secret
+        *stores, free = _free_ports(4)
+        self._address, entrance = listen or ("127.0.0.1", free)
+        self._ports = dict(zip((*_STORES, "proxy"), (*stores, entrance), strict=True))
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -135,12 +141,20 @@ class SwiftServer:
         self._processes.clear()
 
     def _write_settings(self) -> None:
-        (self._folder / "disk").mkdir()
+        (self._folder / "disk").mkdir(exist_ok=True)
         (self._folder / "swift.conf").write_text(_CLUSTER)
         user = pwd.getpwuid(os.geteuid()).pw_name
         for name, port in self._ports.items():
             text = _SERVER + (_STORE if name in _STORES else _PROXY)
-            text = text.format(name=name, port=port, user=user, folder=self._folder)
+            text = text.format(
+                name=name,
+                address="127.0.0.1" if name in _STORES else self._address,
+                port=port,
+                user=user,
+                folder=self._folder,
+                keeper=self._secret,
+                guest=GUEST[1],
+            )
             (self._folder / f"{name}.conf").write_text(text)
 
     def _write_rings(self) -> None:

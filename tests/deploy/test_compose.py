@@ -14,7 +14,7 @@ from boxyard_worker.sweep import SweepSettings
 
 from .conftest import ROOT, Services
 
-ONE_SHOT = {"bucket": "on-failure:5", "operator": "no"}
+ONE_SHOT = {"bucket": "on-failure:5", "operator": "no", "weights": "no"}
 GPU = {
     "detect-sparse-rcnn": "BOXYARD_GPU_SPARSE_RCNN",
     "detect-deformable-detr": "BOXYARD_GPU_DEFORMABLE_DETR",
@@ -29,6 +29,8 @@ NAMES = {
     "deliver",
     "sweep",
     "operator",
+    "weights",
+    "consumer",
     "detect-demo",
     *GPU,
 }
@@ -96,8 +98,19 @@ def test_each_card_model_has_a_worker_with_a_gpu_of_its_own_choice(
     assert device["capabilities"] == ["gpu"]
     (model,) = [word.partition("=")[2] for word in service["command"] if "--model" in word]
     assert model in catalogue()
-    assert f"--weights=/weights/{model}.safetensors" in service["command"]
     assert f"\n{variable}=" in EXAMPLE
+
+
+@pytest.mark.parametrize("name", ["detect-demo", *sorted(GPU)])
+def test_a_detect_worker_reads_what_was_pulled_and_changes_none_of_it(
+    services: Services, name: str
+) -> None:
+    folder = "${BOXYARD_WEIGHTS_DIR:-weights}:/weights"
+    assert services["weights"]["volumes"] == [folder]
+    assert services[name]["volumes"] == [f"{folder}:ro"]
+    for each in ("weights", name):
+        assert services[each]["environment"]["BOXYARD_WEIGHTS_DIR"] == "/weights"
+    assert "--weights" not in str(services[name]["command"])
 
 
 def test_grace_is_longer_than_what_must_be_finished(services: Services) -> None:
@@ -149,7 +162,7 @@ def test_no_secret_stands_where_a_list_of_processes_shows_it(services: Services,
     assert not [word for word in shown if re.search(r"\$\{BOXYARD_\w+:\?", word)]
 
 
-@pytest.mark.parametrize("name", sorted(NAMES - {"s3", "bucket"}))
+@pytest.mark.parametrize("name", sorted(NAMES - {"s3", "bucket", "weights", "consumer"}))
 def test_each_part_comes_to_redis_as_its_own_user(services: Services, name: str) -> None:
     role = {"producer": "server", "valkey": "monitor"}.get(name, name.partition("-")[0])
     text = str(services[name]["environment"])
