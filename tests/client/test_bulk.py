@@ -174,6 +174,23 @@ def test_jobs_that_do_not_end_in_time_are_named(call: Call, server: ScriptedServ
     assert late.value.data["jobs"] == [slow]
 
 
+def test_what_fails_in_the_jobs_is_raised_when_those_before_it_were_given(
+    server: ScriptedServer,
+):
+    watched = new_id("job")
+
+    def jobs() -> Iterator[str]:
+        yield watched
+        raise FileNotFoundError("missing.jpg")
+
+    server.will_answer(job(watched, "succeeded"))
+    with Client(server.url, "k") as client:
+        given = client.as_completed(jobs())
+        assert next(given).id == watched
+        with pytest.raises(FileNotFoundError):
+            next(given)
+
+
 def test_a_job_that_is_gone_while_it_is_watched_is_an_error(call: Call, server: ScriptedServer):
     server.will_answer(problem(404, "unknown-job"))
     with pytest.raises(UnknownJob):

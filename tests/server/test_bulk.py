@@ -147,6 +147,20 @@ def test_jobs_that_nobody_was_given_are_cancelled(
     assert sorted(states) == ["cancelled"] * 5 + ["queued"]
 
 
+def test_jobs_under_the_callers_key_stay(url: str) -> None:
+    with Client(url, "key-a") as client:
+        for first in (1, 3):
+            made = client.submit_many(
+                DEMO_MODEL,
+                ["https://p.example/a.jpg"] * 3,
+                images_per_job=1,
+                idempotency_key="nightly",
+            )
+            assert len(list(islice(made, first))) == first
+            del made
+        assert [job.state for job in client.iter_jobs()] == ["queued"] * 3
+
+
 class Hasty(Retries):
     """Comes back sooner than it is told to: half a minute, of a queue that never drained."""
 

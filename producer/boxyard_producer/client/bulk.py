@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Unpack
 
@@ -31,8 +32,19 @@ _HELD_S = 1
 _BETWEEN_ROUNDS_S = 0.05
 
 Jobs = Iterable[Job | str] | AsyncIterable[Job | str]
-Submissions = deque[Callable[[], Awaitable[httpx.Response]]]
-"""Begun, in order, and not yet given."""
+
+
+@dataclass(eq=False)
+class Bulk:
+    """A caller's submission of many jobs.
+
+    Attributes:
+        keyed: whether its jobs carry the caller's key, by which they are found again.
+        begun: submissions in order, whose jobs the caller was not given yet.
+    """
+
+    keyed: bool
+    begun: deque[Callable[[], Awaitable[httpx.Response]]] = field(default_factory=deque)
 
 
 class BulkCalls(Calls):
@@ -40,15 +52,15 @@ class BulkCalls(Calls):
 
     def __init__(self, exchange: Exchange, retries: Retries) -> None:
         super().__init__(exchange, retries)
-        self._begun: dict[int, Submissions] = {}
+        self._bulks: set[Bulk] = set()
 
     async def close(self) -> None:
         """Close the connections, when submissions under way have ended.
 
         Jobs of a `submit_many` that was left unread, accepted and not given, are cancelled.
         """
-        for submissions in list(self._begun.values()):
-            await self._take_back(submissions)
+        for bulk in list(self._bulks):
+            await self._take_back(bulk)
         await self._exchange.close()
 
     async def submit_many(
@@ -64,7 +76,7 @@ class BulkCalls(Calls):
 
         Nothing is sent before the first is asked for. While the server has no room the
         submissions wait as their `Retries` say. Jobs that were accepted and not given, because an
-        earlier one failed or the caller stopped, are cancelled.
+        earlier one failed or the caller stopped, are cancelled, unless the caller's key finds them.
 
         Args:
             model: any name that the model answers to.
@@ -78,26 +90,26 @@ class BulkCalls(Calls):
             OSError: a local picture cannot be read.
         """
         _refuse_less_than_one(images_per_job=images_per_job, at_once=at_once)
-        under_way: Submissions = deque()
-        self._begun[id(under_way)] = under_way
+        bulk = Bulk(keyed="idempotency_key" in options)
+        self._bulks.add(bulk)
         parts, warned = enumerate(_parts(several(images), images_per_job)), False
         try:
             while True:
-                for number, part in islice(parts, at_once - len(under_way)):
+                for number, part in islice(parts, at_once - len(bulk.begun)):
                     call = self._submit(model, part, _numbered(options, number))
-                    under_way.append(self._exchange.start(call))
-                if not under_way:
+                    bulk.begun.append(self._exchange.start(call))
+                if not bulk.begun:
                     return
-                answer = await under_way[0]()
-                under_way.popleft()
+                answer = await bulk.begun[0]()
+                bulk.begun.popleft()
                 job = read(answer, Job)
                 if not warned:
                     warn_of_old_name(answer, model, job.model)
                     warned = True
                 yield job
         finally:
-            await self._take_back(under_way)
-            del self._begun[id(under_way)]
+            await self._take_back(bulk)
+            self._bulks.discard(bulk)
 
     async def as_completed(
         self, jobs: Jobs, *, at_once: int = WATCHED_AT_ONCE, timeout_s: float | None = None
@@ -110,20 +122,27 @@ class BulkCalls(Calls):
             at_once: how many are watched at most; further ones are read when one has ended.
             timeout_s: for all of them, in seconds.
 
+        What fails in `jobs` is raised when those before it have ended and were given.
+
         Raises:
             DeadlineExceeded: some have not ended in time; its `jobs` has their ids. They go on.
         """
         _refuse_less_than_one(at_once=at_once)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        source, more, failure = _ids(jobs), True, None
         watched: list[str] = []
-        async for job_id in _ids(jobs):
-            watched.append(job_id)
-            while len(watched) >= at_once:
-                for job in await self._ended(watched, deadline):
-                    yield job
-        while watched:
+        while more or watched:
+            while more and len(watched) < at_once:
+                try:
+                    watched.append(await anext(source))
+                except StopAsyncIteration:
+                    more = False
+                except Exception as error:  # those taken before are known to nobody else
+                    more, failure = False, error
             for job in await self._ended(watched, deadline):
                 yield job
+        if failure:
+            raise failure
 
     async def iter_jobs(self, state: JobState | None = None) -> AsyncGenerator[Job, None]:
         """This tenant's jobs, newest first, read page by page."""
@@ -150,7 +169,7 @@ class BulkCalls(Calls):
         ended = [job for name in watched if (job := await self.job(name)).state.terminal]
         for job in ended:
             watched.remove(job.id)
-        if ended:
+        if ended or not watched:
             return ended
         if deadline is not None and time.monotonic() >= deadline:
             raise DeadlineExceeded(f"{len(watched)} jobs have not ended in time.", jobs=[*watched])
@@ -164,12 +183,14 @@ class BulkCalls(Calls):
             await self._ask(requests.job(job_id, wait_s=_HELD_S))
         await self._exchange.pause(max(0.0, min(_BETWEEN_ROUNDS_S, left_s)))
 
-    async def _take_back(self, submissions: Submissions) -> None:
+    async def _take_back(self, bulk: Bulk) -> None:
         """Cancels jobs that nobody knows of; a submission that failed has left none."""
-        while submissions:
-            submission = submissions.popleft()
+        while bulk.begun:
+            submission = bulk.begun.popleft()
             with suppress(Exception):  # it is told elsewhere, or comes too late to be told
-                await self.cancel(read(await submission(), Job).id)
+                job = read(await submission(), Job)
+                if not bulk.keyed:
+                    await self.cancel(job.id)
 
 
 def _refuse_less_than_one(**numbers: int) -> None:
