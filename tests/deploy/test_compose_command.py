@@ -100,7 +100,7 @@ def test_redis_users_are_known_by_digests_of_the_passwords_alone(
 ) -> None:
     values = dict(re.findall(r"^(\w+)=(.+)$", (stack_with_secrets / ".env").read_text(), re.M))
     first, *users = (stack_with_secrets / "deploy" / "users.acl").read_text().splitlines()
-    assert first == "user default off"
+    assert first == "user default off ~* &* +@all"  # off: nobody comes as it
     assert len(users) == 6
     for user in users:
         _, role, state, digest, *rights = user.split()

@@ -12,8 +12,9 @@ import pytest
 import redis
 from moto.server import ThreadedMotoServer
 
-from boxyard_ledger import Ledger, LedgerSettings, WorkerRecord
+from boxyard_ledger import JobRecord, Ledger, LedgerSettings, WorkerRecord
 from boxyard_ledger.embedded import find_server
+from boxyard_schemas import JobState, UrlImage, new_id
 from boxyard_schemas.words import utc_now
 
 from .conftest import ROOT, Services
@@ -81,17 +82,25 @@ def test_valkey_runs_as_the_stack_starts_it_and_forgets_nothing(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [find_server(), *words[1:], "--port", str(port), "--bind", "127.0.0.1"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
-    try:
-        wait_for_server(port, env["BOXYARD_REDIS_MONITOR_PASSWORD"])
-        settings = LedgerSettings(
-            redis_url=f"redis://server:{password}@127.0.0.1:{port}/0", blob_url=tmp_path.as_uri()
-        )
-        with Ledger.open(settings) as ledger:
-            assert ledger.check_server() == []
-    finally:
-        process.kill()
-        process.wait()
+    settings = LedgerSettings(
+        redis_url=f"redis://server:{password}@127.0.0.1:{port}/0", blob_url=tmp_path.as_uri()
+    )
+    picture = UrlImage.model_validate({"url": "https://example.com/a.jpg"})
+    job = JobRecord(
+        id=new_id("job"), tenant="acme", model="m", images=(picture,), created_at=utc_now()
+    )
+    for start in ("fresh", "after a kill"):
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+        try:
+            wait_for_server(port, env["BOXYARD_REDIS_MONITOR_PASSWORD"])
+            with Ledger.open(settings) as ledger:
+                assert ledger.check_server() == []
+                if start == "fresh":
+                    ledger.jobs.accept(job)
+                assert ledger.jobs.get("acme", job.id).state is JobState.QUEUED
+        finally:
+            process.kill()
+            process.wait()
 
 
 def wait_for_server(port: int, password: str) -> None:
