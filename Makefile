@@ -72,6 +72,10 @@ same-numbers: $(VENV)/dev-installed ## Compare with mmdet's own inferencer (MODE
 masks: $(VENV)/dev-installed ## Measure what is left of masks that went out as rings, for docs/masks.md
 	@PYTHONPATH=tests $(BIN)/python -m same_numbers.rasters docs/masks.md
 
+.PHONY: compose-test
+compose-test: $(VENV)/dev-installed ## Bring the compose stack up in an engine, and do to it what may happen (root, Debian)
+	@tests/compose/with-engine $(BIN)/python -m pytest -v -p no:xdist tests/compose $(TEST_ARGS)
+
 ZOO = .zoo
 zoo zoo-sample: JOBS = 2
 
@@ -149,5 +153,5 @@ lock: $(VENV)/dev-installed ## Pin the newest versions that fit together (then r
 
 .PHONY: clean
 clean: ## Remove the environment, caches and demo output
-	@rm -rf $(VENV) $(VENV)-client .mypy_cache .ruff_cache .pytest_cache .hypothesis .boxyard .chaos .zoo .same-numbers demo-out
+	@rm -rf $(VENV) $(VENV)-client .mypy_cache .ruff_cache .pytest_cache .hypothesis .boxyard .chaos .zoo .same-numbers .compose-test demo-out
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
