@@ -74,7 +74,7 @@ masks: $(VENV)/dev-installed ## Measure what is left of masks that went out as r
 
 .PHONY: compose-test
 compose-test: $(VENV)/dev-installed ## Bring the compose stack up in an engine, and do to it what may happen (root, Debian)
-	@tests/compose/with-engine $(BIN)/python -m pytest -v -p no:xdist tests/compose $(TEST_ARGS)
+	@tests/compose/with-engine $(BIN)/python -m pytest -sv -p no:xdist tests/compose $(TEST_ARGS)
 
 ZOO = .zoo
 zoo zoo-sample: JOBS = 2

@@ -22,9 +22,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made = Stack(tmp_path_factory.mktemp("stack"))
     try:
         for step in (made.build, made.up):
+            print(f"\n{step.__name__} …", flush=True)
             began = time.monotonic()
             step()
-            print(f"\n{step.__name__}: {time.monotonic() - began:.0f} s")
+            print(f"{step.__name__}: {time.monotonic() - began:.0f} s", flush=True)
         yield made
     except AssertionError:
         print(made.logs())
