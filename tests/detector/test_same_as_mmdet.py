@@ -64,7 +64,8 @@ def test_a_file_gives_what_mmdet_finds_in_it_alone_and_with_a_mate(
     assert found.instances >= 10
     assert (found.masks > 0) is model.startswith(WITH_MASKS)
     for ours, expected in zip(together, theirs, strict=True):
-        found = compare(ours, expected, 161, 119)
+        # Scores that are alike may change places by their rounding.
+        found = compare(ours, expected, 161, 119, ordered=False)
         assert found.within(score=1e-4, box=1e-4, pixels=1e-4), found
 
 

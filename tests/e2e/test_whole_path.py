@@ -136,13 +136,14 @@ def test_pictures_given_in_all_four_ways_come_back_by_all_three_deliveries(
     found = [image.boxes for image in result.images if isinstance(image, ImageSuccess)]
     assert len(found) == 4
     assert all(boxes == found[0] and boxes[0].label == "red" for boxes in found)
+    found_all = result.model_dump()
     for key, event in events.items():
         Webhook(key).verify(event.body, event.headers)
-        assert Event.model_validate_json(event.body).data.result == result
+        assert Event.model_validate_json(event.body).data.result.model_dump() == found_all
 
     def copied() -> bool:
         return "Contents" in open_s3(s3_url).list_objects_v2(Bucket=BUCKET, Prefix="out/")
 
     await_true(copied, "the copy", str)
     copy = open_s3(s3_url).get_object(Bucket=BUCKET, Key=f"out/{job.id}.json")["Body"].read()
-    assert JobResult.model_validate_json(copy) == result
+    assert JobResult.model_validate_json(copy).model_dump() == found_all

@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from boxyard_schemas import Parameters
@@ -26,7 +27,8 @@ class Difference:
     Attributes:
         strangers: instances without a partner.
         score: of partners' scores.
-        box: of partners' corners, as a share of the picture's sides.
+        box: of partners' corners, as a share of the picture's sides, or of themselves where they
+            lie far beside it: an untrained YOLOX sees things of a thousand pictures' size.
         pixels: set in one mask and not in its partner, as a share of all pixels of all masks.
         masks: that are not empty.
         instances: compared.
@@ -67,7 +69,7 @@ def compare(
     scores, boxes = expected["scores"], expected["bboxes"] / size
     apart = np.maximum(
         np.abs(ours.scores[None] - scores[:, None]),
-        np.abs(ours.boxes[None] / size - boxes[:, None]).max(-1, initial=0),
+        _part(ours.boxes[None] / size, boxes[:, None]).max(-1, initial=0),
     )
     apart[expected["labels"][:, None] != ours.labels[None]] = np.inf
     place = np.arange(len(scores))
@@ -85,11 +87,16 @@ def compare(
     return Difference(
         strangers=int((~known & judged).sum()),
         score=float(np.abs(ours.scores[mates] - scores[clear]).max(initial=0)),
-        box=float(np.abs(ours.boxes[mates] / size - boxes[clear]).max(initial=0)),
+        box=float(_part(ours.boxes[mates] / size, boxes[clear]).max(initial=0)),
         pixels=pixels,
         masks=masks,
         instances=len(scores),
     )
+
+
+def _part(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far corners are apart."""
+    return np.abs(ours - theirs) / np.maximum(1, np.abs(theirs))
 
 
 def _sorted(theirs: dict[str, Any]) -> dict[str, Any]:

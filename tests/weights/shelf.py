@@ -39,8 +39,8 @@ class Shelf:
             handler, 200 if begin is None else 206, "" if begin is None else whole, len(rest)
         )
         cut = self._cuts.pop(0) if self._cuts else len(rest)
+        self.sent += len(rest[:cut])  # before its last byte is out and somebody asks
         handler.wfile.write(rest[:cut])
-        self.sent += len(rest[:cut])
         handler.close_connection = cut < len(rest)
 
     def _begin(self, handler: BaseHTTPRequestHandler) -> int | None:

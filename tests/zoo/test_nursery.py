@@ -27,16 +27,16 @@ def live(task: Task) -> Outcome:
         case "hang":
             time.sleep(60)
         case "grow":
-            held = b"1" * (300 << 20)
-            time.sleep(60)
-            del held
+            held = []  # the pages that it shares with this process do not all count as its own
+            while True:
+                held.append(b"1" * (50 << 20))
     print("what libraries print is nobody's news")
     return Outcome(task, found=7)
 
 
 @pytest.fixture
 def limits() -> Limits:
-    return Limits(seconds=3.0, mib=resident_mib(os.getpid()) + 150)
+    return Limits(seconds=6.0, mib=resident_mib(os.getpid()) + 150)
 
 
 def raise_all(limits: Limits, *names: str, jobs: int = 4) -> dict[str, Outcome]:
@@ -53,12 +53,12 @@ def test_an_entry_that_crashes_hangs_or_grows_says_so_and_the_others_answer(
     assert {name: outcome.reason for name, outcome in outcomes.items()} == {
         "crash": "its process ended by SIGSEGV",
         "leave": "its process ended by status 3",
-        "hang": "took longer than 3 s",
+        "hang": "took longer than 6 s",
         "grow": f"took more than {limits.mib} MiB of memory",
         "good": "",
     }
     assert outcomes["good"].found == 7
-    assert outcomes["hang"].load_s >= 3
+    assert outcomes["hang"].load_s >= 6
 
 
 def test_outcomes_come_as_soon_as_they_are_known_and_in_turn_with_one_process(
@@ -70,7 +70,7 @@ def test_outcomes_come_as_soon_as_they_are_known_and_in_turn_with_one_process(
     outcomes = raise_outcomes([Task("hang"), Task("good")], live, jobs=2, limits=limits)
     assert next(outcomes).task.name == "good"
     outcomes.close()  # type: ignore[attr-defined]  # it is a generator
-    assert time.monotonic() - begun < 3, "who stops listening ends what still runs"
+    assert time.monotonic() - begun < 6, "who stops listening ends what still runs"
 
 
 def test_a_later_run_goes_on_behind_a_torn_line(tmp_path: Path) -> None:
