@@ -64,9 +64,10 @@ def test_a_file_gives_what_mmdet_finds_in_it_alone_and_with_a_mate(
     assert found.instances >= 10
     assert (found.masks > 0) is model.startswith(WITH_MASKS)
     for ours, expected in zip(together, theirs, strict=True):
-        # Scores that are alike may change places by their rounding.
+        # Scores that are alike may change places by their rounding, and what an untrained YOLOX
+        # takes the exponential of is large.
         found = compare(ours, expected, 161, 119, ordered=False)
-        assert found.within(score=1e-4, box=1e-4, pixels=1e-4), found
+        assert found.within(score=1e-4, box=1e-3, pixels=1e-4), found
 
 
 def test_a_picture_of_any_size_gives_mmdets_boxes_scores_and_masks(
