@@ -86,7 +86,8 @@ def _summary(small: list[Outcome]) -> str:
 
 def _classes(whole: list[Outcome]) -> str:
     rows = [
-        "One entry of each detector class, on a picture of 640x480 resized by the model's own test"
+        f"{len(whole)} entries, one of each detector class that was tried so far, on a picture of"
+        " 640x480 resized by the model's own test"
         " pipeline. Seconds are of one core that others share; memory is the process' peak, of"
         f" which {_base_mib(whole)} MiB or more are Python, torch and mmdet.\n",
         "| entry | input | load and warm-up, s | the picture, s | memory, MiB | answer |",
