@@ -82,9 +82,11 @@ def nobodys() -> dict[str, str]:
 
 
 def views(caller: Caller, doors: list[Operation], ids: dict[str, str]) -> dict[str, Any]:
-    """All that a caller can read of its own and of `ids`."""
-    own = [door for door in doors if door.method == "GET" and door.path.startswith("/v1/")]
-    return {door.path: door.ask(caller, ids).text for door in own if "{name}" not in door.path}
+    """All that a caller can read of its own and of `ids`; models, whose workers come and go, are
+    nobody's."""
+    read = [door for door in doors if door.method == "GET" and door.path.startswith("/v1/")]
+    own = [door for door in read if not door.path.startswith("/v1/models")]
+    return {door.path: door.ask(caller, ids).text for door in own}
 
 
 @fault(35, "another tenant's job, result, upload, delivery, endpoint and key")
