@@ -48,7 +48,9 @@ def encode(seed: int) -> Encoded:
 def build(path: Path, seeds: range) -> None:
     """Render the seeds on all cores and write them to one file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with multiprocessing.Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    # A fork of a process with threads can hang on a lock that one of them held.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         encoded = pool.map(encode, seeds, chunksize=50)
     parts = [part for jpeg, png, _ in encoded for part in (jpeg, png)]
     labels = np.full((len(encoded), 8), -1, np.int64)
