@@ -1,17 +1,32 @@
-"""The ledger's settings, read from the environment once a process."""
+"""Settings, read from the environment once a process; here what all processes share."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, FilePath, SecretStr, field_validator
+from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
-class LedgerSettings(BaseSettings):
-    """Where the memory is and how long it keeps things. Environment names begin with BOXYARD_."""
+class Settings(BaseSettings):
+    """Read from `BOXYARD_…`; what is empty is not set, but for a list, which then is empty.
+
+    Compose passes an empty value on where an operator said none.
+    """
 
     model_config = SettingsConfigDict(env_prefix="BOXYARD_", frozen=True, extra="ignore")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _unset_what_is_empty(cls, value: object, info: ValidationInfo) -> object:
+        field = cls.model_fields[info.field_name or ""]
+        if value != "" or NoDecode in field.metadata:
+            return value
+        return field.get_default(call_default_factory=True, validated_data={})
+
+
+class LedgerSettings(Settings):
+    """Where the memory is and how long it keeps things. Environment names begin with BOXYARD_."""
 
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",

@@ -6,6 +6,7 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
 from pydantic_settings import BaseSettings
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,21 @@ def test_every_setting_has_a_default_a_unit_and_a_meaning() -> None:
         assert default, row
         assert unit, row
         assert meaning.endswith("."), row
+
+
+def test_an_empty_value_sets_nothing_and_an_empty_list_is_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unset = {kind: kind() for kind in GROUPS}
+    for kind in GROUPS:
+        # The schedule is JSON, where nothing at all is no value.
+        for name in kind.model_fields.keys() - {"delivery_schedule_s"}:
+            monkeypatch.setenv(f"BOXYARD_{name.upper()}", "")
+    for kind, before in unset.items():
+        for name, field in kind.model_fields.items():
+            is_list = tables["unit_of"](name, field) == "list"
+            value, default = getattr(kind(), name), getattr(before, name)
+            assert value == (type(default)() if is_list else default), name
 
 
 def test_a_figure_that_is_no_count_says_its_unit() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
+from boxyard_ledger.settings import Settings
 from boxyard_schemas.addresses import AddressPolicy
 
 
@@ -20,10 +21,8 @@ def _split(value: object) -> object:
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
-class ServerSettings(BaseSettings):
+class ServerSettings(Settings):
     """What the front door lets in. Environment names begin with BOXYARD_."""
-
-    model_config = SettingsConfigDict(env_prefix="BOXYARD_", frozen=True, extra="ignore")
 
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Of any request.")
     max_bodies_bytes: int = Field(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
+from boxyard_ledger.settings import Settings
 from boxyard_schemas.addresses import AddressPolicy
 
 
@@ -20,10 +21,8 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Ports = Annotated[frozenset[int], NoDecode, BeforeValidator(_split)]
 
 
-class EgressSettings(BaseSettings):
+class EgressSettings(Settings):
     """Read from `BOXYARD_…`; several values are separated by commas."""
-
-    model_config = SettingsConfigDict(env_prefix="BOXYARD_", frozen=True, extra="ignore")
 
     allowed_networks: Words = Field(
         (), description="CIDRs that may be reached though they are not global."

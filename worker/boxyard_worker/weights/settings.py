@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from boxyard_ledger.settings import Settings
 from boxyard_worker.egress.settings import Words
 
 
@@ -15,10 +15,8 @@ def _cache_home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boxyard" / "weights"
 
 
-class CacheSettings(BaseSettings):
+class CacheSettings(Settings):
     """For all that read or write the cache. Environment names begin with BOXYARD_."""
-
-    model_config = SettingsConfigDict(env_prefix="BOXYARD_", frozen=True, extra="ignore")
 
     weights_dir: Path = Field(
         default_factory=_cache_home,
