@@ -95,8 +95,9 @@ def compare(
 
 
 def _part(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far corners are apart."""
-    return np.abs(ours - theirs) / np.maximum(1, np.abs(theirs))
+    """How far corners are apart; both may be infinite, for YOLOX takes a power of e."""
+    share = np.abs(ours - theirs) / np.maximum(1, np.abs(theirs))
+    return np.where(ours == theirs, 0, np.where(np.isnan(share), np.inf, share))
 
 
 def _sorted(theirs: dict[str, Any]) -> dict[str, Any]:
