@@ -105,7 +105,7 @@ class Deliveries:
             [
                 *(self._lease_ms, receiver, keys.member(*names), claim.token, state),
                 *("" if again_in_s is None else int(again_in_s * 1000), int(rest_s * 1000)),
-                *(_STREAK_MS, attempt.model_dump_json(), LOG_LINES, int(not count_attempt)),
+                *(_STREAK_MS, attempt.model_dump_json(), -LOG_LINES, 0 if count_attempt else -1),
             ],
         )
         return bool(recorded)

@@ -78,7 +78,7 @@ class Receivers:
         names = index_keys(receiver)
         for entry in entries:
             names += [keys.delivery(*keys.split(entry)), keys.attempts(*keys.split(entry))]
-        words = [receiver, line.model_dump_json(), LOG_LINES, *entries]
+        words = [receiver, line.model_dump_json(), -LOG_LINES, *entries]
         released: int = self._connection.run("release_receiver", names, words)
         return released
 

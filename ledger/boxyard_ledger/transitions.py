@@ -74,7 +74,7 @@ class Transitions:
         job = claim.job
         words: list[Word] = [keys.member(job.tenant, job.id), job.id, claim.token]
         words += [to_ms(job.created_at), reason, json.dumps(list(strikes)) if strikes else ""]
-        words += [0 if count_attempt else 1, "1" if only_lost else ""]
+        words += [0 if count_attempt else -1, "1" if only_lost else ""]
         held = bool(self._connection.run("requeue", keys.live(job), words))
         if held:
             self._tally.requeued.labels(job.model).inc()

@@ -5,7 +5,7 @@
 --   8 its log, 9 the tenant's exhausted ones.
 -- ARGV: 1 lease (ms), 2 receiver, 3 tenant/delivery, 4 token, 5 state, 6 pause before it is due
 --   again (ms) or '', 7 rest that the receiver asked for (ms) or 0, 8 life of a streak (ms),
---   9 attempt, 10 lines of the log to keep, 11 attempts that do not count: 1, or 0.
+--   9 attempt, 10 first line of the log to keep (from its end), 11 attempts to add (0 or -1).
 -- Answers 1 when this outcome stands: also when it was recorded before and the answer lost.
 local known = redis.call('HMGET', KEYS[7], 'state', 'token', 'recorded')
 if known[3] == ARGV[4] then return 1 end
@@ -15,9 +15,9 @@ if known[1] and not held then return 0 end
 if redis.call('SREM', KEYS[4], ARGV[3]) == 0 then return 0 end
 if held then
   redis.call('HSET', KEYS[7], 'state', ARGV[5], 'recorded', ARGV[4])
-  redis.call('HINCRBY', KEYS[7], 'attempts', -ARGV[11])
+  redis.call('HINCRBY', KEYS[7], 'attempts', ARGV[11])
   redis.call('RPUSH', KEYS[8], ARGV[9])
-  redis.call('LTRIM', KEYS[8], -ARGV[10], -1)
+  redis.call('LTRIM', KEYS[8], ARGV[10], -1)
   if ARGV[6] ~= '' then redis.call('ZADD', KEYS[3], now_ms() + tonumber(ARGV[6]), ARGV[3]) end
   if ARGV[5] == 'exhausted' then redis.call('ZADD', KEYS[9], 0, ARGV[3]) end
 end

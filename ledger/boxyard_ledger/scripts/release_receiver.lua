@@ -1,14 +1,15 @@
 #!lua flags=allow-oom
 -- Frees a receiver whose lease is over; what was under way to it is due again, and its log says so.
 -- KEYS: 1 receivers, 2 receivers' leases, 3 pending, 4 sending, then for each delivery: record, log.
--- ARGV: 1 receiver, 2 line for the logs, 3 lines of a log to keep, then each tenant/delivery.
+-- ARGV: 1 receiver, 2 line for the logs, 3 first line of a log to keep (from its end), then each
+--   tenant/delivery.
 if not redis.call('ZSCORE', KEYS[2], ARGV[1]) or not is_over(KEYS[2], ARGV[1]) then return 0 end
 for index = 1, #ARGV - 3 do
   local delivery, log = KEYS[3 + 2 * index], KEYS[4 + 2 * index]
   if redis.call('HGET', delivery, 'state') == 'sending' then
     redis.call('HSET', delivery, 'state', 'pending')
     redis.call('RPUSH', log, ARGV[2])
-    redis.call('LTRIM', log, -ARGV[3], -1)
+    redis.call('LTRIM', log, ARGV[3], -1)
     redis.call('ZADD', KEYS[3], now_ms(), ARGV[3 + index])
   end
 end
