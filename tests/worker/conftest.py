@@ -18,7 +18,13 @@ def make_model() -> Iterator[MakeModel]:
     """Starts models on the stand-in; ends them with the test."""
     started: list[tuple[Model, Slots]] = []
 
-    def make(*, max_batch: int = 8, max_wait_s: float = 0.02, deadline_s: float = 60) -> Model:
+    def make(
+        *,
+        max_batch: int = 8,
+        max_wait_s: float = 0.02,
+        deadline_s: float = 60,
+        visible_device: str = "",
+    ) -> Model:
         slots = Slots(16, 1 << 16)
         load = Load(
             model="stand-in",
@@ -34,14 +40,14 @@ def make_model() -> Iterator[MakeModel]:
         model = Model(
             load,
             slots,
-            visible_device="",
+            visible_device=visible_device,
             batch_deadline_s=deadline_s,
             load_deadline_s=60,
             max_strikes=3,
             on_broken=lambda error: None,
         )
-        model.start()
         started.append((model, slots))
+        model.start()
         return model
 
     yield make

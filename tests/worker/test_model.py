@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boxyard_schemas.errors import Permanent, Unavailable
+from boxyard_schemas.errors import Permanent, SetupError, Unavailable
 from boxyard_worker.detect.model import Model
 from boxyard_worker.detector.contract import ModelImage, Pixels, RawDetections
 from boxyard_worker.detector.standin import Trouble
@@ -84,6 +84,16 @@ def test_a_picture_that_makes_the_model_raise_fails_alone(make_model: MakeModel)
     assert model.pid == pid
 
 
+def test_a_picture_that_fits_no_group_fails_alone(make_model: MakeModel) -> None:
+    model = make_model(max_wait_s=0.3)
+    pid = model.pid
+    good, bad = run_together(model, [scene(), trouble(Trouble.MISFIT)])
+    assert boxes(good) == SCENE
+    assert isinstance(bad, Permanent)
+    assert bad.reason == "inference-failed"
+    assert model.pid == pid
+
+
 def test_running_out_of_memory_fails_a_picture_and_not_the_child(make_model: MakeModel) -> None:
     model = make_model()
     pid = model.pid
@@ -140,6 +150,24 @@ def test_a_hanging_batch_is_ended_at_its_deadline(make_model: MakeModel) -> None
     assert caught.value.reason == "crashed"
     assert boxes(model.infer(image(scene()))) == SCENE
     assert model.pid != first
+
+
+def test_a_child_that_stands_still_before_it_begins_a_batch_is_replaced(
+    make_model: MakeModel,
+) -> None:
+    model = make_model(deadline_s=0.5)
+    first = model.pid
+    assert first is not None
+    os.kill(first, signal.SIGSTOP)
+    strikes: list[int] = []
+    assert boxes(model.infer(image(scene()), on_strike=strikes.append)) == SCENE
+    assert model.pid != first
+    assert strikes == []
+
+
+def test_a_child_that_cannot_be_started_is_told_and_not_waited_for(make_model: MakeModel) -> None:
+    with pytest.raises(SetupError, match="cannot be started"):
+        make_model(visible_device="no\0device")
 
 
 def test_a_killed_child_is_replaced_and_costs_a_batch_no_strike(make_model: MakeModel) -> None:

@@ -5,7 +5,8 @@ it, and one reader keeps what happened in order.
 
 A picture whose device batch ended the child goes through alone from then on; only a picture
 that was alone on the device gets a strike, and too many strikes make it `crashed`. Pictures
-that were still waiting go to the next child as if nothing had happened.
+that were still waiting go to the next child as if nothing had happened, unless the child died
+with none on the device: then whichever of them did it has to be found, and each goes alone.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Model:
         load: what the child is told to serve.
         slots: where pictures cross.
         visible_device: CUDA_VISIBLE_DEVICES of the child, or None to leave it.
-        batch_deadline_s: a device batch that takes longer ends its child, seconds.
+        batch_deadline_s: a child that takes longer over a device batch, or to begin one while
+            pictures wait, is ended; seconds.
         load_deadline_s: for loading and warming, seconds.
         max_strikes: so many make a picture `crashed`.
         on_broken: called once when no child can load the model any more.
@@ -163,21 +165,32 @@ class Model:
             self._waiting[waiting.message.id] = waiting
             if self._child:
                 self._child.send(waiting.message)
+                self._deadline = min(self._deadline, self._end_of_patience())
 
     def _own(self) -> None:
+        try:
+            self._replace_children()
+        except Exception as error:  # without this thread, everybody would wait for ever
+            log.exception("model.unattended")
+            self._break(SetupError(f"The model's process cannot be started: {error}."))
+        finally:
+            self._dismiss()
+
+    def _replace_children(self) -> None:
         deaths = 0
         while not self._stopping.is_set() and not self._broken:
             child = ChildProcess(self._slots.files, self._visible_device)
-            warm = self._serve(child)
-            with self._lock:  # nobody may be writing to the socket that is closed next
-                self._child = None
-            child.end()
+            try:
+                warm = self._serve(child)
+            finally:
+                with self._lock:  # nobody may be writing to the socket that is closed next
+                    self._child = None
+                child.end()
             if self._stopping.is_set() or self._broken:
                 break
             deaths = 0 if warm else deaths + 1
             self._bury(child, deaths)
             self._stopping.wait(min(2.0**deaths, 10) - 1)
-        self._dismiss()
 
     def _serve(self, child: ChildProcess) -> bool:
         """Reads what the child says until it dies; returns whether it was ever warm."""
@@ -206,7 +219,7 @@ class Model:
             case Started(ids):
                 self._on_device = ids
                 self._meters.batches.observe(len(ids))
-                self._deadline = time.monotonic() + self._batch_deadline_s
+                self._deadline = self._end_of_patience()
             case Done(number, detections):
                 if waiting := self._leave(number):
                     waiting.future.set_result(detections)
@@ -217,7 +230,7 @@ class Model:
     def _take_up(self, child: ChildProcess, description: ModelDescription) -> None:
         log.info("model.warm", pid=child.pid, device=description.device)
         with self._lock:
-            self._deadline = float("inf")
+            self._deadline = self._end_of_patience() if self._waiting else float("inf")
             self._child = child
             for waiting in self._waiting.values():
                 child.send(waiting.message)
@@ -229,22 +242,28 @@ class Model:
         with self._lock:
             waiting = self._waiting.pop(number, None)
             if not any(other in self._waiting for other in self._on_device):
-                self._deadline = float("inf")
+                self._deadline = self._end_of_patience() if self._waiting else float("inf")
         return waiting
 
+    def _end_of_patience(self) -> float:
+        """When a child that has pictures must have begun a device batch, or be through with it."""
+        return time.monotonic() + self._load.max_wait_s + self._batch_deadline_s
+
     def _bury(self, child: ChildProcess, deaths: int) -> None:
-        """Draws the consequences of a child's death for those who were on the device."""
+        """Draws the consequences of a child's death for those who may have caused it."""
         batch, self._on_device = self._on_device, ()
         with self._lock:
-            suspects = [self._waiting[n] for n in batch if n in self._waiting]
+            hit = [self._waiting[n] for n in batch if n in self._waiting]
+            # One that was loading had been told of none.
+            suspects = hit if hit or deaths else list(self._waiting.values())
         self._meters.restarts.inc()
-        log.error("model.died", pid=child.pid, status=child.status, pictures=len(suspects))
+        log.error("model.died", pid=child.pid, status=child.status, pictures=len(hit))
         if deaths >= _LOAD_DEATHS:
             self._break(SetupError(f"The model's process died {deaths} times while loading."))
         for waiting in suspects:
             waiting.message = replace(waiting.message, alone=True)
-        if len(batch) == 1 and suspects:
-            self._strike(suspects[0])
+        if len(batch) == 1 and hit:
+            self._strike(hit[0])
 
     def _strike(self, waiting: _Waiting) -> None:
         waiting.strikes += 1

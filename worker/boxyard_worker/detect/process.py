@@ -25,14 +25,14 @@ class ChildProcess:
 
     def __init__(self, slots: tuple[int, ...], visible_device: str | None) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "boxyard_worker.detector", *self._arguments(theirs)],
                 pass_fds=(theirs.fileno(), *slots),
                 stdin=subprocess.DEVNULL,
                 env=_environment(visible_device),
             )
-        self._connection = Connection(ours.detach())
+            self._connection = Connection(ours.detach())
         self.pid = self._process.pid
 
     def send(self, message: Load | Infer) -> None:

@@ -15,6 +15,7 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Hashable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -87,11 +88,18 @@ class _Child:
             message = self._inbox.get(timeout=wait_s)
             while True:
                 image = self._image(message)
-                group = ("alone", message.id) if message.alone else self._detector.group(image)
-                self._batcher.put((message.id, image), group, time.monotonic())
+                self._batcher.put(
+                    (message.id, image), self._group(message, image), time.monotonic()
+                )
                 message = self._inbox.get_nowait()
         except queue.Empty:
             return
+
+    def _group(self, message: Infer, image: ModelImage) -> Hashable:
+        if not message.alone:
+            with suppress(Exception):  # the picture's own batch will meet it again, and say so
+                return self._detector.group(image)
+        return "alone", message.id
 
     def _image(self, message: Infer) -> ModelImage:
         return ModelImage(

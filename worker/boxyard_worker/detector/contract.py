@@ -152,7 +152,10 @@ class Detector(Protocol):
         ...
 
     def group(self, image: ModelImage) -> Hashable:
-        """The shape group: only images of equal group may share a device batch."""
+        """The shape group: only images of equal group may share a device batch.
+
+        May raise what `detect` would raise of the image; it then goes alone.
+        """
         ...
 
     def detect(self, batch: Sequence[ModelImage]) -> list[RawDetections]:

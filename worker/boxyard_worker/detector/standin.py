@@ -46,6 +46,8 @@ class Trouble(Enum):
     """It raises."""
     SLOW = (13, 0, 5)
     """It takes a second."""
+    MISFIT = (13, 0, 6)
+    """It raises, also when it is asked which pictures this one goes with."""
 
 
 class StandIn:
@@ -70,6 +72,8 @@ class StandIn:
 
     def group(self, image: ModelImage) -> Hashable:
         """Pictures of one size and prompt share a batch."""
+        if _colour(image.pixels) == Trouble.MISFIT.value:
+            raise ValueError("the picture goes with none")
         return image.pixels.shape[:2], image.text
 
     def detect(self, batch: Sequence[ModelImage]) -> list[RawDetections]:
@@ -124,15 +128,19 @@ def _areas(
     return areas
 
 
+def _colour(pixels: Pixels) -> tuple[int, ...]:
+    return tuple(pixels[0, 0].tolist())
+
+
 def _misbehave(pixels: Pixels) -> None:
-    colour = tuple(pixels[0, 0].tolist())
+    colour = _colour(pixels)
     if colour == Trouble.CRASH.value:
         os.kill(os.getpid(), signal.SIGKILL)
     elif colour == Trouble.HANG.value:
         time.sleep(3600)
     elif colour == Trouble.EXHAUST.value:
         _exhaust()
-    elif colour == Trouble.RAISE.value:
+    elif colour in (Trouble.RAISE.value, Trouble.MISFIT.value):
         raise ValueError("the picture asked for it")
     elif colour == Trouble.SLOW.value:
         time.sleep(1)
