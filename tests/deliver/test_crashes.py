@@ -14,8 +14,10 @@ from random import Random
 from threading import Event, Thread
 
 import pytest
+import redis
+from structlog.testing import capture_logs
 
-from boxyard_ledger import DeliveryState, EmbeddedRedis, Ledger
+from boxyard_ledger import DeliveryState, EmbeddedRedis, Ledger, keys
 from boxyard_schemas.errors import Unavailable
 from receivers import Receiver, say
 
@@ -138,6 +140,38 @@ def test_a_deliverer_that_lives_holds_its_receiver_longer_than_a_lease(yard: Yar
         status = yard.ended(job)
     assert [line.outcome for line in status.attempts] == ["delivered"]
     assert len(receiver.requests) == 1
+
+
+def test_a_deliverer_that_was_told_to_stop_holds_its_receiver_until_it_is_through(
+    yard: Yard,
+) -> None:
+    release = Event()
+    with Receiver(hold_until(release)) as receiver, deliver_process(yard) as stopping:
+        job = yard.cancel_job(callback={"url": receiver.url})
+        receiver.wait(1)
+        stopping.send_signal(signal.SIGTERM)
+        with sweeping(yard.ledger), deliver_process(yard):
+            time.sleep(2.5)
+            release.set()
+            assert stopping.wait(30) == 0
+            status = yard.ended(job)
+    assert [line.outcome for line in status.attempts] == ["delivered"]
+    assert len(receiver.requests) == 1
+
+
+def test_an_outcome_that_cannot_be_recorded_is_logged(yard: Yard, redis_url: str) -> None:
+    with (
+        Receiver() as receiver,
+        redis.Redis.from_url(redis_url) as client,
+        capture_logs() as lines,
+    ):
+        delivery = yard.delivery(yard.cancel_job(callback={"url": receiver.url})).delivery
+        client.set(keys.attempts(delivery.tenant, delivery.id), "somebody wrote here")
+        with yard.delivering():
+            receiver.wait(1)
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert line["event"] == "outcome lost"
+    assert line["delivery"] == delivery.id
 
 
 def take_a_while(handler: BaseHTTPRequestHandler) -> None:

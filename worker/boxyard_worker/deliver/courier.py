@@ -77,7 +77,7 @@ class Courier:
             failure = self._attempt(claim)
         _log.info(
             "delivery attempted",
-            **_names(claim),
+            **names_of(claim),
             attempt=claim.attempt,
             outcome=failure.reason if failure else "delivered",
         )
@@ -97,7 +97,7 @@ class Courier:
             return Failure(error.code, error.detail, ours=True)
         except Exception as error:
             # A fault of ours counts as an attempt too, or one delivery would go round for ever.
-            _log.exception("delivery failed", **_names(claim))
+            _log.exception("delivery failed", **names_of(claim))
             return Failure("internal-error", type(error).__name__)
         return None
 
@@ -145,13 +145,13 @@ class Courier:
                 record()
                 return
             except ServiceError as error:
-                _log.warning("outcome not recorded", **_names(claim), why=error.detail)
+                _log.warning("outcome not recorded", **names_of(claim), why=error.detail)
             if time.monotonic() + pause_s > end:
                 return
             time.sleep(pause_s)
 
 
-def _names(claim: DeliveryClaim) -> dict[str, str]:
+def names_of(claim: DeliveryClaim) -> dict[str, str]:
     """What each line of the log says of it."""
     delivery = claim.delivery
     return {"delivery": delivery.id, "tenant": delivery.tenant, "job": delivery.job}

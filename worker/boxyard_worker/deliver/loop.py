@@ -19,7 +19,7 @@ from ..precaution import check_redis
 from ..pulse import Pulse
 from ..signals import stop_on_signals
 from .channels import BucketChannel, CallbackChannel, Channel
-from .courier import Courier
+from .courier import Courier, names_of
 from .schedule import Schedule
 from .settings import DeliverSettings
 from .traffic import Traffic
@@ -80,6 +80,7 @@ class Deliverer:
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._pulse = Pulse(settings.pulse_file)
         self._landed = Event()
+        self._renewed = time.monotonic()
         self._traffic = Traffic(
             settings.deliveries_in_flight,
             settings.delivery_tenant_share,
@@ -88,20 +89,20 @@ class Deliverer:
 
     def run(self, stop: Event) -> None:
         """Delivers until `stop` is set and what was begun is recorded."""
-        renewal_s, renewed = self._settings.delivery_lease_s / 3, time.monotonic()
         with ThreadPoolExecutor(self._settings.deliveries_in_flight, "deliver") as threads:
-            while not stop.is_set():
+            while not stop.is_set() or self._traffic.under_way():
                 self._landed.clear()
-                if time.monotonic() >= renewed + renewal_s:
-                    self._renew()
-                    renewed = time.monotonic()
-                claims = self._claim(self._traffic.room())
+                self._renew_in_time()
+                claims = [] if stop.is_set() else self._claim(self._traffic.room())
                 for claim in claims:
                     self._start(threads, claim)
                 if not claims:
                     self._landed.wait(self._settings.delivery_poll_s)
 
-    def _renew(self) -> None:
+    def _renew_in_time(self) -> None:
+        if time.monotonic() < self._renewed + self._settings.delivery_lease_s / 3:
+            return
+        self._renewed = time.monotonic()
         try:
             self._ledger.deliveries.renew(self._traffic.receivers(_STUCK_S))
         except ServiceError as error:
@@ -124,8 +125,13 @@ class Deliverer:
     def _start(self, threads: ThreadPoolExecutor, claim: DeliveryClaim) -> None:
         receiver = receiver_of(claim.delivery)
         self._traffic.begin(receiver)
-        threads.submit(self._courier.carry, claim).add_done_callback(lambda _: self._land(receiver))
+        threads.submit(self._carry, claim, receiver)
 
-    def _land(self, receiver: str) -> None:
-        self._traffic.end(receiver)
-        self._landed.set()
+    def _carry(self, claim: DeliveryClaim, receiver: str) -> None:
+        try:
+            self._courier.carry(claim)
+        except Exception:  # nobody waits for this thread; the delivery is told again
+            _log.exception("outcome lost", **names_of(claim))
+        finally:
+            self._traffic.end(receiver)
+            self._landed.set()

@@ -56,10 +56,14 @@ class Traffic:
             if not counter[name]:
                 del counter[name]
 
+    def under_way(self) -> int:
+        """Deliveries that have begun and not ended."""
+        with self._lock:
+            return self._tenants.total()
+
     def room(self) -> int:
         """Deliveries that can begin now."""
-        with self._lock:
-            return self._threads - self._tenants.total()
+        return self._threads - self.under_way()
 
     def receivers(self, younger_than_s: float) -> list[str]:
         """Those with deliveries under way, of which the last began less than so long ago."""
