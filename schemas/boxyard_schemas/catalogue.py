@@ -24,6 +24,8 @@ DEMO_MODEL = "rtmdet-ins_demo"
 Task = Literal["object-detection", "instance-segmentation"]
 
 _PREFIXES = ("mmd-3x-", "mmdet-3x-")
+_LONGEST = 200
+"""Characters of a name that is compared with others, or said again: no model has a longer one."""
 
 
 class Paper(Response):
@@ -109,7 +111,7 @@ def resolve_model(name: str, served: Iterable[str] = ()) -> str:
         return bare
     near = _near(bare, own)
     hint = f" Did you mean {' or '.join(near)}?" if near else " `boxyard models` lists them."
-    raise UnknownModel(f"No model is called {name!r}.{hint}", suggestions=near)
+    raise UnknownModel(f"No model is called {name[:_LONGEST]!r}.{hint}", suggestions=near)
 
 
 def _bare(name: str) -> str:
@@ -133,6 +135,8 @@ def _near(bare: str, served: Iterable[str]) -> list[str]:
 
     Comparing letter by letter is left to the few: for all it takes up to a quarter of a second.
     """
+    if len(bare) > _LONGEST:
+        return []
     wanted = _trigrams(bare)
     known = (*_trigrams_of_all(), *((name, name, _trigrams(name)) for name in served))
     shared = ((len(wanted & theirs), spelling, name) for spelling, name, theirs in known)

@@ -226,6 +226,15 @@ def test_a_name_that_is_like_all_is_answered_soon() -> None:
     assert time.process_time() - started < 10 * 0.2
 
 
+def test_a_name_of_any_length_is_answered_soon_and_in_short() -> None:
+    suggestions("warm-up")
+    started = time.process_time()
+    with pytest.raises(UnknownModel) as unknown:
+        resolve_model("_fpn_" * 12_000)
+    assert time.process_time() - started < 0.2
+    assert len(unknown.value.detail) < 300
+
+
 def test_nothing_is_read_before_somebody_asks() -> None:
     asked = (
         "import boxyard_schemas as words; from boxyard_schemas.catalogue import catalogue as all;"
