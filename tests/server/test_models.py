@@ -107,6 +107,18 @@ def test_a_model_of_ones_own_has_what_its_worker_says(api: httpx.Client, ledger:
     assert model.classes == ("carton", "can")
 
 
+def test_a_worker_that_still_loads_does_not_hide_what_another_one_knows(
+    api: httpx.Client, ledger: Ledger
+) -> None:
+    Worker(ledger, "my-own").appear()
+    (known,) = ledger.workers.all()
+    fresh = known.model_copy(update={"id": "a-new-one", "warm": False, "classes": ()})
+    ledger.workers.beat(fresh, ttl_s=60)
+    model = Model.model_validate(api.get("/v1/models/my-own").json())
+    assert [worker.warm for worker in model.workers] == [False, True]
+    assert model.classes == ("carton", "can")
+
+
 @pytest.mark.parametrize(
     ("query", "where"),
     [("task=dancing", "task"), ("min_box_ap=101", "min_box_ap"), ("size=3", "size")],

@@ -138,5 +138,6 @@ def _with_workers(model: Model, workers: Sequence[WorkerRecord], queued: int) ->
         ModelWorker(id=each.id, host=each.host, device=each.device, warm=each.warm)
         for each in workers
     )
-    classes = workers[0].classes if workers else ()
+    # One that still loads does not know them yet.
+    classes = next((each.classes for each in workers if each.classes), ())
     return model.model_copy(update={"classes": classes, "workers": live, "queued": queued})
