@@ -156,7 +156,9 @@ def test_a_cancelled_job_stays_cancelled_and_its_claim_is_fenced_out(
     with pytest.raises(AssertionError):
         worker.finish(claim, SEEN)
     assert api.post(f"{where}/cancel").json()["state"] == "cancelled"
-    assert problem(api.get(f"{where}/result"), 409, "not-finished")["state"] == "cancelled"
+    told = problem(api.get(f"{where}/result"), 409, "not-finished")
+    assert told["state"] == "cancelled"
+    assert str(told["detail"]).endswith(" ended as cancelled and has no result: Cancelled.")
 
 
 def test_jobs_are_listed_newest_first_by_state_and_page_by_page(

@@ -101,7 +101,7 @@ class Passage:
     async def _result(self, job: Job) -> JobResult:
         ended = await self.client.wait(job.id)
         if ended.state not in (JobState.SUCCEEDED, JobState.FAILED):
-            raise ServiceError(f"{job.id} ended as {ended.state}: {ended.reason}.", job=job.id)
+            raise ServiceError(f"{job.id} ended as {ended.state}: {ended.reason}", job=job.id)
         return await self.client.result(job.id)
 
     async def _erase(self, job: Job) -> None:

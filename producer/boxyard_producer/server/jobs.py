@@ -209,7 +209,7 @@ def list_job_deliveries(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> 
 def _no_result(status: JobStatus) -> NotFinished:
     job = status.job.id
     if status.state.terminal:
-        detail = f"Job {job} ended as {status.state} and has no result: {status.reason}."
+        detail = f"Job {job} ended as {status.state} and has no result: {status.reason}"
     else:
         detail = f"Job {job} is {status.state}. Wait with GET /v1/jobs/{job}?wait=30."
     return NotFinished(detail, job=job, state=status.state)

@@ -105,4 +105,4 @@ def _without_result(status: JobStatus) -> DeadlineExceeded | Unavailable:
         return DeadlineExceeded(
             f"No answer in time; job {job} is {status.state}. POST /v1/jobs waits longer.", job=job
         )
-    return Unavailable(f"Job {job} ended as {status.state}: {status.reason}.", job=job)
+    return Unavailable(f"Job {job} ended as {status.state}: {status.reason}", job=job)
