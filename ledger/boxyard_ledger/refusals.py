@@ -26,7 +26,10 @@ _LATER = {
     "TRYAGAIN",
 }
 _CODE = re.compile(r"(?:Command # .* of pipeline caused error: )?([A-Z]+) ", re.DOTALL)
-_FORBIDDEN_IN_SCRIPT = "ACL failure in script"
+_FORBIDDEN_IN_SCRIPT = (
+    "ACL failure in script",
+    "The user executing the script can't",  # Redis 7.0
+)
 
 
 @contextmanager
@@ -63,7 +66,7 @@ def _translate(error: redis.RedisError) -> BoxyardError | None:
 def is_forbidden(error: redis.RedisError) -> bool:
     """Whether the user lacks the right to do this."""
     by_code = isinstance(error, redis.exceptions.NoPermissionError)
-    return by_code or _FORBIDDEN_IN_SCRIPT in str(error)
+    return by_code or any(words in str(error) for words in _FORBIDDEN_IN_SCRIPT)
 
 
 def _code(error: redis.RedisError) -> str | None:

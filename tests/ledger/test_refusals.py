@@ -18,6 +18,7 @@ from boxyard_ledger import EmbeddedRedis, JobRecord, Ledger, LedgerSettings, mak
 from boxyard_ledger.connection import Connection
 from boxyard_ledger.embedded import find_server
 from boxyard_ledger.link import socket_options
+from boxyard_ledger.refusals import translated
 from boxyard_schemas.errors import BoxyardError, SetupError, Unavailable
 from security.valkey import Server
 
@@ -178,6 +179,20 @@ def test_a_user_without_rights_is_the_operator_s_to_mend(
     settings = LedgerSettings(redis_url=url, blob_url=tmp_path.as_uri())
     with Ledger.open(settings) as guest:
         assert "users.acl" in str(refused(guest, make_job, SetupError))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(
+            "run this command or subcommand script: 1a2b, on @user_script:9.", id="command"
+        ),
+        pytest.param("access at least one of the keys mentioned in the command", id="keys"),
+    ],
+)
+def test_redis_7_0_says_it_in_other_words(said: str) -> None:
+    with pytest.raises(SetupError, match=r"users\.acl"), translated():
+        raise redis.ResponseError(f"The user executing the script can't {said}")
 
 
 @contextmanager
