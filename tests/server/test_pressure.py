@@ -92,6 +92,15 @@ def test_a_body_that_drips_in_is_given_up_in_time(start: Start, framing: str) ->
     assert 1 < time.monotonic() - began < 20
 
 
+def test_callers_who_go_in_the_middle_of_a_body_are_no_fault_of_the_servers(start: Start) -> None:
+    server = start()
+    for path in ("/v1/jobs", "/v1/uploads"):
+        with connect(server) as raw:
+            raw.sendall(head(path, "Content-Type: application/json", "Content-Length: 9") + b"{")
+        assert server.await_event("request.answered", path=path)["status"] == 499
+    assert "Traceback" not in server.text()
+
+
 def test_a_head_that_drips_in_ends_its_connection(start: Start) -> None:
     server = start(head_timeout_s=1)
     began = time.monotonic()

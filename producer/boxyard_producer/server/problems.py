@@ -11,6 +11,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from boxyard_schemas.errors import (
@@ -28,6 +29,9 @@ from .explanations import explain
 
 PROBLEM_JSON = "application/problem+json"
 
+_CALLER_GONE = 499
+"""As nginx counts it: no status of HTTP's own says so."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -44,6 +48,7 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(BoxyardError, _answer_boxyard_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(ClientDisconnect, _answer_nobody)
     app.add_exception_handler(Exception, _answer_surprise)
 
 
@@ -132,6 +137,11 @@ def _methods(request: Request) -> list[str]:
             for route in routes
         )
     ]
+
+
+async def _answer_nobody(request: Request, error: Exception) -> Response:
+    # The caller went before its body was here. That is no fault, least of all one of the server's.
+    return Response(status_code=_CALLER_GONE)
 
 
 async def _answer_surprise(request: Request, error: Exception) -> Response:
