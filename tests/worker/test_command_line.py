@@ -60,6 +60,14 @@ def test_a_setting_that_does_not_fit_is_named() -> None:
     assert "Traceback" not in told.stderr
 
 
+def test_a_log_level_that_is_none_is_named() -> None:
+    told = run("sweep", "--log-level", "loud")
+    assert told.returncode == 1
+    assert "'loud'" in told.stderr
+    assert "warning" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
 def test_check_reports_every_part_for_programs() -> None:
     told = run("check", "--json")
     findings = {finding["name"]: finding for finding in json.loads(told.stdout)}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from boxyard_schemas.errors import Permanent
@@ -131,11 +133,42 @@ def test_bytes_behind_the_end_of_a_jpeg_do_no_harm(decode: Decode) -> None:
     assert difference(decode(data + b"appendix"), decode(data)) == 0
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"<svg/>", b"%PDF-1.7", b"GIF89a" + bytes(20)])
+@pytest.mark.parametrize("data", [b"hello", b"<svg/>", b"%PDF-1.7", b"GIF89a" + bytes(20)])
 def test_what_is_no_picture_is_an_unsupported_format(decode: Decode, data: bytes) -> None:
-    with pytest.raises(Permanent) as caught:
+    with pytest.raises(Permanent, match="Convert it to one of these") as caught:
         decode(data)
     assert caught.value.reason == "unsupported-format"
+
+
+def test_no_bytes_at_all_are_called_so(decode: Decode) -> None:
+    with pytest.raises(Permanent, match="The file is empty") as caught:
+        decode(b"")
+    assert caught.value.reason == "unsupported-format"
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((4, 5), np.float32), np.zeros((4, 5), np.int32)])
+def test_a_tiff_of_numbers_that_no_picture_has_says_what_to_do(
+    decode: Decode, pixels: NDArray[Any]
+) -> None:
+    with pytest.raises(Permanent, match="floating point, of 32 bits.*Save it as") as caught:
+        decode(encoded(Image.fromarray(pixels), "TIFF"))
+    assert caught.value.reason == "undecodable-image"
+
+
+@pytest.mark.parametrize("signature", [b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"RIFF\0\0\0\0WEBP"])
+def test_a_header_that_ends_too_early_is_said_in_plain_words(
+    decode: Decode, signature: bytes
+) -> None:
+    with pytest.raises(Permanent, match="leads beyond the end of the file") as caught:
+        decode(signature)
+    assert caught.value.reason == "undecodable-image"
+
+
+@pytest.mark.parametrize("size", [(1_000_001, 1), (1, 1_000_001)])
+def test_a_side_that_no_library_takes_is_named(decode: Decode, size: tuple[int, int]) -> None:
+    with pytest.raises(Permanent, match=f"{size[0]}x{size[1]} pixels; a side") as caught:
+        decode(encoded(Image.new("L", size), "BMP"))
+    assert caught.value.reason == "undecodable-image"
 
 
 @pytest.mark.parametrize("plan", [ResizePlan(640, 640), ResizePlan(50, 90, keep_ratio=False)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from boxyard_schemas.errors import SetupError
 from boxyard_worker.detect.device import Device, pin
 
 
@@ -22,3 +23,9 @@ def test_the_number_counts_among_the_gpus_that_are_shown(
 ) -> None:
     environment = {} if shown is None else {"CUDA_VISIBLE_DEVICES": shown}
     assert pin(device, environment) == pinned
+
+
+@pytest.mark.parametrize("shown", ["4", "4,5"])
+def test_a_gpu_that_the_environment_does_not_show_is_not_taken(shown: str) -> None:
+    with pytest.raises(SetupError, match="CUDA_VISIBLE_DEVICES"):
+        pin("cuda:2", {"CUDA_VISIBLE_DEVICES": shown})

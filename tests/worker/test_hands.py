@@ -59,6 +59,7 @@ def test_a_tenant_whose_servers_hang_leaves_a_quarter_to_the_others(slow: Server
         settle(hands)
         assert slow.waiting == ["a"] * 12
         assert [hands.submit("b", quick).result(10) for _ in range(50)] == ["done"] * 50
+    assert not hands._fetching, "tenants that come and go are not kept in mind"
 
 
 def test_several_that_hang_still_leave_some(slow: Server) -> None:

@@ -6,13 +6,21 @@ import logging
 
 import structlog
 
+from boxyard_schemas.errors import SetupError
+
 
 def configure_logs(level: str = "info") -> None:
     """Sends structlog's and the standard library's logs to standard error as JSON.
 
     Args:
         level: the least severe that is written: `debug`, `info`, `warning` or `error`.
+
+    Raises:
+        SetupError: it is none of these.
     """
+    chosen = logging.getLevelNamesMapping().get(level.upper())
+    if chosen is None:
+        raise SetupError(f"The log level {level!r} is none of debug, info, warning and error.")
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -39,7 +47,6 @@ def configure_logs(level: str = "info") -> None:
             ],
         )
     )
-    chosen = logging.getLevelNamesMapping()[level.upper()]
     # What Celery and redis-py say below `info` is about themselves.
     logging.basicConfig(level=max(chosen, logging.INFO), handlers=[handler], force=True)
     for room in ("boxyard_worker", "boxyard_ledger"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from boxyard_schemas.errors import SetupError
+
 
 class Device(NamedTuple):
     """A device, as the child names it and as the environment shows it.
@@ -19,7 +21,11 @@ class Device(NamedTuple):
 
 
 def pin(device: str, environment: Mapping[str, str]) -> Device:
-    """Pins `cpu`, `cuda` or `cuda:N`; N counts among the GPUs that the environment shows."""
+    """Pins `cpu`, `cuda` or `cuda:N`; N counts among the GPUs that the environment shows.
+
+    Raises:
+        SetupError: it shows fewer.
+    """
     if device == "cpu":
         return Device("cpu", "")
     number = int(device.partition(":")[2] or 0)
@@ -27,4 +33,9 @@ def pin(device: str, environment: Mapping[str, str]) -> Device:
     if not shown:
         return Device("cuda:0", str(number))
     names = shown.split(",")
-    return Device("cuda:0", names[number] if number < len(names) else str(number))
+    if number >= len(names):
+        raise SetupError(
+            f"CUDA_VISIBLE_DEVICES shows {len(names)} of the GPUs ({shown}), counted from 0:"
+            f" {device} is not among them."
+        )
+    return Device("cuda:0", names[number])

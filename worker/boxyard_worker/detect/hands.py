@@ -94,7 +94,7 @@ class Hands(Generic[T]):
 
     def _change(self, *fetched: str, freed: int) -> None:
         with self._changed:
-            self._fetching.subtract(fetched)
+            self._fetching -= Counter(fetched)  # forgets those that come to 0
             self._free += freed
             self._start_due()
             self._changed.notify_all()
