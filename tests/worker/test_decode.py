@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from mmcv.image import imfrombytes
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -91,6 +92,12 @@ def test_alpha_is_dropped_and_not_blended(decode: Decode) -> None:
     assert (decode(encoded(clear, "PNG")) == (30, 20, 10)).all()
 
 
+def test_a_tiff_with_alpha_is_laid_on_black_as_mmcv_does(decode: Decode) -> None:
+    data = encoded(Image.new("RGBA", (5, 4), (200, 100, 50, 128)), "TIFF")
+    assert difference(decode(data), imfrombytes(data)) == 0
+    assert decode(data)[0, 0].tolist() == [25, 50, 100]
+
+
 def test_a_palette_with_transparency_keeps_its_colours(decode: Decode) -> None:
     image = gradient().convert("P")
     data = encoded(image, "PNG", transparency=image.getpixel((0, 0)))
@@ -150,7 +157,7 @@ def test_no_bytes_at_all_are_called_so(decode: Decode) -> None:
 def test_a_tiff_of_numbers_that_no_picture_has_says_what_to_do(
     decode: Decode, pixels: NDArray[Any]
 ) -> None:
-    with pytest.raises(Permanent, match="floating point, of 32 bits.*Save it as") as caught:
+    with pytest.raises(Permanent, match=r"floating point, of 32 bits.*Save it as") as caught:
         decode(encoded(Image.fromarray(pixels), "TIFF"))
     assert caught.value.reason == "undecodable-image"
 

@@ -17,6 +17,10 @@ import numpy as np
 from boxyard_worker.detector.contract import Pixels, ResizePlan
 from boxyard_worker.detector.resize import resize
 
+_UNREADABLE = (
+    "The file is truncated or damaged, or written in a way that is not read, as TIFFs of floating"
+    " point, of 32 bits or packed by Zstandard are. Save it as an ordinary JPEG or PNG."
+)
 _SLACK_BYTES = 32 << 20
 """What the allocator may keep between pictures."""
 
@@ -47,7 +51,7 @@ def _decode(size: int, source: int, target: int, plan: ResizePlan | None) -> dic
     try:
         decoded = _read(size, source)
         if decoded is None:
-            return _refusal("undecodable-image", "The file is truncated or damaged.")
+            return _refusal("undecodable-image", _UNREADABLE)
         pixels = resize(decoded, plan) if plan else decoded
         _write(target, pixels)
     except MemoryError:

@@ -16,6 +16,8 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 _PLACES = 10_000
 """Segments, chunks or directories that are looked at; no picture has so many before its pixels."""
+_SIDE = 1_000_000
+"""Pixels of a side that all the libraries under OpenCV take."""
 _SIZES = {3: "H", 4: "I", 16: "Q"}
 """TIFF's types of a width: short, long, and BigTIFF's long."""
 
@@ -41,7 +43,9 @@ def read_header(data: bytes) -> Header:
     raise Permanent(
         "unsupported-format",
         f"{len(data)} bytes beginning {data[:8]!r} are not a readable picture of "
-        f"{', '.join(FORMATS)}.",
+        f"{', '.join(FORMATS)}. Convert it to one of these."
+        if data
+        else "The file is empty.",
     )
 
 
@@ -51,10 +55,14 @@ _Size = tuple[int, int, int]
 def _read(data: bytes, read: Callable[[bytes], _Size]) -> _Size:
     try:
         width, height, frames = read(data)
-    except (struct.error, _Damaged) as error:
+    except struct.error as error:
+        raise _undecodable("The header leads beyond the end of the file.") from error
+    except _Damaged as error:
         raise _undecodable(f"The header is damaged: {error}.") from error
     if width < 1 or height < 1:
         raise _undecodable(f"The header says {width}x{height} pixels.")
+    if max(width, height) > _SIDE:
+        raise _undecodable(f"It has {width}x{height} pixels; a side may have {_SIDE}.")
     return width, height, frames
 
 

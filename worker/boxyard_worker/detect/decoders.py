@@ -2,7 +2,7 @@
 
 OpenCV decodes, as mmcv does, so the pixels are the same to the last bit: BGR, 8 bits, upright by
 the EXIF orientation, the first frame only. Greyscale and palette become colour, CMYK is converted,
-16 bits are shifted down to 8, and alpha is dropped, not blended.
+16 bits are shifted down to 8, and alpha is dropped, not blended; but a TIFF is laid on black.
 """
 
 from __future__ import annotations
