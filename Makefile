@@ -131,6 +131,10 @@ contract: $(VENV)/runtime-installed ## Write JSON Schema, OpenAPI and AsyncAPI a
 settings: $(VENV)/runtime-installed ## Write the tables of settings in docs/operations.md again from the code
 	@$(BIN)/python deploy/settings.py
 
+.PHONY: board
+board: $(VENV)/dev-installed ## Write the Grafana board again from deploy/board
+	@$(BIN)/python deploy/board
+
 .PHONY: recordings
 recordings: $(VENV)/dev-installed ## Record what a stack sends, for the examples of the AsyncAPI document
 	@PYTHONPATH=tests $(BIN)/python -m webhooks.recording schemas/recorded examples/images/shelf-0013.jpg

@@ -31,9 +31,12 @@ NAMES = {
     "operator",
     "weights",
     "consumer",
+    "prometheus",
+    "grafana",
     "detect-demo",
     *GPU,
 }
+WITHOUT_REDIS = {"s3", "bucket", "weights", "consumer", "prometheus", "grafana"}
 SETTINGS = (LedgerSettings, ServerSettings, DeliverSettings, SweepSettings, DetectSettings)
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
@@ -69,13 +72,14 @@ def test_a_service_is_bounded_and_is_looked_after(services: Services, name: str)
         assert service["healthcheck"]["test"]
 
 
-def test_only_the_producer_is_reached_from_outside_and_at_first_from_this_machine(
+def test_the_producer_and_grafana_are_reached_from_outside_and_at_first_from_this_machine(
     services: Services,
 ) -> None:
-    assert [name for name, service in services.items() if "ports" in service] == ["producer"]
-    assert services["producer"]["ports"] == [
-        "${BOXYARD_LISTEN:-127.0.0.1}:${BOXYARD_PORT:-8000}:8000"
-    ]
+    ports = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert ports == {
+        "producer": ["${BOXYARD_LISTEN:-127.0.0.1}:${BOXYARD_PORT:-8000}:8000"],
+        "grafana": ["127.0.0.1:${BOXYARD_GRAFANA_PORT:-3000}:3000"],
+    }
 
 
 def test_what_holds_data_reaches_nothing_and_keeps_it_in_named_volumes(
@@ -162,7 +166,7 @@ def test_no_secret_stands_where_a_list_of_processes_shows_it(services: Services,
     assert not [word for word in shown if re.search(r"\$\{BOXYARD_\w+:\?", word)]
 
 
-@pytest.mark.parametrize("name", sorted(NAMES - {"s3", "bucket", "weights", "consumer"}))
+@pytest.mark.parametrize("name", sorted(NAMES - WITHOUT_REDIS))
 def test_each_part_comes_to_redis_as_its_own_user(services: Services, name: str) -> None:
     role = {"producer": "server", "valkey": "monitor"}.get(name, name.partition("-")[0])
     text = str(services[name]["environment"])

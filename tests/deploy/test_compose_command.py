@@ -40,6 +40,34 @@ def test_the_gpu_profile_pins_each_worker_where_the_operator_says(
     assert device["device_ids"] == ["3"]
 
 
+def test_the_metrics_profile_adds_two_that_keep_to_themselves(
+    compose_command: list[str], stack_with_secrets: Path
+) -> None:
+    services = configure(compose_command, stack_with_secrets, COMPOSE_PROFILES="cpu,metrics")
+    assert set(services) == {*BASE, "detect-demo", "prometheus", "grafana"}
+    assert set(services["grafana"]["networks"]) == {"board"}
+    assert [name for name in services if "board" in services[name]["networks"]] == [
+        "grafana",
+        "prometheus",
+    ]
+    (port,) = services["grafana"]["ports"]
+    assert (port["host_ip"], port["published"]) == ("127.0.0.1", "3000")
+
+
+def test_a_worker_that_an_operator_adds_is_found_by_prometheus(
+    compose_command: list[str], stack_with_secrets: Path
+) -> None:
+    (stack_with_secrets / "docker-compose.override.yml").write_text(
+        "services:\n"
+        "  detect-another:\n"
+        "    extends: {file: docker-compose.yml, service: detect-vfnet}\n"
+        "    command: [detect, --model=another]\n"
+    )
+    services = configure(compose_command, stack_with_secrets, COMPOSE_PROFILES="gpu,metrics")
+    assert services["detect-another"]["networks"]["inside"]["aliases"] == ["detect"]
+    assert services["detect-another"]["environment"]["BOXYARD_METRICS_PORT"] == "9100"
+
+
 def test_ports_may_be_left_as_they_are_named_or_all_opened(
     compose_command: list[str], stack_with_secrets: Path
 ) -> None:
@@ -56,7 +84,7 @@ def test_ports_may_be_left_as_they_are_named_or_all_opened(
 def test_only_who_needs_a_secret_is_told(
     compose_command: list[str], stack_with_secrets: Path
 ) -> None:
-    services = configure(compose_command, stack_with_secrets)
+    services = configure(compose_command, stack_with_secrets, COMPOSE_PROFILES="cpu,metrics")
     text = (stack_with_secrets / ".env").read_text()
     told = {
         secret: {name for name in services if value in str(services[name])}
@@ -65,6 +93,7 @@ def test_only_who_needs_a_secret_is_told(
     storage = {"s3", "bucket", "producer", "detect-demo", "deliver", "sweep"}
     assert told["BOXYARD_S3_SECRET_ACCESS_KEY"] == storage
     assert told["BOXYARD_API_KEY"] == told["BOXYARD_WEBHOOK_SECRET"] == {"producer"}
+    assert told["BOXYARD_GRAFANA_PASSWORD"] == {"grafana"}
     assert told["BOXYARD_SECRET_KEYS"] == {"producer", "deliver"}
     for role, name in {"server": "producer", "detect": "detect-demo", "monitor": "valkey"}.items():
         assert told[f"BOXYARD_REDIS_{role.upper()}_PASSWORD"] == {name}

@@ -25,6 +25,7 @@ from boxyard_ledger import EmbeddedRedis, LedgerSettings
 from boxyard_producer import Client
 from boxyard_schemas import Delivery, UploadImage
 from boxyard_schemas.errors import UnknownJob
+from compose.board import queries_of, read_panels
 from pictures import png, scene
 from process import Process, await_true
 from receivers import Receiver, say
@@ -35,6 +36,9 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 ALERTS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())
 RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
+ASKED = {rule["alert"]: [rule["expr"]] for rule in RULES} | {
+    panel["title"]: queries_of(panel) for panel in read_panels()
+}
 KEY, UNSERVED = "key-of-the-tenant", "vfnet_r50_fpn_1x_coco"
 Samples = dict[str, dict[frozenset[tuple[str, str]], float]]
 
@@ -235,17 +239,22 @@ def test_the_page_names_every_metric_and_no_other(stack: Stack, jobs: dict[str, 
     assert told - {"boxyard_jobs_requeued_total"} == shown
 
 
-def test_every_alert_asks_for_figures_and_labels_that_the_stack_shows(
+def test_every_alert_and_panel_asks_for_figures_and_labels_that_the_stack_shows(
     stack: Stack, jobs: dict[str, str]
 ) -> None:
     labels: dict[str, set[str]] = {}
     for process in stack.processes:
         for name, samples in stack.scrape(process).items():
             labels.setdefault(name, set()).update(label for key in samples for label, _ in key)
-    for rule in RULES:
-        for name, wanted in re.findall(r"(boxyard_\w+)(?:{(\w+)=)?", rule["expr"]):
-            assert name in labels, rule["alert"]
-            assert not wanted or wanted in labels[name], (rule["alert"], name, wanted)
+    labels["boxyard_jobs_requeued_total"] = {"model"}  # no attempt was given back in this stack
+    by_prometheus = {"job", "instance", "alertname"}
+    for title, query in [(title, query) for title, asked in ASKED.items() for query in asked]:
+        named = re.findall(r"((?:boxyard|process)_\w+)(?:{(.*?)})?", query)
+        for name, where in named:
+            assert set(re.findall(r"(\w+)!?=", where)) - by_prometheus <= labels[name], title
+        known = by_prometheus.union(*(labels[name] for name, _ in named))
+        joined = " ".join(re.findall(r"\b(?:by|on) \((.*?)\)", query))
+        assert set(re.findall(r"\w+", joined)) <= known, title
 
 
 def test_every_alert_is_explained_and_says_how_bad_it_is() -> None:
