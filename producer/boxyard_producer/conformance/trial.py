@@ -12,10 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from boxyard_schemas.errors import SetupError
 
 from .cases import Case
+from .judgement import judge
 
 _EFFECT_S = 5.0
 """A consumer may act after its answer."""
-_STILL_S = 0.5
+_STILL_S = 0.3
+"""So long nothing may happen, or twice as long as acting took, where that is more."""
+
+_ACTED = {0: "did not act", 1: "acted"}
 
 
 class Finding(BaseModel):
@@ -28,6 +32,7 @@ class Finding(BaseModel):
     wanted: str
     found: str
     seconds: float = Field(description="Until the answer.")
+    advice: str = Field("", description="What to do; empty where all is well.")
 
 
 class Trial:
@@ -36,11 +41,13 @@ class Trial:
     Args:
         url: where callbacks go.
         limit_s: an answer must be there after so long; the service itself waits 20 s.
-        probe: URL whose answer is another one after each act of the consumer, such as a count.
+        probe: URL whose answer is another one after each act of the consumer, such as a count. A
+            plain number shows two acts at once, too.
     """
 
     def __init__(self, url: str, *, limit_s: float = 15, probe: str | None = None) -> None:
         self._url, self._limit_s, self._probe = url, limit_s, probe
+        self._still_s, self._step = _STILL_S, 1
 
     async def run(self, cases: Iterable[Case]) -> AsyncIterator[Finding]:
         """A finding a case, and at last one about the time.
@@ -55,33 +62,46 @@ class Trial:
                 finding = await self._try(client, case)
                 slowest = max(slowest, finding.seconds)
                 yield finding
+        ok = slowest <= self._limit_s
         yield Finding(
             name="every answer in time",
-            ok=slowest <= self._limit_s,
+            ok=ok,
             wanted=f"{self._limit_s:g} s",
             found=f"{slowest:.2f} s",
             seconds=slowest,
+            advice="" if ok else "Keep the event, answer, then work on it.",
         )
 
     async def _try(self, client: httpx.AsyncClient, case: Case) -> Finding:
         before = await self._effects(client)
         began = time.monotonic()
-        status, found = await self._post(client, case)
+        posts = (self._post(client, case) for _ in range(case.at_once))
+        answers = await asyncio.gather(*posts)
         seconds = time.monotonic() - began
-        ok = status is not None and status // 100 == (2 if case.accepted else 4)
+        statuses, acts = [status for status, _ in answers], None
+        found = " and ".join(words for _, words in answers)
         if self._probe and case.acts is not None:
-            acted = await self._acts(client, before, case.acts)
-            ok = ok and acted is case.acts
-            found += ", acted" if acted else ", did not act"
+            taken = any(status is not None and status // 100 == 2 for status in statuses)
+            hope_s = _EFFECT_S if case.acts and taken else self._still_s
+            acts = await self._count(client, before, case, hope_s)
+            found += f", {_ACTED.get(acts, f'acted {acts} times')}"
+        elif self._probe:
+            await asyncio.sleep(self._still_s)  # or what it does now is taken for the next case's
+        advice = judge(case, statuses, acts)
         return Finding(
-            name=case.name, ok=ok, wanted=self._wanted(case), found=found, seconds=seconds
+            name=case.name,
+            ok=not advice,
+            wanted=self._wanted(case),
+            found=found,
+            seconds=seconds,
+            advice=advice,
         )
 
     def _wanted(self, case: Case) -> str:
         wanted = "2xx" if case.accepted else "4xx"
         if self._probe and case.acts is not None:
             wanted += ", acts" if case.acts else ", does not act"
-        return wanted
+        return wanted + (" once" if self._probe and case.at_once > 1 else "")
 
     async def _post(self, client: httpx.AsyncClient, case: Case) -> tuple[int | None, str]:
         """Status and words; None when there is no answer."""
@@ -94,14 +114,23 @@ class Trial:
             return None, f"no answer: {error or type(error).__name__}"
         return answer.status_code, str(answer.status_code)
 
-    async def _acts(self, client: httpx.AsyncClient, before: bytes, expected: bool) -> bool:
-        """Whether the probe changes: at once, or while there is hope; or never, for a while."""
-        end = time.monotonic() + (_EFFECT_S if expected else _STILL_S)
-        while await self._effects(client) == before:
-            if time.monotonic() > end:
-                return False
+    async def _count(
+        self, client: httpx.AsyncClient, before: bytes, case: Case, hope_s: float
+    ) -> int:
+        """How often it acts: at once, or while there is hope."""
+        began = time.monotonic()
+        while (after := await self._effects(client)) == before:
+            if time.monotonic() > began + hope_s:
+                return 0
             await asyncio.sleep(0.05)
-        return True
+        if case.at_once == 1:
+            if case.acts:  # as late as this one, an act that should not be may come too
+                self._still_s = max(self._still_s, 2 * (time.monotonic() - began))
+                self._step = _difference(before, after) or 1
+            return 1
+        await asyncio.sleep(self._still_s)
+        after = await self._effects(client)
+        return max(1, _difference(before, after) // self._step)
 
     async def _effects(self, client: httpx.AsyncClient) -> bytes:
         if not self._probe:
@@ -112,3 +141,9 @@ class Trial:
             return answer.raise_for_status().content
         except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
             raise SetupError(f"The probe {self._probe} gives no answer: {error}") from error
+
+
+def _difference(before: bytes, after: bytes) -> int:
+    """Of two plain numbers; else nothing."""
+    numbers = before.strip(), after.strip()
+    return int(numbers[1]) - int(numbers[0]) if all(map(bytes.isdigit, numbers)) else 0
