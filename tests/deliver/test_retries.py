@@ -7,10 +7,12 @@ from math import inf
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
-from boxyard_ledger import DeliveryState
+from boxyard_ledger import DeliveryState, Ledger
 from boxyard_worker.deliver import DeliverSettings
 from boxyard_worker.deliver.channels import read_retry_after
 from boxyard_worker.deliver.schedule import Schedule
@@ -212,4 +214,21 @@ def test_trouble_of_our_own_costs_a_receiver_none_of_its_attempts(
             status = yard.ended(job)
     assert status.state is DeliveryState.DELIVERED
     assert {line.outcome for line in status.attempts[:-1]} == {"unavailable"}
+    assert len(receiver.requests) == 1
+
+
+def test_a_key_that_is_missing_is_the_operators_to_mend_and_costs_no_attempt(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boxyard_worker.deliver.courier._OURS_PAUSE_S", 0.1)
+    key = SecretStr(Fernet.generate_key().decode())
+    settings = yard.settings.model_copy(update={"secret_keys": (key,), "delivery_schedule_s": ()})
+    with Ledger.open(settings) as keyless, Receiver() as receiver:
+        job = yard.cancel_job(callback={"url": receiver.url})
+        with Yard(keyless, settings).delivering():
+            yard.until(job, lambda status: len(status.attempts) > 2)
+        with yard.delivering(delivery_schedule_s=()):
+            status = yard.ended(job)
+    assert status.state is DeliveryState.DELIVERED
+    assert {line.outcome for line in status.attempts[:-1]} == {"setup-error"}
     assert len(receiver.requests) == 1

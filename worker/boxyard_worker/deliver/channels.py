@@ -32,6 +32,7 @@ class Channel(Protocol):
             Permanent: it never will.
             Retryable: not now; `retry_after_s` in its data is the receiver's wish.
             Unavailable: the ledger or the blob store is away.
+            SetupError: no key opens the secret that signs.
             NotFound: the job or the endpoint is gone.
         """
 

@@ -17,7 +17,7 @@ from boxyard_ledger import (
     Ledger,
     receiver_of,
 )
-from boxyard_schemas.errors import NotFound, Permanent, Retryable, ServiceError
+from boxyard_schemas.errors import NotFound, Permanent, Retryable, ServiceError, SetupError
 from boxyard_schemas.words import utc_now
 
 from ..meters import DeliverMeters, reason_class
@@ -93,7 +93,8 @@ class Courier:
         except Retryable as error:
             wish = error.data.get("retry_after_s")
             return Failure(error.reason, error.detail, retry_after_s=wish)
-        except ServiceError as error:
+        except (ServiceError, SetupError) as error:
+            _log.warning("delivery prevented", **names_of(claim), why=error.detail)
             return Failure(error.code, error.detail, ours=True)
         except Exception as error:
             # A fault of ours counts as an attempt too, or one delivery would go round for ever.
