@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from boxyard_schemas.addresses import Network
+
+
+def split_list(value: object) -> object:
+    """Variables of the environment hold lists with commas."""
+    if not isinstance(value, str):
+        return value
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(split_list)]
+
+
+def describe_faults(error: ValidationError) -> list[str]:
+    """The settings that do not fit, a line each; without their values, which may be secret."""
+    return [
+        f"BOXYARD_{str(fault['loc'][0]).upper() if fault['loc'] else 'settings'}: "
+        + fault["msg"].removeprefix("Value error, ")
+        for fault in error.errors(include_input=False)
+    ]
 
 
 class Settings(BaseSettings):
@@ -47,7 +78,7 @@ class LedgerSettings(Settings):
     )
     s3_secret_access_key: SecretStr | None = Field(None, description="Goes with the key's id.")
     s3_region: str = Field("us-east-1", description="Of the buckets.")
-    allowed_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+    allowed_buckets: Words = Field(
         (), description="Callers' buckets, comma-separated; none by default."
     )
 
@@ -67,7 +98,7 @@ class LedgerSettings(Settings):
     max_jobs_per_minute: int = Field(60_000, ge=1, description="Of one tenant, in the long run.")
     max_stored_bytes: int = Field(50 * 2**30, ge=1, description="Of one tenant's uploads.")
 
-    secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    secret_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split_list)] = Field(
         (), description="Seal webhook secrets at rest; comma-separated, the first one seals."
     )
     secret_overlap_s: float = Field(
@@ -79,9 +110,11 @@ class LedgerSettings(Settings):
     )
     metrics_host: str = Field("127.0.0.1", description="The address of `/metrics`.")
 
-    @field_validator("allowed_buckets", "secret_keys", mode="before")
+    @field_validator("redis_url")
     @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(name.strip() for name in value.split(",") if name.strip())
-        return value
+    def _leads_to_redis(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+            raise ValueError("write redis://HOST:PORT/0, or rediss:// for TLS")
+        _ = parts.port  # raises a ValueError of its own
+        return url

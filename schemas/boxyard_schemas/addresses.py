@@ -10,11 +10,22 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Annotated
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
 
 from .errors import Permanent
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _as_cidr(text: str) -> str:
+    return str(ipaddress.ip_network(text))
+
+
+Network = Annotated[str, AfterValidator(_as_cidr)]
+"""A CIDR, such as `10.0.0.0/8`."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")

@@ -51,6 +51,16 @@ def test_a_redis_that_is_away_is_wrong(stores: str, monkeypatch: pytest.MonkeyPa
     assert look()["Redis"].wrong
 
 
+def test_a_setting_that_does_not_fit_is_wrong_and_its_password_is_not_said(
+    stores: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("BOXYARD_REDIS_URL", "http://:hush@here")
+    (found,) = look().values()
+    assert found.wrong
+    assert found.detail.startswith("BOXYARD_REDIS_URL: write redis://")
+    assert "hush" not in found.detail
+
+
 def test_a_blob_store_that_cannot_be_written_is_wrong(
     stores: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

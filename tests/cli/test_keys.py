@@ -157,6 +157,9 @@ def test_what_is_wrong_is_one_line(operate: Operate, ledger: Ledger) -> None:
         assert len(done.stderr.splitlines()) == 1
     unset = operate("tenants", "create", "more", BOXYARD_SECRET_KEYS="")
     assert "BOXYARD_SECRET_KEYS is not set" in unset.stderr
+    unfit = operate("tenants", "list", BOXYARD_REDIS_URL="http://:hush@here")
+    assert "BOXYARD_REDIS_URL: write redis://" in unfit.stderr
+    assert "hush" not in unfit.stderr
 
 
 def test_the_base_install_says_which_extra_is_missing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import uvicorn
 
-from boxyard_ledger import Claim, Ledger, WorkerRecord, result_key
+from boxyard_ledger import Claim, Ledger, LedgerSettings, WorkerRecord, result_key
 from boxyard_producer.server import ServerSettings, create_app
 from boxyard_schemas import (
     DEMO_MODEL,
@@ -116,6 +116,12 @@ def _port(server: uvicorn.Server, thread: Thread) -> int:
         time.sleep(0.01)
     port: int = server.servers[0].sockets[0].getsockname()[1]
     return port
+
+
+@pytest.fixture
+def ledger_settings(ledger_settings: LedgerSettings) -> LedgerSettings:
+    """The operator allows one of the callers' buckets."""
+    return ledger_settings.model_copy(update={"allowed_buckets": ("bucket",)})
 
 
 @pytest.fixture

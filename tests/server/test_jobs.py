@@ -235,9 +235,9 @@ def test_what_is_plainly_not_allowed_is_refused_at_once(
 
 
 def test_what_the_operator_allows_is_accepted(serve: Serve) -> None:
-    api = serve(allowed_networks="127.0.0.0/8", allowed_hosts="camera", allowed_buckets="ours")
-    images = [{"url": "http://127.0.0.1/a"}, {"url": "http://camera/a"}, {"s3": "s3://ours/a"}]
-    assert submit(api, images=images, delivery={"s3": "s3://ours/out"}).status_code == 202
+    api = serve(allowed_networks="127.0.0.0/8", allowed_hosts="camera")
+    images = [{"url": "http://127.0.0.1/a"}, {"url": "http://camera/a"}, {"s3": "s3://bucket/a"}]
+    assert submit(api, images=images, delivery={"s3": "s3://bucket/out"}).status_code == 202
 
 
 def test_the_deliveries_of_a_job_are_listed_once_it_has_ended(

@@ -15,10 +15,7 @@ from boxyard_ledger import JobRecord, Ledger
 from boxyard_producer.server.acceptance import fingerprint
 from boxyard_schemas import DEMO_MODEL, JobRequest
 
-from .conftest import Serve
-
 JSON = {"Content-Type": "application/json"}
-OUTSIDE = {"allowed_buckets": "bucket"}
 
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
 urls = st.builds(
@@ -96,10 +93,8 @@ def test_bodies_have_one_fingerprint_only_when_they_say_the_same(
 
 
 def test_what_is_accepted_is_kept_as_it_was_said_and_can_be_claimed(
-    serve: Serve, ledger: Ledger
+    api: httpx.Client, ledger: Ledger
 ) -> None:
-    api = serve(**OUTSIDE)
-
     @given(jobs)
     @settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
     def check(body: dict[str, Any]) -> None:

@@ -31,6 +31,12 @@ def test_a_setting_that_does_not_fit_is_named() -> None:
     assert said["detail"].startswith("BOXYARD_MAX_PAGE: Input should be a valid integer")
 
 
+def test_a_blob_store_of_an_unknown_kind_is_named() -> None:
+    status, (said,) = start(blob_url="ftp://here/blobs", redis_url="redis://127.0.0.1:1/0")
+    assert (status, said["event"]) == (1, "server.refused")
+    assert said["detail"].startswith("BOXYARD_BLOB_URL is 'ftp://here/blobs'; it must be")
+
+
 def test_a_port_for_metrics_that_is_taken_is_named(embedded_redis: EmbeddedRedis) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

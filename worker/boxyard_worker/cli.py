@@ -129,21 +129,15 @@ def main() -> None:
     except SetupError as error:
         sys.exit(f"boxyard-worker: {error.detail}")
     except ValidationError as error:
-        sys.exit("\n".join(f"boxyard-worker: {fault}" for fault in _faults(error)))
+        from boxyard_ledger.settings import describe_faults
+
+        sys.exit("\n".join(f"boxyard-worker: {fault}" for fault in describe_faults(error)))
     except ModuleNotFoundError as error:
         sys.exit(
             f"boxyard-worker: the Python package {error.name!r} is not installed. "
             "Install what workers need: pip install 'boxyard[detect]' to detect, "
             "'boxyard[worker]' to deliver and sweep."
         )
-
-
-def _faults(error: ValidationError) -> list[str]:
-    """Settings that do not fit, one sentence each."""
-    return [
-        f"BOXYARD_{str(fault['loc'][0]).upper() if fault['loc'] else 'settings'}: {fault['msg']}"
-        for fault in error.errors()
-    ]
 
 
 def _start(log_level: str) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from boxyard_schemas.errors import SetupError
 
 from ..diagnosis.extras import is_installed
 
 if TYPE_CHECKING:
-    from boxyard_ledger import Ledger
+    from boxyard_ledger import Ledger, LedgerSettings
 
 
 @contextmanager
@@ -19,11 +21,20 @@ def open_ledger() -> Iterator[Ledger]:
     """The ledger on BOXYARD_REDIS_URL.
 
     Raises:
-        SetupError: the extra that talks to Redis is missing.
+        SetupError: the extra that talks to Redis is missing, or a setting does not fit.
     """
     if not is_installed("ledger"):
         raise SetupError("This talks to Redis itself: pip install 'boxyard[ledger]'")
-    from boxyard_ledger import Ledger, LedgerSettings  # noqa: PLC0415 - needs the extra
+    from boxyard_ledger import Ledger  # noqa: PLC0415 - needs the extra
 
-    with Ledger.open(LedgerSettings()) as ledger:
+    with Ledger.open(_read_settings()) as ledger:
         yield ledger
+
+
+def _read_settings() -> LedgerSettings:
+    from boxyard_ledger.settings import LedgerSettings, describe_faults  # noqa: PLC0415
+
+    try:
+        return LedgerSettings()
+    except ValidationError as error:
+        raise SetupError("\n".join(describe_faults(error))) from None

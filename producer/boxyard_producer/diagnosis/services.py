@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from boxyard_schemas.errors import BoxyardError
 
 from ..client import Client, Retries
@@ -19,11 +21,16 @@ if TYPE_CHECKING:
 def examine_stores() -> Iterator[Finding]:
     """Redis and the blob store, where they are set."""
     from boxyard_ledger import Ledger, LedgerSettings  # noqa: PLC0415 - needs the extras
+    from boxyard_ledger.settings import describe_faults  # noqa: PLC0415
 
     try:
         ledger = Ledger.open(LedgerSettings())
-    except (BoxyardError, ValueError) as error:
-        yield Finding(name="settings", ok=False, detail=str(error), mend="Mend BOXYARD_…")
+    except ValidationError as error:
+        detail = "\n".join(describe_faults(error))
+        yield Finding(name="settings", ok=False, detail=detail, mend="Mend BOXYARD_…")
+        return
+    except BoxyardError as error:
+        yield Finding(name="settings", ok=False, detail=error.detail, mend="Mend BOXYARD_…")
         return
     with ledger:
         yield (

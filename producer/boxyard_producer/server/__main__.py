@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from starlette.datastructures import State
 
 from boxyard_ledger import Ledger, LedgerSettings, StackGauges, exposed
+from boxyard_ledger.settings import describe_faults
 from boxyard_schemas.errors import BoxyardError, SetupError
 
 from . import ServerSettings, create_app
@@ -42,22 +43,18 @@ def main() -> int:
     try:
         settings, ledger_settings = ServerSettings(), LedgerSettings()
     except ValidationError as error:
-        for fault in error.errors():
-            log.error("server.refused", detail=f"BOXYARD_{_name(fault['loc'])}: {fault['msg']}")
+        for fault in describe_faults(error):
+            log.error("server.refused", detail=fault)
         return 1
-    with Ledger.open(ledger_settings) as ledger:
-        try:
+    try:
+        with Ledger.open(ledger_settings) as ledger:
             for warning in _prepare(settings, ledger):
                 log.warning("server.setup", detail=warning)
             _serve(settings, ledger, arguments)
-        except BoxyardError as error:
-            log.error("server.refused", detail=error.detail)
-            return 1
+    except BoxyardError as error:
+        log.error("server.refused", detail=error.detail)
+        return 1
     return 0
-
-
-def _name(place: tuple[int | str, ...]) -> str:
-    return str(place[0]).upper() if place else "settings"
 
 
 def _read_arguments() -> argparse.Namespace:

@@ -72,7 +72,7 @@ class Checks:
 
     def _check_bucket(self, where: str, uri: str) -> None:
         bucket = uri.removeprefix("s3://").partition("/")[0]
-        if bucket not in self._settings.allowed_buckets:
+        if bucket not in self._ledger.settings.allowed_buckets:
             raise refuse(where, f"bucket {bucket!r} is not in BOXYARD_ALLOWED_BUCKETS")
 
     def _check_size(self, where: str, size: int) -> None:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import NoDecode
+from pydantic import Field, SecretStr, model_validator
 
-from boxyard_ledger.settings import Settings
+from boxyard_ledger.settings import Networks, Settings, Words
 from boxyard_schemas.addresses import AddressPolicy
-
-
-def _split(value: object) -> object:
-    """Environment variables hold lists with commas."""
-    if not isinstance(value, str):
-        return value
-    return tuple(name.strip() for name in value.split(",") if name.strip())
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class ServerSettings(Settings):
@@ -39,9 +28,10 @@ class ServerSettings(Settings):
     score_deadline_s: float = Field(
         60, gt=0, description="`/score` answers 504 after it and cancels the job."
     )
-    allowed_networks: Names = Field((), description="CIDRs that callers may name though private.")
-    allowed_hosts: Names = Field((), description="Hosts that callers may name though private.")
-    allowed_buckets: Names = Field((), description="Callers' buckets; none by default.")
+    allowed_networks: Networks = Field(
+        (), description="CIDRs that callers may name though private."
+    )
+    allowed_hosts: Words = Field((), description="Hosts that callers may name though private.")
     api_key: SecretStr | None = Field(None, description="Registers the tenant `default` at start.")
     webhook_secret: SecretStr | None = Field(None, description="Signs that tenant's callbacks.")
 

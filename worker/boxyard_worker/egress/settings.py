@@ -7,24 +7,16 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from boxyard_ledger.settings import Settings
+from boxyard_ledger.settings import Networks, Settings, Words, split_list
 from boxyard_schemas.addresses import AddressPolicy
 
-
-def _split(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(word.strip() for word in value.split(",") if word.strip())
-    return value
-
-
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Ports = Annotated[frozenset[int], NoDecode, BeforeValidator(_split)]
+Ports = Annotated[frozenset[int], NoDecode, BeforeValidator(split_list)]
 
 
 class EgressSettings(Settings):
     """Read from `BOXYARD_…`; several values are separated by commas."""
 
-    allowed_networks: Words = Field(
+    allowed_networks: Networks = Field(
         (), description="CIDRs that may be reached though they are not global."
     )
     allowed_hosts: Words = Field(

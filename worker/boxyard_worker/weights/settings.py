@@ -7,8 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from boxyard_ledger.settings import Settings
-from boxyard_worker.egress.settings import Words
+from boxyard_ledger.settings import Settings, Words
 
 
 def _cache_home() -> Path:
