@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from boxyard_producer import AsyncClient, Client
-from boxyard_schemas import new_id
+from boxyard_schemas import Job, new_id
 from boxyard_schemas.errors import DeadlineExceeded, InvalidRequest, UnknownJob, UnknownModel
 
 from .conftest import Reply, ScriptedServer
@@ -164,6 +164,14 @@ def test_no_more_jobs_are_taken_than_are_watched(call: Call, server: ScriptedSer
     server.will_answer(*[job(each, "succeeded") for each in ids])
     call("as_completed", jobs(), at_once=2, first=1)
     assert taken == ids[:2]
+
+
+@pytest.mark.parametrize("one", ["id", "job"])
+def test_one_job_is_waited_for_in_another_way(call: Call, server: ScriptedServer, one: str):
+    whole = Job.model_validate(job(new_id("job")).body)
+    with pytest.raises(TypeError, match="give a list, or `wait` for one"):
+        call("as_completed", whole if one == "job" else whole.id)
+    assert server.asked == []
 
 
 def test_jobs_that_do_not_end_in_time_are_named(call: Call, server: ScriptedServer):

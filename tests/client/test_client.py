@@ -19,7 +19,16 @@ import pytest
 
 from boxyard_producer import AsyncClient, Client
 from boxyard_producer.client import Retries
-from boxyard_schemas import Callback, Delivery, JobState, Parameters, Priority, UploadImage, new_id
+from boxyard_schemas import (
+    Callback,
+    Delivery,
+    Job,
+    JobState,
+    Parameters,
+    Priority,
+    UploadImage,
+    new_id,
+)
 from boxyard_schemas.errors import (
     DeadlineExceeded,
     InvalidRequest,
@@ -121,11 +130,38 @@ def test_local_pictures_are_uploaded_and_named_by_their_file(
     ]
 
 
-@pytest.mark.parametrize("one", ["https://p.example/a.jpg", UploadImage(upload=new_id("upl"))])
+@pytest.mark.parametrize(
+    "one",
+    ["https://p.example/a.jpg", "HTTPS://p.example/a.jpg", UploadImage(upload=f"upl_{'0' * 32}")],
+    ids=["url", "capitals", "upload"],
+)
 def test_one_picture_needs_no_list(call: Call, server: ScriptedServer, one: Any):
     server.will_answer(Reply(202, job()))
     call("submit", "rtmdet-ins_demo", one)
     assert len(json.loads(server.asked[0].body)["images"]) == 1
+
+
+class Drawn:
+    """A picture of another library's."""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [None, Drawn(), [Drawn()], {"url": "https://p.example/a.jpg"}],
+    ids=["none", "drawn", "list", "dict"],
+)
+def test_what_is_no_picture_is_named_by_its_kind(call: Call, server: ScriptedServer, wrong: Any):
+    with pytest.raises(TypeError, match=r"not (NoneType|Drawn|dict); encode .* as PNG"):
+        call("submit", "rtmdet-ins_demo", wrong)
+    assert server.asked == []
+
+
+def test_a_job_in_place_of_its_id_is_told_apart(call: Call, server: ScriptedServer):
+    whole = Job.model_validate(job())
+    for name in ("wait", "result", "cancel", "deliveries", "replay_delivery", "model"):
+        with pytest.raises(TypeError, match=r"job\.id.*not the Job"):
+            call(name, whole)
+    assert server.asked == []
 
 
 def test_what_cannot_be_a_job_is_refused_before_anything_is_sent(
@@ -133,6 +169,8 @@ def test_what_cannot_be_a_job_is_refused_before_anything_is_sent(
 ):
     with pytest.raises(InvalidRequest, match="expires_in_s"):
         call("submit", "rtmdet-ins_demo", "https://p.example/a.jpg", expires_in_s=0)
+    with pytest.raises(InvalidRequest, match="scheme should be 'https' or 'http'"):
+        call("submit", "rtmdet-ins_demo", "file:///yard.jpg")
     with pytest.raises(InvalidRequest, match="images"):
         call("submit", "rtmdet-ins_demo", [])
     with pytest.raises(InvalidRequest, match="url"):
@@ -453,6 +491,23 @@ def test_a_missing_key_and_a_wrong_address_say_what_to_do(monkeypatch: pytest.Mo
     for wrong in ("ftp://x", "localhost:8000", "http://"):
         with pytest.raises(SetupError, match="BOXYARD_URL"):
             Client(wrong, "k")
+
+
+def test_a_key_that_was_read_from_a_file_may_have_a_line_break(
+    monkeypatch: pytest.MonkeyPatch, server: ScriptedServer
+):
+    monkeypatch.setenv("BOXYARD_API_KEY", "from-a-file\n")
+    server.will_answer(Reply(200, {"models": []}))
+    with Client(server.url) as client:
+        client.models()
+    assert server.asked[0].headers["authorization"] == "Bearer from-a-file"
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "two words", "two\nlines"], ids=range(3))
+def test_what_can_be_no_key_is_refused_at_once_and_never_quoted(key: str):
+    with pytest.raises(SetupError, match="BOXYARD_API_KEY") as caught:
+        Client("http://localhost", key)
+    assert key not in str(caught.value)
 
 
 def test_the_client_needs_the_base_install_alone():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 
 import httpx
@@ -24,15 +25,21 @@ class Address:
         """Arguments first, then `BOXYARD_URL` and `BOXYARD_API_KEY`.
 
         Raises:
-            SetupError: the URL is not http(s), or no key is given.
+            SetupError: the URL is not http(s), no key is given, or it cannot be one.
         """
         found = url or os.environ.get("BOXYARD_URL") or DEFAULT_URL
-        key = api_key or os.environ.get("BOXYARD_API_KEY")
+        # A key that was read from a file has a line break behind it.
+        key = (api_key or os.environ.get("BOXYARD_API_KEY") or "").strip()
         if not _is_http(found):
             raise SetupError(f"{found!r} is no http or https URL: mend url= or BOXYARD_URL.")
         if not key:
             raise SetupError(
                 "No API key: give api_key= or set BOXYARD_API_KEY. `boxyard up` prints one."
+            )
+        if not re.fullmatch(r"[!-~]+", key):  # never quoted: logs would have it
+            raise SetupError(
+                "The API key has spaces, line breaks or letters outside ASCII in it, which no key "
+                "has: mend api_key= or BOXYARD_API_KEY."
             )
         return cls(found.rstrip("/"), key)
 

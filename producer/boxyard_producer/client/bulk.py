@@ -128,6 +128,7 @@ class BulkCalls(Calls):
             DeadlineExceeded: some have not ended in time; its `jobs` has their ids. They go on.
         """
         _refuse_less_than_one(at_once=at_once)
+        _refuse_one(jobs)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         source, more, failure = _ids(jobs), True, None
         watched: list[str] = []
@@ -208,6 +209,11 @@ def _parts(images: Iterable[Image], size: int) -> Iterator[list[Image]]:
 def _numbered(options: JobOptions, number: int) -> JobOptions:
     key = options.get("idempotency_key")
     return {**options, "idempotency_key": f"{key}-{number}"} if key else options
+
+
+def _refuse_one(jobs: Jobs | Job | str) -> None:
+    if isinstance(jobs, (Job, str)):
+        raise TypeError("as_completed takes several jobs or ids: give a list, or `wait` for one")
 
 
 async def _ids(jobs: Jobs) -> AsyncGenerator[str, None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeGuard
@@ -39,10 +39,10 @@ def place(image: Image) -> ImageSource | LocalImage:
             return image
         case bytes():
             return LocalImage(image)
-        case str() if image.startswith(("http://", "https://")):
-            return UrlImage.model_validate({"url": image})
         case str() if image.startswith("s3://"):
             return S3Image(s3=image)
+        case str() if "://" in image:
+            return UrlImage.model_validate({"url": image})
         case str() | os.PathLike():
             path = Path(image)
             return LocalImage(Source(path), _reference(path))
@@ -51,14 +51,27 @@ def place(image: Image) -> ImageSource | LocalImage:
     if _is_file(image):
         name = getattr(image, "name", None)
         return LocalImage(Source(image), _reference(name) if isinstance(name, str) else None)
-    raise TypeError(f"an image is a path, bytes, an open file, a URL or a source, not {image!r}")
+    raise _no_image(image)
 
 
 def several(images: Image | Iterable[Image]) -> Iterable[Image]:
-    """Always several, also of one picture."""
+    """Always several, also of one picture.
+
+    Raises:
+        TypeError: neither.
+    """
     if isinstance(images, (str, os.PathLike, bytes, *_SOURCES)) or _is_file(images):
         return [images]
+    if isinstance(images, Mapping) or not isinstance(images, Iterable):
+        raise _no_image(images)
     return images
+
+
+def _no_image(found: object) -> TypeError:
+    return TypeError(
+        "an image is a path, bytes, an open file, a URL or an image source, not "
+        f"{type(found).__name__}; encode an array or a drawn picture as PNG or JPEG first"
+    )
 
 
 def _is_file(image: object) -> TypeGuard[IO[bytes]]:

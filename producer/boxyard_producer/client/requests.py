@@ -145,7 +145,7 @@ def exhausted(limit: int, cursor: str | None) -> Request:
 
 def replay_delivery(delivery_id: str) -> Request:
     """`POST /v1/deliveries/{id}/replay`."""
-    return Request("POST", f"/v1/deliveries/{quote(delivery_id, safe='')}/replay")
+    return Request("POST", f"/v1/deliveries/{_name(delivery_id)}/replay")
 
 
 def replay_exhausted(endpoint: str | None) -> Request:
@@ -178,11 +178,22 @@ def models(options: ModelOptions) -> Request:
 
 def model(name: str) -> Request:
     """`GET /v1/models/{name}`."""
-    return Request("GET", f"/v1/models/{quote(name, safe='')}")
+    return Request("GET", f"/v1/models/{_name(name)}")
 
 
 def _job(job_id: str) -> str:
-    return f"/v1/jobs/{quote(job_id, safe='')}"
+    return f"/v1/jobs/{_name(job_id)}"
+
+
+def _name(text: str) -> str:
+    """One part of a path, wherever it might lead.
+
+    Raises:
+        TypeError: it is no text, but perhaps what the text is the name of.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"give its id or name (such as job.id), not the {type(text).__name__}")
+    return quote(text, safe="")
 
 
 def invalid(error: ValidationError) -> InvalidRequest:
