@@ -39,14 +39,16 @@ class Candidates:
     def _behind(self, name: str, limit: int, busy: Collection[str]) -> list[str]:
         """Entries of other tenants; a long row of the busy ones' is passed in several looks."""
         start, found = self._starts.get(name, 0), list[str]()
+        from_head = start == 0
         for _ in range(_PAGES):
             page = self._connection.command("ZRANGE", name, start, start + _PAGE - 1)
             found += [entry for entry in page if keys.split(entry)[0] not in busy]
-            if len(page) < _PAGE:
-                start = 0
-                break
             if len(found) >= limit:
                 break
-            start += _PAGE
+            at_end = len(page) < _PAGE
+            start = 0 if at_end else start + _PAGE
+            if at_end and from_head:
+                break
+            from_head |= at_end  # what earlier looks passed over may be another tenant's by now
         self._starts[name] = start
         return found[:limit]
