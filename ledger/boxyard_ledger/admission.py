@@ -72,7 +72,7 @@ class Admission:
         settings = self._settings
         words: list[Word] = [keys.member(job.tenant, job.id), job.id, job.model_dump_json()]
         words += [len(job.images), to_ms(job.created_at)]
-        words += [to_ms(job.expires_at) if job.expires_at else "", job.model]
+        words += [_patience_ms(job), job.model]
         words += (
             [idempotency.fingerprint, keys.digest(idempotency.key)] if idempotency else ["", ""]
         )
@@ -93,6 +93,11 @@ def _keys(job: JobRecord, idempotency: Idempotency | None) -> list[str]:
     names += [keys.uploads(tenant), keys.LOOSE_UPLOADS]
     names += [keys.ready(job.model, priority) for priority in Priority]
     return names + [keys.referents(tenant, upload) for upload in uploads_of(job)]
+
+
+def _patience_ms(job: JobRecord) -> int | str:
+    """How long a job may wait, '' for ever. Redis' clock measures it: the server's may be off."""
+    return to_ms(job.expires_at) - to_ms(job.created_at) if job.expires_at else ""
 
 
 def _refusal(verdict: str, detail: str | int) -> BoxyardError:

@@ -54,11 +54,21 @@ def test_a_claim_serves_one_model(ledger: Ledger, accept: Callable):
 def test_a_job_not_started_in_time_expires_when_it_would_be_claimed(
     ledger: Ledger, accept: Callable
 ):
-    late = accept(age_s=2, expires_at=utc_now() - timedelta(seconds=1))
+    late = accept(expires_at=utc_now() - timedelta(seconds=1))
     fine = accept(expires_at=utc_now() + timedelta(seconds=60))
     assert claim(ledger) == [fine.id]
     status = ledger.jobs.get("acme", late.id)
     assert (status.state, status.attempts) == (JobState.EXPIRED, 0)
+
+
+@pytest.mark.parametrize("off_s", [-3600, 3600])
+def test_a_job_waits_as_long_as_was_asked_whatever_the_server_s_clock_says(
+    ledger: Ledger, accept: Callable, raw: redis.Redis, off_s: int
+):
+    job = accept(age_s=-off_s, expires_at=utc_now() + timedelta(seconds=off_s + 60))
+    due = raw.zscore("boxyard:expiries", f"acme/{job.id}")
+    assert due / 1000 == pytest.approx(raw.time()[0] + 60, abs=10)
+    assert claim(ledger) == [job.id]
 
 
 def test_a_started_job_does_not_expire(

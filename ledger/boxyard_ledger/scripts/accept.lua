@@ -6,8 +6,8 @@
 -- KEYS: 1 job, 2 ready, 3 expiries, 4 listed, 5 queued, 6 models, 7 idempotency, 8 tenant's facts,
 --   9 submissions, 10 drained of the model, 11 drained of the tenant, 12 uploads,
 --   13 loose uploads, 14..16 all the model's ready ones, then each upload's referents.
--- ARGV: 1 tenant/job, 2 job, 3 record, 4 images, 5 created (ms), 6 expires (ms) or '', 7 model,
---   8 fingerprint or '', 9 digest of the idempotency key, 10 queued at most for a model,
+-- ARGV: 1 tenant/job, 2 job, 3 record, 4 images, 5 created (ms), 6 expires in (ms) or '',
+--   7 model, 8 fingerprint or '', 9 digest of the idempotency key, 10 queued at most for a model,
 --   11 for a tenant, 12 jobs a minute, then for each upload: tenant/upload, upload.
 -- Answers {accepted | twin | conflict, job}, {unknown-upload, upload} or {name of the bound,
 -- seconds to wait}.
@@ -54,7 +54,7 @@ if early then return {'jobs-per-minute', early} end
 redis.call('HSET', KEYS[1], 'record', ARGV[3], 'state', 'queued', 'images', ARGV[4],
   'token', 0, 'attempts', 0)
 redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
-if ARGV[6] ~= '' then redis.call('ZADD', KEYS[3], ARGV[6], ARGV[1]) end
+if ARGV[6] ~= '' then redis.call('ZADD', KEYS[3], now_ms() + tonumber(ARGV[6]), ARGV[1]) end
 redis.call('ZADD', KEYS[4], 0, ARGV[2])
 redis.call('ZADD', KEYS[5], 0, ARGV[2])
 redis.call('SADD', KEYS[6], ARGV[7])
