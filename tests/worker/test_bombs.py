@@ -10,6 +10,7 @@ import io
 import os
 import signal
 import struct
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -184,6 +185,37 @@ def test_a_file_that_kills_the_decoder_twice_is_crashed_and_one_death_is_forgive
     assert refusal.value.reason == "crashed"
     assert decoders.decode(png(scene()), 1 << 30).pixels.shape == (48, 64, 3)
     decoders.close()
+
+
+HALF_A_WORD = """#!{python}
+import os, sys, time
+os.write(int(sys.argv[3]), bytes(2))
+time.sleep(60)
+"""
+
+
+def test_a_decoder_that_says_half_a_word_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken_over = tmp_path / "python"
+    taken_over.write_text(HALF_A_WORD.format(python=sys.executable))
+    taken_over.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(taken_over))
+    decoders = Decoders(1, max_pixels=64_000_000, deadline_s=20)
+    with pytest.raises(Permanent) as refusal:
+        decoders.decode(png(scene()), 1 << 30)
+    assert refusal.value.reason == "crashed"
+    decoders.close()
+
+
+def test_a_decoder_that_cannot_be_started_leaves_no_open_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    decoders, files = Decoders(1, max_pixels=64_000_000, deadline_s=20), os.listdir("/proc/self/fd")
+    with pytest.raises(FileNotFoundError):
+        decoders.decode(png(scene()), 1 << 30)
+    assert os.listdir("/proc/self/fd") == files
 
 
 def test_the_decoder_sees_none_of_the_workers_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

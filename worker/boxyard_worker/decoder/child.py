@@ -6,8 +6,8 @@ import json
 import os
 import resource
 import signal
+import socket
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,30 +21,30 @@ _UNREADABLE = (
     "The file is truncated or damaged, or written in a way that is not read, as TIFFs of floating"
     " point, of 32 bits or packed by Zstandard are. Save it as an ordinary JPEG or PNG."
 )
+_ORDER_BYTES = 4096
 _SLACK_BYTES = 32 << 20
 """What the allocator may keep between pictures."""
 
 
-def serve(socket: int, source: int, target: int) -> None:
+def serve(parent: int, source: int, target: int) -> None:
     """Decodes until the parent hangs up.
 
     Args:
-        socket: file descriptor of its end of the socket. `{"bytes", "memory", "seconds", "plan"}`
-            comes in; `{"size", "shape"}`, as decoded and as resized, or `{"error", "detail"}` goes
-            out.
+        parent: file descriptor of its end of a socket of messages. `{"bytes", "memory", "seconds",
+            "plan"}` comes in; `{"size", "shape"}`, as decoded and as resized, or `{"error",
+            "detail"}` goes out.
         source: the file that a picture's bytes come in.
         target: the file that its pixels go out in.
     """
     _prepare()
-    connection = Connection(socket)
     held = _address_space() + _SLACK_BYTES
-    with suppress(EOFError, ConnectionError):
-        while True:
-            order = json.loads(connection.recv_bytes())
+    with socket.socket(fileno=parent) as line, suppress(ConnectionError):
+        while told := line.recv(_ORDER_BYTES):
+            order = json.loads(told)
             _limit(held + order["memory"], order["seconds"])
             plan = ResizePlan(**order["plan"]) if order["plan"] else None
             answer = _decode(order["bytes"], source, target, plan)
-            connection.send_bytes(json.dumps(answer).encode())
+            line.send(json.dumps(answer).encode())
 
 
 def _decode(size: int, source: int, target: int, plan: ResizePlan | None) -> dict[str, Any]:

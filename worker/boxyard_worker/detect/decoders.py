@@ -17,7 +17,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,18 +116,26 @@ class Decoder:
         self._max_pixels = max_pixels
         self._deadline_s = deadline_s
         self._source, self._target = (os.memfd_create(name) for name in ("picture", "pixels"))
-        ours, theirs = socket.socketpair()
+        # Whole messages or none: half a one would be waited for past every deadline.
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(deadline_s)
+        try:
+            self._process = self._start(theirs)
+        except BaseException:
+            self._close()
+            raise
+        self.pid = self._process.pid
+        self.alive = True
+
+    def _start(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
         with theirs:
             files = (theirs.fileno(), self._source, self._target)
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "boxyard_worker.decoder", *map(str, files)],
                 pass_fds=files,
                 stdin=subprocess.DEVNULL,
-                env=_environment(max_pixels),
+                env=_environment(self._max_pixels),
             )
-        self._connection = Connection(ours.detach())
-        self.pid = self._process.pid
-        self.alive = True
 
     def decode(self, data: bytes, memory: int, plan: ResizePlan | None = None) -> Decoded:
         """See `Decoders.decode`.
@@ -157,15 +164,14 @@ class Decoder:
             "plan": asdict(plan) if plan else None,
         }
         try:
-            self._connection.send_bytes(json.dumps(order).encode())
-            if not self._connection.poll(self._deadline_s):
-                self.end()
-                raise Permanent(
-                    "decode-deadline",
-                    f"Decoding the picture took longer than {self._deadline_s:g} s.",
-                )
-            answer: dict[str, Any] = json.loads(self._connection.recv_bytes(_ANSWER_BYTES))
-        except (EOFError, OSError, ValueError) as error:
+            self._socket.send(json.dumps(order).encode())
+            answer: dict[str, Any] = json.loads(self._socket.recv(_ANSWER_BYTES))
+        except TimeoutError:
+            self.end()
+            raise Permanent(
+                "decode-deadline", f"Decoding the picture took longer than {self._deadline_s:g} s."
+            ) from None
+        except (OSError, ValueError) as error:  # nothing to read as JSON: it has hung up
             self.end()
             raise DecoderDied(f"status {self._process.returncode}") from error
         return answer
@@ -189,7 +195,10 @@ class Decoder:
         self.alive = False
         self._process.kill()
         self._process.wait()
-        self._connection.close()
+        self._close()
+
+    def _close(self) -> None:
+        self._socket.close()
         os.close(self._source)
         os.close(self._target)
 
