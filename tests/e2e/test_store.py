@@ -71,7 +71,7 @@ def test_jobs_are_given_back_uncounted_until_the_secret_is_right_again(
             "the job to be given back",
             worker.tail,
         )
-        refused = worker.events("store.awaited", level="error")
+        refused = worker.events("outage.awaited", level="error")
         assert "BOXYARD_S3_SECRET_ACCESS_KEY" in refused[0]["detail"]
 
         change_secret(swift, tmp_path / "swift", "another", KEEPER[1])

@@ -10,7 +10,7 @@
     model         the model child: feed it, replace it when it dies
     process, slots   a child and the shared memory that pictures cross in
     worker        all of these put together
-    departure, watchdog, ticker, progress, device
+    departure, watchdog, ticker, progress, patience, device
 
 This process imports no torch; the child, `boxyard_worker.detector`, does.
 """

@@ -6,17 +6,15 @@ import time
 from collections.abc import Callable
 from typing import TypeVar, assert_never
 
-import structlog
-
-from boxyard_ledger import BlobMissing, Ledger, StoreRefuses, upload_key
+from boxyard_ledger import BlobMissing, Ledger, upload_key
 from boxyard_schemas import S3Image, StoredImage, UploadImage, UrlImage
-from boxyard_schemas.errors import Permanent, Retryable, TooLarge, Unavailable
+from boxyard_schemas.errors import Permanent, Retryable, TooLarge
 from boxyard_worker.detect.lease import HeldJob
+from boxyard_worker.detect.patience import with_patience
 from boxyard_worker.egress import Egress
 from boxyard_worker.settings import DetectSettings
 
 T = TypeVar("T")
-log = structlog.get_logger(__name__)
 
 
 class Fetcher:
@@ -93,24 +91,3 @@ class Fetcher:
                 if job.lost.wait(0.25 * 2**attempt) or over():
                     raise
             attempt += 1
-
-
-def with_patience(get: Callable[[], T], patience_s: float, *, give_up: Callable[[], bool]) -> T:
-    """Calls `get` until it no longer raises `Unavailable`.
-
-    Args:
-        get: what may be unavailable.
-        patience_s: for how long, seconds; then the last error is raised.
-        give_up: asked between attempts whether waiting has become pointless.
-    """
-    end, pause = time.monotonic() + patience_s, 0.1
-    while True:
-        try:
-            return get()
-        except Unavailable as error:
-            if time.monotonic() + pause > end or give_up():
-                raise
-            level = "error" if isinstance(error, StoreRefuses) else "warning"
-            getattr(log, level)("store.awaited", detail=error.detail, again_in_s=pause)
-        time.sleep(pause)
-        pause = min(pause * 2, 2.0)

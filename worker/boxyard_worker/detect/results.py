@@ -10,8 +10,8 @@ from typing import TypeVar
 from boxyard_ledger import Ledger, ResultReference, result_key
 from boxyard_schemas import JobResult
 from boxyard_schemas.errors import Conflict, Unavailable, UnknownJob
-from boxyard_worker.detect.fetch import with_patience
 from boxyard_worker.detect.lease import HeldJob
+from boxyard_worker.detect.patience import with_patience
 from boxyard_worker.meters import DetectMeters
 
 T = TypeVar("T")

@@ -21,10 +21,11 @@ from boxyard_worker.detect.application import Consumer
 from boxyard_worker.detect.chunk import Chunks
 from boxyard_worker.detect.departure import Departure
 from boxyard_worker.detect.device import pin
-from boxyard_worker.detect.fetch import Fetcher, with_patience
+from boxyard_worker.detect.fetch import Fetcher
 from boxyard_worker.detect.hands import Hands
 from boxyard_worker.detect.lease import Leases
 from boxyard_worker.detect.model import Model
+from boxyard_worker.detect.patience import with_patience
 from boxyard_worker.detect.picture import Pictures
 from boxyard_worker.detect.progress import Progress
 from boxyard_worker.detect.results import Results
