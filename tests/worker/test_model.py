@@ -182,6 +182,22 @@ def test_a_killed_child_is_replaced_and_costs_a_batch_no_strike(make_model: Make
     assert model.pid != pid
 
 
+def test_pictures_whose_child_died_before_their_batch_go_alone_and_none_is_blamed(
+    make_model: MakeModel,
+) -> None:
+    model = make_model(max_wait_s=1)
+    pid = model.pid
+    assert pid is not None
+    threading.Timer(0.4, os.kill, (pid, signal.SIGKILL)).start()
+    strikes: list[int] = []
+    found = run_together(model, [scene()] * 2, on_strike=strikes.append)
+    assert [boxes(each) for each in found if isinstance(each, RawDetections)] == [SCENE] * 2
+    assert strikes == []
+    (batches,) = model._meters.batches.collect()
+    figures = {sample.name: sample.value for sample in batches.samples if not sample.labels}
+    assert figures["boxyard_batch_pictures_count"] == figures["boxyard_batch_pictures_sum"] == 2
+
+
 def test_deaths_leak_neither_files_nor_memory(make_model: MakeModel) -> None:
     model = make_model()
 

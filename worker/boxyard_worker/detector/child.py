@@ -97,8 +97,10 @@ class _Child:
 
     def _group(self, message: Infer, image: ModelImage) -> Hashable:
         if not message.alone:
-            with suppress(Exception):  # the picture's own batch will meet it again, and say so
+            try:
                 return self._detector.group(image)
+            except Exception as error:  # the picture's own batch will meet it again, and say so
+                _check_device(error)
         return "alone", message.id
 
     def _image(self, message: Infer) -> ModelImage:
@@ -128,13 +130,18 @@ class _Child:
             self._connection.send(Done(number, detections))
 
     def _explain(self, batch: list[tuple[int, ModelImage]], error: Exception) -> None:
-        if "CUDA error" in str(error):
-            raise error  # the device's context is lost; only a new process gets another
+        _check_device(error)
         if len(batch) == 1:
             self._connection.send(Failed(batch[0][0], f"{type(error).__name__}: {error}"))
             return
         for each in batch:
             self._detect([each])
+
+
+def _check_device(error: Exception) -> None:
+    """Ends the process on an error that lost the device's context: only a new one gets another."""
+    if "CUDA error" in str(error):
+        raise error
 
 
 def _load(load: Load) -> Detector:
