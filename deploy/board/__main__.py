@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from panels import SOURCE, Json, arrange, bars, figure, graph, sized
+from panels import SOURCE, Json, arrange, bars, figure, graph, sized, times
 from queries import MODEL, SERVES, each_second, events, most, or_none, quantile
 
 BOARD = Path(__file__).parents[1] / "grafana" / "boards" / "boxyard.json"
 ENDED, ATTEMPTS = "boxyard_jobs_ended_total", "boxyard_delivery_attempts_total"
+ROUND = "boxyard_sweep_last_seconds"
 WARM, OURS = f'{MODEL}, state="warm"', 'job=~"boxyard.*"'
 
 ROWS = {
@@ -30,7 +31,7 @@ ROWS = {
         figure(
             "Dead within the hour",
             "none",
-            or_none(events(ENDED, where=f'{MODEL}, state="dead"', window="1h")),
+            or_none(events(ENDED, where=f'{MODEL}, state="dead"', minutes=60)),
             red=1,
         ),
         figure(
@@ -104,15 +105,13 @@ ROWS = {
         ),
     ],
     "Detect": [
-        graph(
+        times(
             "Stages, median",
-            "s",
             "Infer includes the wait for batch mates.",
             (quantile(0.5, "boxyard_stage_seconds", "stage", only=SERVES), "{{stage}}"),
         ),
-        graph(
+        times(
             "Stages, 95th percentile",
-            "s",
             "",
             (quantile(0.95, "boxyard_stage_seconds", "stage", only=SERVES), "{{stage}}"),
         ),
@@ -160,9 +159,8 @@ ROWS = {
                 "{{reason}} {{state}}",
             ),
         ),
-        graph(
+        times(
             "Time of an attempt",
-            "s",
             "",
             (quantile(0.5, "boxyard_delivery_attempt_seconds", "kind"), "{{kind}}, median"),
             (
@@ -188,7 +186,7 @@ ROWS = {
             "Since the sweepers' last round",
             "s",
             "",
-            ("time() - max by (loop) (boxyard_sweep_last_seconds)", "{{loop}}"),
+            (f"min by (loop) (timestamp({ROUND}) - {ROUND})", "{{loop}}"),
         ),
     ],
     "HTTP": [
@@ -198,18 +196,16 @@ ROWS = {
             "",
             (each_second("boxyard_http_requests_total", "status"), "{{status}}"),
         ),
-        graph(
+        times(
             "Time to answer, median",
-            "s",
             "?wait= and /score hold their answers on purpose.",
             (
                 quantile(0.5, "boxyard_http_request_seconds", "method", "route"),
                 "{{method}} {{route}}",
             ),
         ),
-        graph(
+        times(
             "Time to answer, 95th percentile",
-            "s",
             "",
             (
                 quantile(0.95, "boxyard_http_request_seconds", "method", "route"),
@@ -250,7 +246,6 @@ def write_board() -> str:
         "title": "Boxyard",
         "tags": ["boxyard"],
         "schemaVersion": 42,
-        "editable": False,
         "graphTooltip": 1,  # the same moment in all panels
         "refresh": "30s",
         "time": {"from": "now-3h", "to": "now"},

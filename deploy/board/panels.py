@@ -36,21 +36,28 @@ def graph(title: str, unit: str, about: str, *queries: Query, **style: Any) -> J
     custom = {"fillOpacity": 10, "showPoints": "never", **style}
     field = {"unit": unit, "min": 0, "custom": custom}
     options = {
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
     panel = _panel("timeseries", title, about, queries, field=field, options=options)
     return sized(panel, 8, 8)
 
 
+def times(title: str, about: str, *queries: Query) -> Json:
+    """Seconds, some of which may be a thousand times others: the scale is logarithmic."""
+    panel = graph(title, "s", about, *queries, scaleDistribution={"type": "log", "log": 10})
+    del panel["fieldConfig"]["defaults"]["min"]
+    return panel
+
+
 def bars(title: str, about: str, *queries: Query) -> Json:
-    """Events over time; `none` stands there while nothing of the kind has happened."""
+    """Events of each minute; `none` stands there while nothing of the kind has happened."""
     stacked = {"mode": "normal", "group": "A"}
     panel = graph(
         title, "short", about, *queries, drawStyle="bars", fillOpacity=70, stacking=stacked
     )
     panel["fieldConfig"]["defaults"] |= {"noValue": "none", "decimals": 0}
-    return panel
+    return panel | {"interval": "1m"}
 
 
 def sized(panel: Json, width: int, height: int) -> Json:

@@ -11,7 +11,8 @@ SERVES = f"and on (instance) boxyard_job_attempts_total{{{MODEL}}}"
 
 def each_second(counter: str, *by: str, where: str = "", only: str = "") -> str:
     """What all processes do together."""
-    return f"sum by ({', '.join(by)}) (rate({counter}{{{where}}}[$__rate_interval]) {only})"
+    rates = f"rate({counter}{{{where}}}[$__rate_interval])"
+    return f"sum by ({', '.join(by)}) ({f'{rates} {only}' if only else rates})"
 
 
 def quantile(share: float, histogram: str, *by: str, only: str = "") -> str:
@@ -26,14 +27,18 @@ def most(gauge: str, *by: str, where: str = "") -> str:
     return f"max by ({', '.join(by)}) ({gauge}{{{where}}})"
 
 
-def events(counter: str, *by: str, where: str = "", window: str = "$__rate_interval") -> str:
-    """How often something rare happened.
+def events(counter: str, *by: str, where: str = "", minutes: int = 0) -> str:
+    """How often something rare happened, in the last minutes or in each step of a graph.
 
-    A counter with labels appears with its first event, which `increase` does not see: what was not
-    there a window ago counts in full, if Prometheus looked at anything at all then.
+    A counter with labels appears with its first event, which `increase` does not see. So what was not
+    there a window ago counts in full, if its process was watched then or did not run yet.
     """
     shown = f"{counter}{{{where}}}"
-    new = f"({shown} unless {shown} offset {window} and on () up offset {window})"
+    window = f"{minutes}m" if minutes else "$__rate_interval"
+    known = f"up offset {window}"
+    if minutes:
+        known += f" or process_start_time_seconds > time() - {60 * minutes}"
+    new = f"({shown} unless {shown} offset {window} and on (instance) ({known}))"
     return f"sum by ({', '.join(by)}) ({new} or increase({shown}[{window}]))"
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import runpy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
 import yaml
+
+from compose.board import blank_panels, read_panels
 
 from .conftest import ROOT, Services
 
@@ -105,3 +112,44 @@ def test_grafana_knows_who_asks_and_asks_nobody() -> None:
     assert not any(settings.getboolean("analytics", name) for name in settings["analytics"])
     assert settings.getboolean("plugins", "preinstall_disabled")
     assert not settings.getboolean("news", "news_feed_enabled")
+
+
+@contextmanager
+def answering(status: int, *values: str) -> Iterator[str]:
+    """A Prometheus that has the same series for whatever it is asked."""
+    series = [{"metric": {}, "values": [[0, value]]} for value in values]
+    body = json.dumps({"data": {"result": series}}).encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_panel_without_numbers_is_noticed_unless_it_counts_what_went_wrong() -> None:
+    titles = [panel["title"] for panel in read_panels()]
+    calm = [
+        panel["title"]
+        for panel in read_panels()
+        if panel["type"] != "stat"
+        and panel["fieldConfig"]["defaults"]["custom"].get("drawStyle") == "bars"
+    ]
+    with answering(200, "NaN", "0") as prometheus:
+        assert blank_panels(prometheus) == []
+    for values in ((), ("NaN",)):
+        with answering(200, *values) as prometheus:
+            assert blank_panels(prometheus) == [title for title in titles if title not in calm]
+    with answering(400) as prometheus:
+        assert blank_panels(prometheus) == titles
