@@ -104,15 +104,6 @@ class S3:
         with _translated():
             self.client.delete_object(Bucket=bucket, Key=key)
 
-    def exists(self, bucket: str, key: str) -> bool:
-        """Whether the object is there."""
-        try:
-            with _translated():
-                self.client.head_object(Bucket=bucket, Key=key)
-        except ObjectMissing:
-            return False
-        return True
-
     def keys(self, bucket: str, prefix: str) -> Iterator[str]:
         """Keys that begin with `prefix`."""
         with _translated():

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from moto.server import ThreadedMotoServer
 
-from boxyard_ledger import BlobMissing, BlobStore, LedgerSettings
+from boxyard_ledger import BlobMissing, BlobStore, LedgerSettings, StoreRefuses
 from boxyard_ledger.blobs import DirectoryBlobs, open_blobs
 from boxyard_ledger.buckets import Buckets
 from boxyard_ledger.s3 import S3
@@ -104,7 +104,6 @@ def test_what_is_put_is_got_and_its_reference_tells_what_it_is(blobs: BlobStore)
     assert reference.key == "acme/uploads/one"
     assert (reference.sha256, reference.size) == (hashlib.sha256(data).hexdigest(), len(data))
     assert blobs.get("acme/uploads/one") == data
-    assert blobs.exists("acme/uploads/one")
 
 
 def test_a_put_replaces_what_was_there(blobs: BlobStore):
@@ -149,7 +148,22 @@ def test_a_missing_blob_says_so(blobs: BlobStore):
     with pytest.raises(BlobMissing) as caught:
         blobs.get("a/b")
     assert (caught.value.reason, caught.value.status) == ("blob-missing", 404)
-    assert not blobs.exists("a/b")
+
+
+def test_a_store_that_takes_work_is_open(blobs: BlobStore):
+    blobs.check()
+
+
+def test_a_bucket_that_is_not_there_is_the_operator_s_to_mend(moto: Yard):
+    settings = moto.settings.model_copy(update={"blob_url": "s3://nowhere/prod"})
+    with pytest.raises(StoreRefuses, match="NoSuchBucket"):
+        open_blobs(settings, moto.s3).check()
+
+
+def test_a_directory_that_cannot_be_is_not_open(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(Unavailable):
+        DirectoryBlobs(tmp_path / "file" / "blobs").check()
 
 
 def test_a_blob_over_the_limit_is_not_read(blobs: BlobStore):
@@ -163,7 +177,7 @@ def test_a_deleted_blob_is_gone_and_deleting_again_is_no_error(blobs: BlobStore)
     blobs.put("a/b", b"x")
     blobs.delete("a/b")
     blobs.delete("a/b")
-    assert not blobs.exists("a/b")
+    assert list(blobs.keys("a/")) == []
 
 
 def test_keys_are_listed_by_prefix(blobs: BlobStore):
@@ -233,8 +247,6 @@ def test_a_wrong_secret_reads_and_writes_nothing_and_says_so(
         stranger.get("a/b")
     with pytest.raises(Unavailable, match="SignatureDoesNotMatch"):
         stranger.put("a/b", b"forged")
-    with pytest.raises(Unavailable, match="The blob store refuses"):
-        stranger.exists("a/b")
     assert blobs.get("a/b") == b"safe"
 
 
@@ -247,7 +259,7 @@ def test_credentials_without_rights_are_refused_not_taken_for_a_missing_blob(
     with pytest.raises(Permanent, match="AccessDenied") as caught:
         Buckets(S3(guest), guest).put("s3://mine/x", b"x", "text/plain")
     assert caught.value.reason == "bucket-denied"
-    assert not swift.s3.exists("mine", "x")
+    assert list(swift.s3.keys("mine", "")) == []
 
 
 @pytest.mark.parametrize("url", ["http://somewhere/x", "file://host/x", "s3://", "/plain"])

@@ -60,9 +60,12 @@ class DirectoryBlobs:
         with suppress(OSError):
             path.parent.rmdir()
 
-    def exists(self, key: str) -> bool:
-        """Whether the file is there."""
-        return self._path(key).is_file()
+    def check(self) -> None:
+        """Sees whether files may be made in the directory."""
+        with _translated():
+            self._root.mkdir(parents=True, exist_ok=True)
+        if not os.access(self._root, os.W_OK | os.X_OK):
+            raise Unavailable(f"The blob directory {self._root} is not writable.", retry_after_s=5)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that begin with `prefix`."""

@@ -41,8 +41,12 @@ class BlobStore(Protocol):
     def delete(self, key: str) -> None:
         """Removes a blob; one that is not there is no error."""
 
-    def exists(self, key: str) -> bool:
-        """Whether the key is there."""
+    def check(self) -> None:
+        """Sees whether the store is there and open to us.
+
+        Raises:
+            StoreRefuses: not until the operator has mended something.
+        """
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that begin with `prefix`, in no order."""

@@ -35,5 +35,5 @@ async def read_readiness(ledger: TheLedger, lane: TheLane) -> Health:
         await run_in_threadpool(ledger.check_server)
     except SetupError as error:
         raise Unavailable(error.detail, retry_after_s=30) from error
-    await lane.run(ledger.blobs.exists, "readiness")
+    await lane.run(ledger.blobs.check)
     return Health()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from boxyard_ledger import BlobMissing, Ledger, StoreRefuses, WorkerRecord, exposed
+from boxyard_ledger import Ledger, StoreRefuses, WorkerRecord, exposed
 from boxyard_schemas import ImageOutcome, Provenance
 from boxyard_schemas.errors import SetupError, Unavailable
 from boxyard_schemas.words import utc_now
@@ -154,11 +154,11 @@ class Worker:
 
     def _check_store(self) -> None:
         try:
-            self._ledger.blobs.get("is-this-store-open")
+            self._ledger.blobs.check()
         except StoreRefuses as error:
             raise SetupError(error.detail) from error
-        except (BlobMissing, Unavailable):
-            return  # open, or away for a while
+        except Unavailable:
+            return  # away for a while
 
     def _beat(self) -> None:
         self._ledger.workers.beat(self._record, 3 * self._settings.heartbeat_s)
