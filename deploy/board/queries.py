@@ -30,8 +30,8 @@ def most(gauge: str, *by: str, where: str = "") -> str:
 def events(counter: str, *by: str, where: str = "", minutes: int = 0) -> str:
     """How often something rare happened, in the last minutes or in each step of a graph.
 
-    A counter with labels appears with its first event, which `increase` does not see. So what was not
-    there a window ago counts in full, if its process was watched then or did not run yet.
+    A counter with labels appears with its first event, which `increase` does not see. What was not
+    there a window ago so counts in full, if its process was watched then or did not run yet.
     """
     shown = f"{counter}{{{where}}}"
     window = f"{minutes}m" if minutes else "$__rate_interval"
