@@ -75,20 +75,55 @@ def test_every_reference_leads_somewhere() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_message_has_an_example_that_fits_its_schemas(name: str) -> None:
-    (example,) = MESSAGES[name]["examples"]
-    validator(MESSAGES[name]["headers"]).validate(example["headers"])
-    validator(MESSAGES[name]["payload"]).validate(example["payload"])
-    others = [other for other in NAMES if other != name]
-    for other in others:
-        with pytest.raises(jsonschema.ValidationError):
-            validator(MESSAGES[other]["payload"]).validate(example["payload"])
+    first, *_ = examples = MESSAGES[name]["examples"]
+    validator(MESSAGES[name]["headers"]).validate(first["headers"])
+    for example in examples:
+        validator(MESSAGES[name]["payload"]).validate(example["payload"])
+        for other in set(NAMES) - {name}:
+            with pytest.raises(jsonschema.ValidationError):
+                validator(MESSAGES[other]["payload"]).validate(example["payload"])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_example_is_what_was_recorded(name: str) -> None:
-    (example,) = MESSAGES[name]["examples"]
+    example, *_ = MESSAGES[name]["examples"]
     assert example["headers"] == recorded(name).headers
     assert example["payload"] == json.loads(recorded(name).body)
+
+
+def test_an_event_with_a_result_is_shown_with_a_link_in_its_place_too() -> None:
+    for name in ("job.succeeded", "job.failed"):
+        first, linked = MESSAGES[name]["examples"]
+        assert linked["name"] == "linked"
+        assert linked["payload"]["data"]["result_url"]
+        left_out = first["payload"]["data"].keys() - linked["payload"]["data"].keys()
+        assert left_out == {"result"}
+
+
+def test_callbacks_go_to_the_consumer_alone_and_say_how_they_are_secured() -> None:
+    for channel, server in (("callbacks", "consumer"), ("bells", "broker")):
+        (reference,) = DOCUMENT["channels"][channel]["servers"]
+        assert reference == {"$ref": f"#/servers/{server}"}
+    (reference,) = DOCUMENT["servers"]["consumer"]["security"]
+    scheme = resolve(reference["$ref"])
+    assert (scheme["type"], scheme["in"]) == ("httpApiKey", "header")
+    assert scheme["name"] in DOCUMENT["components"]["schemas"]["WebhookHeaders"]["properties"]
+
+
+def test_code_that_is_generated_has_names_for_events_and_no_members_that_may_be_null() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    text = json.dumps(schemas)
+    for word in ('"null"', '"discriminator"', '"default"', "prefixItems"):
+        assert word not in text
+    assert schemas["ImageFailure"]["required"] == ["status", "code", "detail"]
+    titles = {MESSAGES[kind]["payload"]["title"] for kind in EventType}
+    assert titles == {"JobSucceeded", "JobFailed", "JobCancelled", "JobExpired", "JobDead"}
+
+
+def test_a_signature_of_a_newer_version_beside_ours_fits() -> None:
+    headers = recorded("job.dead").headers
+    newer = f"v2,bmV3ZXI= {headers['webhook-signature']}"
+    validator(MESSAGES["job.dead"]["headers"]).validate(headers | {"webhook-signature": newer})
 
 
 @pytest.mark.parametrize("kind", EventType, ids=str)
