@@ -7,7 +7,10 @@ import runpy
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings
+
+from boxyard_worker.deliver import DeliverSettings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
@@ -44,7 +47,7 @@ def test_an_empty_value_sets_nothing_and_an_empty_list_is_empty(
 ) -> None:
     unset = {kind: kind() for kind in GROUPS}
     for kind in GROUPS:
-        # The schedule is JSON, where nothing at all is no value.
+        # The schedule is JSON, where nothing at all is no list.
         for name in kind.model_fields.keys() - {"delivery_schedule_s"}:
             monkeypatch.setenv(f"BOXYARD_{name.upper()}", "")
     for kind, before in unset.items():
@@ -52,6 +55,15 @@ def test_an_empty_value_sets_nothing_and_an_empty_list_is_empty(
             is_list = tables["unit_of"](name, field) == "list"
             value, default = getattr(kind(), name), getattr(before, name)
             assert value == (type(default)() if is_list else default), name
+
+
+@pytest.mark.parametrize("text", ["", "5, 300", "[5, -1]"])
+def test_a_schedule_that_is_none_is_a_fault_of_that_setting(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("BOXYARD_DELIVERY_SCHEDULE_S", text)
+    with pytest.raises(ValidationError, match="delivery_schedule_s"):
+        DeliverSettings()
 
 
 def test_a_figure_that_is_no_count_says_its_unit() -> None:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
 
 from boxyard_ledger import LedgerSettings
 
 from ..egress import EgressSettings
 
+
+def _read_json(value: object) -> object:
+    """Here and not before, so that what is no JSON is a fault of this setting."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError("must be a list in JSON, such as [5, 300]") from error
+
+
 Seconds = Annotated[float, Field(gt=0)]
+Pauses = Annotated[tuple[Seconds, ...], NoDecode, BeforeValidator(_read_json)]
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
@@ -21,7 +33,7 @@ class DeliverSettings(EgressSettings, LedgerSettings):
     public_url: str = Field(
         "http://127.0.0.1:8000", description="Where callers reach the server; for `result_url`."
     )
-    delivery_schedule_s: tuple[Seconds, ...] = Field(
+    delivery_schedule_s: Pauses = Field(
         (
             5,
             5 * _MINUTE,
