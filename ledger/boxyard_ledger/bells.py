@@ -17,13 +17,13 @@ from boxyard_schemas.errors import SetupError, Unavailable
 from . import keys
 from .connection import Connection
 from .link import socket_options, tls_options
+from .refusals import RETRY_AFTER_S
 from .settings import LedgerSettings
 
 _log = structlog.get_logger(__name__)
 
 _TRY_TWICE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 """A pooled connection may be stale. No more: a caller waits, and the sweeper rings again."""
-
 
 _OVERDUE_S = 10
 """A consumer whose line gives no sign of life for twice as long connects again."""
@@ -138,7 +138,9 @@ class Bells:
             )
         # kombu tries again on a channel that it closed with its line: an AttributeError of its own.
         except (OperationalError, redis.RedisError, OSError, AttributeError) as error:
-            raise Unavailable(f"The broker is away: {error}", retry_after_s=5) from error
+            raise Unavailable(
+                f"The broker is away: {error}", retry_after_s=RETRY_AFTER_S
+            ) from error
 
     def close(self) -> None:
         """Closes the connections to the broker."""

@@ -10,7 +10,7 @@ import redis
 
 from boxyard_schemas.errors import Unavailable
 
-_RETRY_AFTER_S = 5
+from .refusals import RETRY_AFTER_S
 
 
 class Breaker:
@@ -50,7 +50,7 @@ class Breaker:
             Unavailable: Redis is known to stall.
         """
         if self._stalled:
-            raise Unavailable("Redis does not answer now.", retry_after_s=_RETRY_AFTER_S)
+            raise Unavailable("Redis does not answer now.", retry_after_s=RETRY_AFTER_S)
 
     @property
     def stalled(self) -> bool:

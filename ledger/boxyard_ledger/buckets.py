@@ -37,6 +37,7 @@ class Buckets:
         Raises:
             Permanent: `bucket-denied`.
             Retryable: `bucket-unavailable`.
+            StoreRefuses: the credentials are at fault, and not the bucket.
         """
         bucket, key = self._split(uri)
         with _translated(uri):

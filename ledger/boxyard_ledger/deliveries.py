@@ -8,8 +8,9 @@ from collections.abc import Collection, Sequence
 from boxyard_schemas.errors import Conflict, InvalidRequest, NotFound
 
 from . import keys
-from .connection import Connection
+from .connection import Connection, Word
 from .delivery_status import DeliveryStatus, read_deliveries
+from .indexes import read_page, read_until
 from .outbox import receiver_of
 from .receivers import LOG_LINES, Receivers, index_keys, pace_keys
 from .records import DeliveryAttempt, DeliveryClaim, DeliveryRecord, DeliveryState
@@ -51,12 +52,10 @@ class Deliveries:
         return []
 
     def _claim_from(self, receiver: str, now: int, worker: str, limit: int) -> list[DeliveryClaim]:
-        due = self._connection.command(
-            "ZRANGE", keys.pending(receiver), "-inf", now, "BYSCORE", "LIMIT", 0, limit
-        )
+        due = read_until(self._connection, keys.pending(receiver), now, limit)
         names = [*index_keys(receiver), *pace_keys(receiver)]
         names += [keys.delivery(*keys.split(entry)) for entry in due]
-        words = [self._lease_ms, receiver, worker, *due]
+        words: list[Word] = [self._lease_ms, receiver, worker, *due]
         return [
             DeliveryClaim(
                 delivery=DeliveryRecord.model_validate_json(record), token=token, attempt=attempt
@@ -133,15 +132,10 @@ class Deliveries:
         """
         if cursor is not None and not _ID.fullmatch(cursor):
             raise InvalidRequest("The cursor is not one that a page gave.")
-        start = f"({keys.member(tenant, cursor)}" if cursor else "+"
-        entries = self._connection.command(
-            *("ZRANGE", keys.exhausted(tenant), start, "-", "BYLEX", "REV"),
-            *("LIMIT", 0, limit + 1),
-        )
-        page = [keys.split(entry)[1] for entry in entries[:limit]]
-        return read_deliveries(self._connection, tenant, page), page[-1] if len(
-            entries
-        ) > limit else None
+        after = keys.member(tenant, cursor) if cursor else None
+        entries, more = read_page(self._connection, keys.exhausted(tenant), limit, after)
+        page = [keys.split(entry)[1] for entry in entries]
+        return read_deliveries(self._connection, tenant, page), page[-1] if more else None
 
     def replay(self, tenant: str, delivery_id: str) -> DeliveryStatus:
         """Makes a delivery that has ended due again, with all its attempts; its log stays.

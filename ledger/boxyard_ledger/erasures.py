@@ -18,6 +18,7 @@ from boxyard_schemas.errors import BoxyardError, Unavailable
 from . import keys
 from .blobs import BlobStore
 from .connection import Connection
+from .indexes import read_until
 from .records import ResultReference
 
 _PATIENCE_S = 2.0
@@ -43,10 +44,7 @@ class Erasures:
             Unavailable: Redis is away. A blob store that is away only delays.
         """
         now = self._connection.now_ms()
-        due = self._connection.command(
-            "ZRANGE", keys.ERASURES, "-inf", now, "BYSCORE", "LIMIT", 0, limit
-        )
-        return self._carry_out(due)
+        return self._carry_out(read_until(self._connection, keys.ERASURES, now, limit))
 
     def carry_out(self, blobs: Iterable[str]) -> int:
         """Erases what was written down just now, or leaves it to the sweeper."""

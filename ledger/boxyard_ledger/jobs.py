@@ -17,6 +17,7 @@ from .bells import Bells
 from .candidates import Candidates
 from .connection import Connection
 from .finished import FinishedFeed
+from .indexes import read_page
 from .records import Claim, JobRecord, JobStatus, ResultReference
 from .retention import Retention
 from .settings import LedgerSettings
@@ -253,12 +254,6 @@ class Jobs:
         """
         if cursor is not None and not _CURSOR.fullmatch(cursor):
             raise InvalidRequest("The cursor is not one that a page gave.")
-        start = f"({cursor}" if cursor else "+"
-        ids = self._connection.command(
-            *("ZRANGE", keys.listed(tenant, state), start, "-", "BYLEX", "REV"),
-            *("LIMIT", 0, limit + 1),
-        )
-        page = ids[:limit]
+        page, more = read_page(self._connection, keys.listed(tenant, state), limit, cursor)
         found = self._connection.commands(*(("HGETALL", keys.job(tenant, name)) for name in page))
-        statuses = [read_status(fields) for fields in found if fields]
-        return statuses, page[-1] if len(ids) > limit else None
+        return [read_status(fields) for fields in found if fields], page[-1] if more else None

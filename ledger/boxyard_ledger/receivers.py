@@ -10,6 +10,7 @@ from boxyard_schemas.words import utc_now
 
 from . import keys
 from .connection import Connection, Word
+from .indexes import read_until
 from .outbox import lanes_of
 from .records import DeliveryAttempt
 
@@ -32,9 +33,7 @@ class Receivers:
         up the whole view: for a random part of a second, longer the more of them there are.
         """
         for step in count(1):
-            found: list[str] = self._connection.command(
-                "ZRANGE", keys.RECEIVERS, "-inf", now, "BYSCORE", "LIMIT", 0, _LOOK_AT
-            )
+            found = read_until(self._connection, keys.RECEIVERS, now, _LOOK_AT)
             free = [receiver for receiver in found if busy.isdisjoint(lanes_of(receiver))]
             if free or len(found) < _LOOK_AT:
                 break
@@ -66,9 +65,7 @@ class Receivers:
     def release_expired_leases(self, limit: int) -> int:
         """Frees receivers whose holder died; returns how many."""
         now = self._connection.now_ms()
-        held = self._connection.command(
-            "ZRANGE", keys.RECEIVER_LEASES, "-inf", now, "BYSCORE", "LIMIT", 0, limit
-        )
+        held = read_until(self._connection, keys.RECEIVER_LEASES, now, limit)
         return sum(self.release(receiver) for receiver in held)
 
     def release(self, receiver: str) -> int:

@@ -11,6 +11,7 @@ from . import keys
 from .blobs import BlobStore
 from .connection import Connection
 from .erasures import Erasures
+from .indexes import read_until
 from .records import JobRecord
 from .settings import LedgerSettings
 
@@ -76,9 +77,7 @@ class Uploads:
         """Gives up at most `limit` uploads that no job named for `upload_ttl_s`."""
         age_ms = int(self._settings.upload_ttl_s * 1000)
         latest = self._connection.now_ms() - age_ms
-        entries = self._connection.command(
-            *("ZRANGE", keys.LOOSE_UPLOADS, "-inf", latest, "BYSCORE", "LIMIT", 0, limit)
-        )
+        entries = read_until(self._connection, keys.LOOSE_UPLOADS, latest, limit)
         return sum(self._drop(*keys.split(entry), age_ms) for entry in entries)
 
     def _drop(self, tenant: str, upload_id: str, age_ms: int) -> bool:
