@@ -105,7 +105,7 @@ class Consumer(Receiver):
             with suppress(EventInProgress), self._seen.once(known) as first:
                 self.acts += first
         elif known not in self._noted:
-            time.sleep(0.05)  # the act
+            time.sleep(0.25)  # the act
             self.acts += 1
             self._noted.add(known)
 

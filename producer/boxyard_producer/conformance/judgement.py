@@ -10,7 +10,7 @@ from .cases import Case
 _COME_AGAIN = (HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 """What the second of two attempts at once may be told, beside 2xx and 5xx."""
 
-_NO_ANSWER = "See that it listens at this URL, and answers soon: keep the event, answer, then work."
+NO_ANSWER = "See that it listens at this URL, and answers soon: keep the event, answer, then work."
 _REDIRECT = "Answer at this very URL: redirects are not followed."
 _GONE = "Keep 410 for when you want no more callbacks: it disables the endpoint."
 _HASTY = "Verify before you act on anything."
@@ -25,7 +25,7 @@ def judge(case: Case, statuses: Sequence[int | None], acts: int | None) -> str:
         acts: how often it acted; None where nobody looked.
     """
     if None in statuses:
-        return _NO_ANSWER
+        return NO_ANSWER
     answers = [status for status in statuses if status is not None]
     if any(status // 100 == 3 for status in answers):
         return _REDIRECT
