@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from moto.server import ThreadedMotoServer
@@ -142,6 +142,23 @@ def test_of_many_that_put_once_one_wins(blobs: BlobStore):
         won = list(pool.map(put, range(8)))
     assert sum(won) == 1
     assert blobs.get("a/b") == b"%d" % won.index(True)
+
+
+def test_a_blob_that_is_erased_while_it_is_put_again_can_be_tried_once_more(moto: Yard):
+    class Raced(S3):
+        """Whose object goes between the put that it refuses and the look at it."""
+
+        def put(self, bucket: str, key: str, data: bytes, **options: Any) -> None:
+            try:
+                super().put(bucket, key, data, **options)
+            finally:
+                self.delete(bucket, key)
+
+    blobs = open_blobs(*moto.emptied())
+    blobs.put("a/b", b"x", once=True)
+    with pytest.raises(Unavailable, match="comes and goes"):
+        open_blobs(moto.settings, Raced(moto.settings)).put("a/b", b"x", once=True)
+    blobs.put("a/b", b"x", once=True)
 
 
 def test_a_missing_blob_says_so(blobs: BlobStore):

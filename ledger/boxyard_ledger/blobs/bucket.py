@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from boxyard_schemas.errors import Conflict
+from boxyard_schemas.errors import Conflict, Unavailable
 
 from ..records import ResultReference
 from ..s3 import S3, AccessDenied, ObjectExists, ObjectMissing, StoreRefuses
@@ -26,10 +26,17 @@ class BucketBlobs:
             try:
                 self._s3.put(self._bucket, self._prefix + key, data, once=once)
             except ObjectExists as error:
-                # A put that was sent again after a lost answer finds its own bytes.
-                if self._s3.get(self._bucket, self._prefix + key, None) != data:
-                    raise Conflict(f"{key} was stored before, with other bytes.") from error
+                self._compare(key, data, error)
         return reference_to(key, data)
+
+    def _compare(self, key: str, data: bytes, error: ObjectExists) -> None:
+        """A put that was sent again after a lost answer finds its own bytes."""
+        try:
+            same = self._s3.get(self._bucket, self._prefix + key, None) == data
+        except ObjectMissing:
+            raise Unavailable(f"{key} comes and goes.", retry_after_s=5) from error
+        if not same:
+            raise Conflict(f"{key} was stored before, with other bytes.") from error
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         """Reads bytes."""
