@@ -166,11 +166,16 @@ def _handler(listener: Listener) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             size = self.headers.get("Content-Length", "")
-            if not (size.isascii() and size.isdecimal() and int(size) <= MAX_BYTES):
-                self.close_connection = True
-                self._answer(Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
-                return
-            self._answer(listener.take(self.headers, self.rfile.read(int(size))))
+            if not (size.isascii() and size.isdecimal()):
+                self._refuse(HTTPStatus.LENGTH_REQUIRED)
+            elif int(size) > MAX_BYTES:
+                self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            else:
+                self._answer(listener.take(self.headers, self.rfile.read(int(size))))
+
+        def _refuse(self, status: HTTPStatus) -> None:
+            self.close_connection = True  # its body stays unread
+            self._answer(Answer(status))
 
         def _answer(self, answer: Answer) -> None:
             self.send_response_only(answer.status)
