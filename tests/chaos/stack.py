@@ -18,7 +18,7 @@ import httpx
 import redis
 
 from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
-from process import Process, await_true
+from process import Process
 
 MODEL = "rtmdet-ins_demo"
 _QUICK = {
@@ -187,10 +187,6 @@ def await_ready(detector: Process) -> None:
     detector.await_alive(lambda: bool(detector.events("worker.ready")))
 
 
-def await_redis(ledger: Ledger) -> None:
-    await_true(lambda: _pings(ledger), "Redis to answer")
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -207,11 +203,3 @@ def _answers(url: str) -> bool:
         return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def _pings(ledger: Ledger) -> bool:
-    try:
-        ledger.check_server()
-    except Exception:
-        return False
-    return True

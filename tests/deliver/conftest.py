@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Event, Thread
 
 import pytest
 
+from beside import beside
 from boxyard_ledger import (
     DeliveryState,
     DeliveryStatus,
@@ -93,17 +93,10 @@ class Yard:
     def delivering(self, **changes: object) -> Iterator[None]:
         """Runs a deliver loop beside the test."""
         settings = self.settings.model_copy(update=changes)
-        stop = Event()
         with Egress(settings) as egress:
             courier = make_courier(settings, self.ledger, egress)
-            loop = Deliverer(self.ledger, courier, settings)
-            thread = Thread(target=loop.run, args=(stop,))
-            thread.start()
-            try:
+            with beside(Deliverer(self.ledger, courier, settings).run):
                 yield
-            finally:
-                stop.set()
-                thread.join()
 
 
 def result_of(job: str, boxes: int) -> JobResult:

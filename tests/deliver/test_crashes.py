@@ -7,16 +7,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from random import Random
-from threading import Event, Thread
+from threading import Event
 
 import pytest
 import redis
 from structlog.testing import capture_logs
 
+from beside import beside
 from boxyard_ledger import DeliveryState, EmbeddedRedis, Ledger, keys
 from boxyard_schemas.errors import Unavailable
 from receivers import Receiver, say
@@ -106,23 +107,15 @@ def test_it_goes_on_when_redis_comes_back(yard: Yard, tmp_path: Path) -> None:
                 assert own.ended(job).state is DeliveryState.DELIVERED
 
 
-@contextmanager
-def sweeping(ledger: Ledger) -> Iterator[None]:
+def sweeping(ledger: Ledger) -> AbstractContextManager[None]:
     """Frees the receivers of the dead, as a sweeper does."""
-    stop = Event()
 
-    def sweep() -> None:
+    def sweep(stop: Event) -> None:
         while not stop.wait(0.2):
             with suppress(Unavailable):
                 ledger.deliveries.release_expired_leases(100)
 
-    thread = Thread(target=sweep)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return beside(sweep)
 
 
 def test_a_deliverer_that_lives_holds_its_receiver_longer_than_a_lease(yard: Yard) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from beside import beside
 from boxyard_ledger import EmbeddedRedis, Ledger
 from boxyard_schemas.errors import Unavailable
 from yard import Yard
@@ -17,16 +19,12 @@ from yard import Yard
 def yard(tmp_path: Path) -> Iterator[Yard]:
     with EmbeddedRedis(tmp_path / "redis") as redis:
         opened = Yard(tmp_path, redis)
-        stop = threading.Event()
-        sweeper = threading.Thread(target=_sweep, args=(opened.ledger, stop))
-        sweeper.start()
-        yield opened
-        stop.set()
-        sweeper.join()
+        with beside(partial(_sweep, opened.ledger)):
+            yield opened
         opened.close()
 
 
-def _sweep(ledger: Ledger, stop: threading.Event) -> None:
+def _sweep(ledger: Ledger, stop: Event) -> None:
     while not stop.wait(0.2):
         try:
             ledger.sweeps.sweep()

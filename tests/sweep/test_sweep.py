@@ -6,21 +6,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from beside import beside
 from boxyard_ledger import EmbeddedRedis, JobRecord, Ledger, LedgerSettings
 from boxyard_schemas import JobState, new_id
 from boxyard_schemas.images import UrlImage
 from boxyard_schemas.words import utc_now
 from boxyard_worker.pulse import Pulse
 from boxyard_worker.sweep import sweep
+from process import await_true
 
 MODEL = "rtmdet-ins_demo"
 COMMAND = "from boxyard_worker.sweep import SweepSettings, run; run(SweepSettings())"
@@ -41,30 +42,15 @@ def accept(ledger: Ledger) -> str:
     return ledger.jobs.accept(job)[0].job.id
 
 
-@contextmanager
-def sweeping(ledger: Ledger) -> Iterator[None]:
-    stop = Event()
-    thread = Thread(target=sweep, args=(ledger, stop, Pulse(None)), kwargs={"interval_s": 0.05})
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-def wait_for(so: Callable[[], object], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not so() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert so()
+def sweeping(ledger: Ledger) -> AbstractContextManager[None]:
+    return beside(lambda stop: sweep(ledger, stop, Pulse(None), interval_s=0.05))
 
 
 def test_a_job_whose_worker_died_is_ready_again_once_though_two_sweep(ledger: Ledger) -> None:
     jobs = [accept(ledger) for _ in range(20)]
     ledger.jobs.claim(MODEL, worker="dies", max_images=20)
     with sweeping(ledger), sweeping(ledger):
-        wait_for(lambda: ledger.jobs.ready(MODEL) == 20)
+        await_true(lambda: ledger.jobs.ready(MODEL) == 20, "all jobs to be ready")
     claims = ledger.jobs.claim(MODEL, worker="lives", max_images=100)
     assert sorted(claim.job.id for claim in claims) == sorted(jobs)
     assert {claim.attempt for claim in claims} == {2}
@@ -74,8 +60,9 @@ def test_what_was_swept_is_logged_and_an_idle_tick_is_not(ledger: Ledger) -> Non
     job = accept(ledger)
     ledger.jobs.claim(MODEL, worker="dies", max_images=1)
     with capture_logs() as lines, sweeping(ledger):
-        wait_for(lambda: ledger.jobs.get("acme", job).state is JobState.QUEUED)
-        wait_for(lambda: lines)
+        queued = JobState.QUEUED
+        await_true(lambda: ledger.jobs.get("acme", job).state is queued, "the job to be queued")
+        await_true(lambda: bool(lines), "a line in the log")
         time.sleep(0.3)
     swept = [line for line in lines if line["event"] == "swept"]
     assert sum(line.get("leases", 0) for line in swept) == 1
@@ -91,7 +78,7 @@ def test_it_goes_on_when_redis_comes_back(ledger_settings: LedgerSettings, tmp_p
             server.start()
             accept(ledger)
             ledger.jobs.claim(MODEL, worker="dies", max_images=1)
-            wait_for(lambda: ledger.jobs.ready(MODEL) == 1)
+            await_true(lambda: ledger.jobs.ready(MODEL) == 1, "the job to be ready")
 
 
 def test_a_blob_store_that_hangs_keeps_no_lost_job_waiting(ledger: Ledger) -> None:
@@ -110,7 +97,7 @@ def test_a_blob_store_that_hangs_keeps_no_lost_job_waiting(ledger: Ledger) -> No
             connection, _ = silent.accept()
             accept(opened)
             opened.jobs.claim(MODEL, worker="dies", max_images=1)
-            wait_for(lambda: opened.jobs.ready(MODEL) == 1)
+            await_true(lambda: opened.jobs.ready(MODEL) == 1, "the job to be ready")
             silent.close()
             connection.close()
 
@@ -136,8 +123,8 @@ def test_sigterm_ends_it_cleanly(ledger: Ledger, redis_url: str, tmp_path: Path)
     ledger.jobs.claim(MODEL, worker="dies", max_images=1)
     process = subprocess.Popen([sys.executable, "-c", COMMAND], env=environment)
     try:
-        wait_for(lambda: ledger.jobs.ready(MODEL) == 1)
-        wait_for(pulse.exists)
+        await_true(lambda: ledger.jobs.ready(MODEL) == 1, "the job to be ready")
+        await_true(pulse.exists, "a pulse")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:

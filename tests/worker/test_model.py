@@ -21,6 +21,7 @@ from boxyard_worker.detect.model import Model
 from boxyard_worker.detector.contract import ModelImage, Pixels, RawDetections
 from boxyard_worker.detector.standin import Trouble
 from pictures import scene, trouble
+from process import await_true
 
 MakeModel = Callable[..., Model]
 SCENE = [[8, 6, 24, 18]]
@@ -33,13 +34,6 @@ def image(pixels: Pixels) -> ModelImage:
 
 def boxes(found: RawDetections) -> list[list[float]]:
     return [[round(corner) for corner in box] for box in found.boxes.tolist()]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def running(pid: int) -> bool:
@@ -205,7 +199,7 @@ def test_deaths_leak_neither_files_nor_memory(make_model: MakeModel) -> None:
         pid = model.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: model.pid not in (None, pid))
+        await_true(lambda: model.pid not in (None, pid), "another child")
         assert boxes(model.infer(image(scene(800, 800)))) == SCENE
 
     die()
@@ -226,7 +220,7 @@ def test_stopping_answers_those_who_wait(make_model: MakeModel) -> None:
         model.infer(image(trouble(Trouble.HANG)))
     with pytest.raises(Unavailable):
         model.infer(image(scene()))
-    wait_for(lambda: not running(pid))
+    await_true(lambda: not running(pid), "the child's end")
 
 
 @pytest.mark.parametrize("kind", [None, Trouble.HANG])
@@ -262,4 +256,4 @@ def test_the_child_ends_with_a_killed_parent(kind: Trouble | None) -> None:
             assert running(child)
         finally:
             parent.kill()
-    wait_for(lambda: not running(child))
+    await_true(lambda: not running(child), "the child's end")
