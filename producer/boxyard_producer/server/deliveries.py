@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import Depends, Query
-from pydantic import TypeAdapter, ValidationError
+from fastapi import Query
 
 from boxyard_schemas import (
     DeliveriesReplayed,
@@ -18,24 +17,14 @@ from boxyard_schemas import (
 from boxyard_schemas.errors import Conflict, InvalidRequest, NotFound
 
 from .access import Caller, guarded_router, needs
+from .names import NamedDelivery
 from .outbox import view
 from .parts import TheLedger, TheSettings
 from .problems import responses
 
 router = guarded_router(prefix="/v1/deliveries", tag="deliveries")
 
-_delivery_id = TypeAdapter[str](DeliveryId)
 _admin = [needs(Scope.ADMIN)]
-
-
-async def _named_delivery(delivery_id: str) -> str:
-    try:
-        return _delivery_id.validate_python(delivery_id)
-    except ValidationError:
-        raise NotFound(f"No delivery has the id {delivery_id[:64]!r}.") from None
-
-
-NamedDelivery = Annotated[str, Depends(_named_delivery)]
 
 
 @router.get("", responses=responses(InvalidRequest))

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import Depends
-from pydantic import TypeAdapter, ValidationError
-
 from boxyard_schemas import (
     Endpoint,
     EndpointChange,
     EndpointCreated,
-    EndpointId,
     EndpointList,
     EndpointRequest,
     Scope,
@@ -20,23 +14,13 @@ from boxyard_schemas.errors import Conflict, InvalidRequest, NotFound
 
 from .access import Caller, guarded_router, needs
 from .keys import OverlapS
+from .names import NamedEndpoint
 from .parts import TheChecks, TheLedger
 from .problems import responses
 
 router = guarded_router(prefix="/v1/endpoints", tag="endpoints")
 
-_endpoint_id = TypeAdapter[str](EndpointId)
 _admin = [needs(Scope.ADMIN)]
-
-
-async def _named_endpoint(endpoint_id: str) -> str:
-    try:
-        return _endpoint_id.validate_python(endpoint_id)
-    except ValidationError:
-        raise NotFound(f"No endpoint has the id {endpoint_id[:64]!r}.") from None
-
-
-NamedEndpoint = Annotated[str, Depends(_named_endpoint)]
 
 
 @router.post(

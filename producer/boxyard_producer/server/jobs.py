@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Query, Response
 from fastapi.responses import JSONResponse
-from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import BlobMissing, JobStatus
@@ -39,24 +38,13 @@ from boxyard_schemas.errors import (
 from .access import Caller, guarded_router, needs
 from .bodies import describe_body, json_body
 from .deprecation import HEADERS, announce
+from .names import NamedJob
 from .outbox import list_deliveries
 from .parts import TheAcceptance, TheEndings, TheLane, TheLedger, TheSettings
 from .problems import responses
 
 router = guarded_router(prefix="/v1/jobs", tag="jobs")
 
-_job_id = TypeAdapter[str](JobId)
-
-
-async def _named_job(job_id: str) -> str:
-    # What cannot be an id is no job's: 404 like any other, and never part of a key.
-    try:
-        return _job_id.validate_python(job_id)
-    except ValidationError:
-        raise UnknownJob(f"No job has the id {job_id[:64]!r}.") from None
-
-
-NamedJob = Annotated[str, Depends(_named_job)]
 IdempotencyKey = Annotated[
     str | None,
     Header(

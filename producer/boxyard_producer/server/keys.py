@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends
-from pydantic import TypeAdapter, ValidationError
 
 from boxyard_schemas import (
     ApiKey,
     ApiKeyCreated,
     ApiKeyList,
     ApiKeyRequest,
-    KeyId,
     Rotation,
     Scope,
     WebhookSecret,
@@ -20,20 +18,13 @@ from boxyard_schemas import (
 from boxyard_schemas.errors import Conflict, InvalidRequest, NotFound
 
 from .access import Caller, guarded_router, needs
+from .names import NamedKey
 from .parts import TheLedger
 from .problems import responses
 
 router = guarded_router(prefix="/v1", tag="keys")
 
-_key_id = TypeAdapter[str](KeyId)
 _admin = [needs(Scope.ADMIN)]
-
-
-async def _named_key(key_id: str) -> str:
-    try:
-        return _key_id.validate_python(key_id)
-    except ValidationError:
-        raise NotFound(f"No API key has the id {key_id[:64]!r}.") from None
 
 
 async def _overlap_s(ledger: TheLedger, rotation: Rotation | None = None) -> float:
@@ -41,7 +32,6 @@ async def _overlap_s(ledger: TheLedger, rotation: Rotation | None = None) -> flo
     return ledger.settings.secret_overlap_s if wanted is None else wanted
 
 
-NamedKey = Annotated[str, Depends(_named_key)]
 OverlapS = Annotated[float, Depends(_overlap_s)]
 """How long what is rotated stays good, in seconds."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -15,40 +15,17 @@ from .lane import BlobLane
 from .settings import ServerSettings
 
 
-# Coroutines, because FastAPI would send plain functions through its thread pool.
-async def _settings(request: Request) -> ServerSettings:
-    settings: ServerSettings = request.app.state.settings
-    return settings
+def _part(name: str) -> Any:
+    # A coroutine, because FastAPI would send a plain function through its thread pool.
+    async def find(request: Request) -> Any:
+        return getattr(request.app.state, name)
+
+    return Depends(find)
 
 
-async def _ledger(request: Request) -> Ledger:
-    ledger: Ledger = request.app.state.ledger
-    return ledger
-
-
-async def _acceptance(request: Request) -> Acceptance:
-    acceptance: Acceptance = request.app.state.acceptance
-    return acceptance
-
-
-async def _checks(request: Request) -> Checks:
-    checks: Checks = request.app.state.checks
-    return checks
-
-
-async def _endings(request: Request) -> Endings:
-    endings: Endings = request.app.state.endings
-    return endings
-
-
-async def _lane(request: Request) -> BlobLane:
-    lane: BlobLane = request.app.state.lane
-    return lane
-
-
-TheSettings = Annotated[ServerSettings, Depends(_settings)]
-TheLedger = Annotated[Ledger, Depends(_ledger)]
-TheAcceptance = Annotated[Acceptance, Depends(_acceptance)]
-TheChecks = Annotated[Checks, Depends(_checks)]
-TheEndings = Annotated[Endings, Depends(_endings)]
-TheLane = Annotated[BlobLane, Depends(_lane)]
+TheSettings = Annotated[ServerSettings, _part("settings")]
+TheLedger = Annotated[Ledger, _part("ledger")]
+TheAcceptance = Annotated[Acceptance, _part("acceptance")]
+TheChecks = Annotated[Checks, _part("checks")]
+TheEndings = Annotated[Endings, _part("endings")]
+TheLane = Annotated[BlobLane, _part("lane")]
