@@ -102,6 +102,14 @@ def test_a_damaged_file_and_a_missing_one_say_so(tmp_path: Path) -> None:
             read_weights(tmp_path / name)
 
 
+@pytest.mark.parametrize("classes", ["cat, dog", "2"], ids=["words", "a number"])
+def test_notes_that_are_no_list_of_names_say_so(tmp_path: Path, classes: str) -> None:
+    file = tmp_path / "own.safetensors"
+    save_file({"weight": torch.zeros(1)}, file, {"classes": classes})
+    with pytest.raises(DetectorLoadError, match=r"own\.safetensors cannot be read"):
+        read_weights(file)
+
+
 def test_parameters_missing_unexpected_or_of_another_shape_are_named(tmp_path: Path) -> None:
     file = tmp_path / "linear.safetensors"
     save_file({"weight": torch.zeros(2, 2), "extra": torch.zeros(1)}, file)

@@ -56,17 +56,15 @@ def read_weights(path: Path) -> Weights:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+        classes = tuple(json.loads(metadata.get("classes", "[]")))
+        versions = json.loads(metadata.get("versions", "{}"))
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise DetectorLoadError(
-            f"The weights {path} cannot be read: {error}.", "Name a safetensors file."
+            f"The weights {path} cannot be read: {error}.",
+            "Name a safetensors file. What its metadata says of `classes`, if anything, must be a"
+            " JSON list of names.",
         ) from error
-    return Weights(
-        path,
-        hash_file(path),
-        state,
-        tuple(json.loads(metadata.get("classes", "[]"))),
-        json.loads(metadata.get("versions", "{}")),
-    )
+    return Weights(path, hash_file(path), state, classes, versions)
 
 
 def load_weights(model: nn.Module, weights: Weights) -> None:
