@@ -18,14 +18,14 @@ _JSON = "application/json"
 _SCHEMAS = "#/components/schemas/"
 _MESSAGES = "#/components/messages/"
 
-_CALLBACKS = f"""A POST to the URL that a job or an endpoint names, when the job ends: JSON in
-UTF-8 of at most {MAX_EVENT_BYTES - 1:,} bytes, in which members without a value are left out. It
+HOW_CALLBACKS_COME = f"""A POST to the URL that a job or an endpoint names, when the job ends: JSON
+in UTF-8 of at most {MAX_EVENT_BYTES - 1:,} bytes, in which members without a value are left out. It
 comes at least once, always under the same `webhook-id`. Answer 2xx within 20 seconds: anything else
 makes it come again, ten times in three days; 410 disables the endpoint. Types and members may be
 added: answer 2xx to those that you do not know. `data.result` is there while the event stays below
 that size; else GET `data.result_url` with `Authorization: Bearer` and an API key that may read."""
 
-_SIGNATURE = """Standard Webhooks: `v1,` and the base64 of an HMAC-SHA256 over the bytes
+HOW_THEY_ARE_SIGNED = """Standard Webhooks: `v1,` and the base64 of an HMAC-SHA256 over the bytes
 `webhook-id.webhook-timestamp.body`, once for each secret that is good, parted by spaces; its key is
 what follows `whsec_` in the secret, decoded from base64. One must be yours; pass over versions
 other than v1. Refuse timestamps more than five minutes from now."""
@@ -80,7 +80,7 @@ def describe_messages(recordings: Mapping[str, Recording]) -> dict[str, Any]:
             },
         },
         "channels": {
-            "callbacks": _channel("consumer", None, "Callbacks", _CALLBACKS, events),
+            "callbacks": _channel("consumer", None, "Callbacks", HOW_CALLBACKS_COME, events),
             "bells": _channel("broker", detect_queue("{model}"), "Bells", _BELLS, {BELL: bell})
             | {"parameters": {"model": {"description": "Its mmdet-3 name."}}},
         },
@@ -98,7 +98,7 @@ def describe_messages(recordings: Mapping[str, Recording]) -> dict[str, Any]:
                     "type": "httpApiKey",
                     "name": "webhook-signature",
                     "in": "header",
-                    "description": _SIGNATURE,
+                    "description": HOW_THEY_ARE_SIGNED,
                 },
                 "redis": {"type": "userPassword", "description": "A user of Redis for each part."},
             },

@@ -127,6 +127,17 @@ def test_a_signature_of_a_newer_version_beside_ours_fits() -> None:
 
 
 @pytest.mark.parametrize("kind", EventType, ids=str)
+def test_the_page_of_the_api_shows_the_same_callback(kind: EventType) -> None:
+    contract = json.loads((ROOT / "schemas" / "generated" / "openapi.json").read_text())
+    shown = contract["webhooks"]["jobEnded"]["post"]
+    headers = {each["name"] for each in shown["parameters"]}
+    assert headers == recorded(kind).headers.keys() - {"content-type"}
+    whole = {**shown["requestBody"]["content"]["application/json"]["schema"], **contract}
+    jsonschema.Draft202012Validator(whole).validate(json.loads(recorded(kind).body))
+    assert DOCUMENT["channels"]["callbacks"]["description"] in shown["description"]
+
+
+@pytest.mark.parametrize("kind", EventType, ids=str)
 def test_every_recorded_event_was_signed_by_a_stack(kind: EventType) -> None:
     found = recorded(kind)
     event = verify(found.headers, found.body.encode(), SECRET, tolerance_s=math.inf)

@@ -10,7 +10,10 @@ from .cases import Case
 _COME_AGAIN = (HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 """What the second of two attempts at once may be told, beside 2xx and 5xx."""
 
-NO_ANSWER = "See that it listens at this URL, and answers soon: keep the event, answer, then work."
+NO_ANSWER = (
+    "See that it listens at this URL, with a certificate that is valid where it is https, and "
+    "answers soon: keep the event, answer, then work."
+)
 _REDIRECT = "Answer at this very URL: redirects are not followed."
 _GONE = "Keep 410 for when you want no more callbacks: it disables the endpoint."
 _HASTY = "Verify before you act on anything."

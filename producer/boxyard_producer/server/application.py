@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from boxyard_ledger import Ledger
 
-from . import deliveries, endpoints, health, jobs, keys, models, score, uploads
+from . import callbacks, deliveries, endpoints, health, jobs, keys, models, score, uploads
 from .acceptance import Acceptance
 from .checks import Checks
 from .endings import Endings
@@ -44,6 +44,7 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
     app.state.endings, app.state.lane = Endings(ledger), BlobLane()
     for room in (jobs, deliveries, uploads, models, endpoints, keys, score, health):
         app.include_router(room.router)
+    app.webhooks.include_router(callbacks.router)
     app.add_middleware(BodyLimit, settings=settings, roomy=_ROOMY)
     app.state.meters = RequestMeters()
     app.add_middleware(MeteredRequests, meters=app.state.meters)

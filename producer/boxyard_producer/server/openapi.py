@@ -33,6 +33,7 @@ def _describe(app: FastAPI) -> dict[str, Any]:
         version=app.version,
         description=app.description,
         routes=app.routes,
+        webhooks=app.webhooks.routes,
         separate_input_output_schemas=False,
     )
     schemas = schema["components"]["schemas"]
@@ -55,7 +56,7 @@ def _bodies() -> dict[str, Any]:
 
 
 def _responses(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for path in schema["paths"].values():
+    for path in (*schema["paths"].values(), *schema["webhooks"].values()):
         for operation in path.values():
             yield operation["responses"]
 
