@@ -26,6 +26,8 @@ _LATER = {
     "TRYAGAIN",
 }
 _CODE = re.compile(r"(?:Command # .* of pipeline caused error: )?([A-Z]+) ", re.DOTALL)
+_TOO_OLD = "Error compiling script"
+"""Before 7.0 a script's first line, which names its flags, was no Lua."""
 _FORBIDDEN_IN_SCRIPT = (
     "ACL failure in script",
     "The user executing the script can't",  # Redis 7.0
@@ -38,7 +40,8 @@ def translated() -> Iterator[None]:
 
     Raises:
         Unavailable: the server is away, slow, full, busy, read-only or loading.
-        SetupError: it wants another password or certificate, or forbids this user too much.
+        SetupError: it wants another password or certificate, forbids this user too much, or is
+            too old.
     """
     try:
         yield
@@ -56,6 +59,8 @@ def _translate(error: redis.RedisError) -> BoxyardError | None:
             f"Redis forbids the user of BOXYARD_REDIS_URL too much: {error}. "
             "What each role needs stands in deploy/users.acl.template."
         )
+    if _TOO_OLD in str(error):
+        return SetupError(f"Redis is too old for Boxyard's scripts: run 7.0 or newer. ({error})")
     if isinstance(error.__cause__ or error.__context__, ssl.SSLCertVerificationError):
         return SetupError(f"Redis' certificate is not trusted; see BOXYARD_REDIS_CA_FILE: {error}")
     if isinstance(error, _AWAY) or _code(error) in _LATER:

@@ -61,7 +61,8 @@ class LedgerSettings(Settings):
 
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
-        description="`redis://` or `rediss://` (TLS), with user and password where it asks.",
+        description="Redis 7.0 or newer, or Valkey: `redis://` or `rediss://` (TLS), with user and "
+        "password where it asks.",
     )
     redis_timeout_s: float = Field(5.0, gt=0, description="For an answer, or a connection.")
     redis_ca_file: FilePath | None = Field(

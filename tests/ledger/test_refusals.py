@@ -195,6 +195,12 @@ def test_redis_7_0_says_it_in_other_words(said: str) -> None:
         raise redis.ResponseError(f"The user executing the script can't {said}")
 
 
+def test_a_redis_that_cannot_read_the_scripts_is_too_old() -> None:
+    said = "Error compiling script (new function): user_script:1: unexpected symbol near '#'"
+    with pytest.raises(SetupError, match=r"run 7\.0 or newer"), translated():
+        raise redis.ResponseError(said)
+
+
 @contextmanager
 def listener(answer: Callable[[socket.socket], None]) -> Iterator[int]:
     """A port whose connections are each handled so, which is no Redis."""
