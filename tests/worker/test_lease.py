@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from boxyard_ledger import JobRecord, Ledger
+from boxyard_ledger import Claim, JobRecord, Ledger
 from boxyard_schemas import JobState, UploadImage, new_id
 from boxyard_schemas.words import utc_now
 from boxyard_worker.detect.lease import Leases
@@ -37,6 +39,24 @@ def test_only_the_cancelled_job_is_lost(ledger: Ledger, accepted: list[JobRecord
     leases.renew()
     assert [job.lost.is_set() for job in jobs] == [True, False]
     assert ledger.jobs.get("default", jobs[1].record.id).state == JobState.RUNNING
+
+
+def test_a_job_that_ends_while_leases_are_renewed_is_not_lost(
+    ledger: Ledger, accepted: list[JobRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = Leases(ledger)
+    ends, stays = leases.hold(ledger.jobs.claim(MODEL, worker="w", max_images=9))
+    renew = ledger.jobs.renew
+
+    def end_and_renew(claims: Sequence[Claim]) -> set[str]:
+        ledger.jobs.requeue(ends.claim, reason="the worker stopped")
+        leases.release(ends)
+        return renew(claims)
+
+    monkeypatch.setattr(ledger.jobs, "renew", end_and_renew)
+    leases.renew()
+    assert not ends.lost.is_set()
+    assert not stays.lost.is_set()
 
 
 def test_a_newer_claim_of_the_same_job_takes_the_place_of_the_older(

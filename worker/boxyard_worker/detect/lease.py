@@ -60,11 +60,13 @@ class Leases:
                 self._held[job.record.id] = job
         return jobs
 
-    def release(self, job: HeldJob) -> None:
-        """Stops renewing."""
+    def release(self, job: HeldJob) -> bool:
+        """Stops renewing; False when it was not renewed any more."""
         with self._lock:
-            if self._held.get(job.record.id) is job:
+            held = self._held.get(job.record.id) is job
+            if held:
                 del self._held[job.record.id]
+            return held
 
     def renew(self) -> None:
         """Renews all; jobs that are lost are marked so and no longer renewed."""
@@ -73,8 +75,8 @@ class Leases:
         if not jobs:
             return
         for name in self._ledger.jobs.renew([job.claim for job in jobs.values()]):
-            self._lose(jobs[name])
-            self.release(jobs[name])
+            if self.release(jobs[name]):  # else it ended meanwhile
+                self._lose(jobs[name])
 
     def _lose(self, job: HeldJob) -> None:
         job.log.info("job.lost")
