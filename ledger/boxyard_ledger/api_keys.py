@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -81,7 +82,7 @@ class ApiKeys:
             expires_in_s=expires_in_s,
             sha256=_digest(text),
         )
-        self._forget_expired(tenant)
+        self._forget_expired(tenant, now - _REMEMBERED)
         self._add(record)
         return record.view(), text
 
@@ -179,14 +180,14 @@ class ApiKeys:
         self._shelf.add(keys.api_keys(record.tenant), record.id, record)
         self._connection.command(*_index(record))
 
-    def _forget_expired(self, tenant: Tenant) -> None:
+    def _forget_expired(self, tenant: Tenant, until: datetime) -> None:
         for record in self._shelf.list(keys.api_keys(tenant)):
-            if self._has_expired(record, _REMEMBERED):
-                self.revoke(tenant, record.id)
+            if record.expires_at is not None and record.expires_at <= until:
+                with suppress(NotFound):  # who makes another key now forgets it too
+                    self.revoke(tenant, record.id)
 
-    def _has_expired(self, record: KeyRecord, ago: timedelta = timedelta()) -> bool:
-        """Whether a key's end is past, by some time."""
-        return record.expires_at is not None and record.expires_at + ago <= self._now()
+    def _has_expired(self, record: KeyRecord) -> bool:
+        return record.expires_at is not None and record.expires_at <= self._now()
 
     def _now(self) -> datetime:
         return from_ms(self._connection.now_ms())

@@ -77,6 +77,17 @@ def test_what_expired_long_ago_goes_when_a_key_is_made(
     assert ledger.api_keys.find(old_text) is None
 
 
+def test_two_keys_made_at_once_may_find_the_same_one_expired(
+    ledger: Ledger, make: Make, raw: redis.Redis
+):
+    old, _ = make(expires_in_s=60)
+    expire(raw, old, days_ago=8)
+    stored = raw.hget("boxyard:acme:api-keys", old.id)
+    raw.hset("boxyard:acme:api-keys", "read before the other one revoked it", stored)
+    made, _ = make()
+    assert made in ledger.api_keys.list("acme")
+
+
 def test_a_rotated_key_and_its_successor_are_both_good_for_a_while(
     ledger: Ledger, make: Make, raw: redis.Redis
 ):
