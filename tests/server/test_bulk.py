@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from threading import Barrier, BrokenBarrierError, Event, Thread
+from threading import Barrier, BrokenBarrierError, Event
 from typing import IO
 
 import httpx
 import pytest
 
+from beside import beside
 from boxyard_ledger import Ledger, LedgerSettings
 from boxyard_producer import AsyncClient, Client
 from boxyard_producer.client import Retries
@@ -43,16 +44,8 @@ def work(ledger: Ledger, stop: Event) -> None:
             worker.finish(claim, *[SEEN] * len(claim.job.images))
 
 
-@contextmanager
-def working(ledger: Ledger) -> Iterator[None]:
-    stop = Event()
-    thread = Thread(target=work, args=(ledger, stop))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+def working(ledger: Ledger) -> AbstractContextManager[None]:
+    return beside(partial(work, ledger))
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 import httpx
 import pytest
 
+from beside import beside
 from boxyard_ledger import Ledger, LedgerSettings
 from boxyard_producer import AsyncClient
 from boxyard_producer.client import Retries
@@ -84,24 +85,19 @@ class Watch:
         self.outcomes += [picture.id for picture in pictures]
 
 
-@contextmanager
-def working(ledger: Ledger, begin: Callable[[], object] = lambda: None) -> Iterator[None]:
+def working(
+    ledger: Ledger, begin: Callable[[], object] = lambda: None
+) -> AbstractContextManager[None]:
     """A worker that finds the same in each picture, once it begins."""
-    worker, stop = Worker(ledger, DEMO_MODEL), Event()
+    worker = Worker(ledger, DEMO_MODEL)
 
-    def work() -> None:
+    def work(stop: Event) -> None:
         begin()
         while not stop.wait(0.02):
             for claim in ledger.jobs.claim(DEMO_MODEL, worker="w", max_images=8):
                 worker.try_to_finish(claim, *[SEEN] * len(claim.job.images))
 
-    thread = Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return beside(work)
 
 
 def send(url: str, pictures: list[Picture], watch: Watch, **options: object) -> None:
