@@ -26,6 +26,9 @@ _NOT_OURS = (
     *("ExpiredToken", "InvalidToken", "InvalidSecurity", "RequestTimeTooSkewed"),
 )
 _TRIES, _CONNECT_S, _READ_S = 3, 5, 30
+_CONNECTIONS = 100
+"""Kept open: as many as a process has threads for pictures and results. One more is closed after
+each use, with a warning."""
 
 
 class ObjectMissing(Exception):
@@ -65,6 +68,7 @@ class S3:
                 retries={"mode": "standard", "total_max_attempts": _TRIES},
                 connect_timeout=_CONNECT_S,
                 read_timeout=_READ_S,
+                max_pool_connections=_CONNECTIONS,
                 # Servers other than Amazon's stumble over checksums that nobody asked for.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any, NamedTuple
 
 import pytest
@@ -159,6 +160,20 @@ def test_a_blob_that_is_erased_while_it_is_put_again_can_be_tried_once_more(moto
     with pytest.raises(Unavailable, match="comes and goes"):
         open_blobs(moto.settings, Raced(moto.settings)).put("a/b", b"x", once=True)
     blobs.put("a/b", b"x", once=True)
+
+
+def test_many_threads_keep_their_connections(moto: Yard, caplog: pytest.LogCaptureFixture):
+    blobs = open_blobs(*moto.emptied())
+    blobs.put("a/b", b"x")
+    together = Barrier(32)
+
+    def read(_: int) -> bytes:
+        together.wait()
+        return blobs.get("a/b")
+
+    with ThreadPoolExecutor(32) as threads:
+        assert set(threads.map(read, range(32))) == {b"x"}
+    assert "Connection pool is full" not in caplog.text
 
 
 def test_a_missing_blob_says_so(blobs: BlobStore):
