@@ -47,6 +47,12 @@ def test_late_masks_are_those_that_mmdets_steps_make_at_once(finish, piece, monk
     assert list(made.crop(SIZE[0] * SIZE[1])) == late.crop_masks(whole)
 
 
+@pytest.mark.parametrize("finish", [finish_like_solo, finish_like_condinst])
+def test_where_no_instance_is_kept_no_mask_is_made(finish) -> None:
+    made = finish(draw_small(10).as_subclass(SmallMasks))
+    assert list(made[:0].crop(SIZE[0] * SIZE[1])) == []
+
+
 def test_what_is_no_mask_any_more_is_an_ordinary_tensor() -> None:
     masks = draw_small(4).as_subclass(SmallMasks)
     assert type(masks[torch.tensor([1, 2])]) is SmallMasks

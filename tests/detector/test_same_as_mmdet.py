@@ -117,10 +117,14 @@ def test_masks_made_in_many_pieces_are_those_made_at_once(
 def test_masks_nobody_asks_for_are_never_made(
     start_trial: Any, paint: Any, wrap: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector = start_trial(MASK_RCNN).detector
+    detector, pixels = start_trial(MASK_RCNN).detector, paint(320, 240)
+    asked, unasked = (wrap(detector, pixels, masks=masks) for masks in (True, False))
+    with_masks, mate = detector.detect([asked, unasked])
     made: list[object] = []
     monkeypatch.setattr("boxyard_worker.detector.heads.crop_masks", made.append)
-    (found,) = detector.detect([wrap(detector, paint(320, 240), masks=False)])
+    (found,) = detector.detect([unasked])
     assert len(found.scores) > 3
     assert found.masks is None
     assert made == []
+    for boxes in (mate.boxes, found.boxes):  # mmdet's mask head is what takes them to the picture
+        np.testing.assert_allclose(boxes, with_masks.boxes, rtol=1e-4, atol=1e-2)

@@ -91,8 +91,8 @@ def _pasting_late(paste: Callable[..., torch.Tensor]) -> Callable[..., LateMasks
         *, mask_preds: torch.Tensor, bboxes: torch.Tensor, labels: torch.Tensor, **named: Any
     ) -> LateMasks:
         boxes = bboxes.clone()
-        if named["rescale"]:  # mmdet's takes the boxes along to the picture's size, in place
-            bboxes /= bboxes.new_tensor(named["img_meta"]["scale_factor"]).repeat((1, 2))
+        if named["rescale"]:
+            _scale_back(bboxes, named["img_meta"])
 
         def make(places: torch.Tensor) -> torch.Tensor:
             at = places.to(boxes.device)
@@ -101,6 +101,13 @@ def _pasting_late(paste: Callable[..., torch.Tensor]) -> Callable[..., LateMasks
         return LateMasks(torch.arange(len(boxes)), make)
 
     return paste_late
+
+
+def _scale_back(boxes: torch.Tensor, meta: dict[str, Any]) -> None:
+    """Does in place what mmdet's mask head does to the boxes on its way: from the model's input to
+    the picture.
+    """
+    boxes /= boxes.new_tensor(meta["scale_factor"]).repeat((1, 2))
 
 
 def _limit_queries(head: Any) -> None:
@@ -157,6 +164,7 @@ def _in_pieces(predict: Callable[..., list[Instances]]) -> Callable[..., list[In
 
     def predict_mask(*arguments: Any, **named: Any) -> list[Instances]:
         call = signature.bind(*arguments, **named)
+        call.apply_defaults()
         metas = call.arguments["batch_img_metas"]
         images: list[ModelImage] = [meta[REQUEST] for meta in metas]
         results = [
@@ -169,9 +177,11 @@ def _in_pieces(predict: Callable[..., list[Instances]]) -> Callable[..., list[In
             call.arguments["results_list"] = piece
             for masks, found in zip(cropped, predict(*call.args, **call.kwargs), strict=True):
                 masks.extend(crop_masks(found.masks))
-        for found, masks, image in zip(results, cropped, images, strict=True):
+        for found, masks, image, meta in zip(results, cropped, images, metas, strict=True):
             if image.masks:
                 found.cropped = masks
+            elif call.arguments["rescale"]:
+                _scale_back(found.bboxes, meta)
         return results
 
     return predict_mask

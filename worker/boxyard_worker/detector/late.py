@@ -54,7 +54,8 @@ class LateMasks:
             pixels: of one, in the picture or in the model's input, whichever has more.
         """
         for piece in torch.split(self._places, piece_size(4 * pixels)):
-            yield from crop_masks(self._make(piece))
+            if len(piece):  # of no mask at all there is one piece, which mmdet's steps cannot take
+                yield from crop_masks(self._make(piece))
 
 
 def piece_size(mask_bytes: int) -> int:
