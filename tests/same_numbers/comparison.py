@@ -101,8 +101,9 @@ def _part(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> NDArray[np.
 
 
 def _sorted(theirs: dict[str, Any]) -> dict[str, Any]:
+    """Best first; without scores below 0, which an untrained Mask Scoring R-CNN gives."""
     scores = np.array(theirs["scores"], np.float32)
-    order = np.argsort(-scores, kind="stable")[:MOST]
+    order = np.argsort(-scores, kind="stable")[: min(MOST, (scores >= 0).sum())]
     return {
         "scores": scores[order],
         "labels": np.array(theirs["labels"], np.int64)[order],
