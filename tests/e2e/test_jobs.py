@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import pickle
-from base64 import b64encode
 from pathlib import Path
 
 import redis
@@ -21,6 +17,7 @@ from boxyard_schemas import (
     detect_queue,
 )
 from boxyard_worker.detector.standin import Trouble
+from chaos.foreign import envelope, foreign_messages
 from pictures import encoded, png, scene, trouble
 from receivers import Receiver, drip, say
 from yard import MODEL, Yard, await_true
@@ -120,74 +117,14 @@ def test_a_cancelled_job_is_dropped_and_the_worker_goes_on(yard: Yard) -> None:
     assert yard.status(slow).result is None
 
 
-def message(
-    task: str = "boxyard.detect", *, body: bytes = b"", kind: str, **headers: object
-) -> str:
-    return json.dumps(
-        {
-            "body": b64encode(body).decode(),
-            "content-encoding": "utf-8" if kind.endswith("json") else "binary",
-            "content-type": kind,
-            "headers": {"task": task, "id": "1", "lang": "py", **headers},
-            "properties": {
-                "body_encoding": "base64",
-                "delivery_info": {"exchange": "", "routing_key": detect_queue(MODEL)},
-                "delivery_tag": "1",
-            },
-        }
-    )
-
-
-def celery(task: str = "boxyard.detect", /, *, options: object = None, **words: object) -> str:
-    body = json.dumps([[], words, options or {}]).encode()
-    return message(task, body=body, kind="application/json")
-
-
-def foreign_messages(trap: Path) -> list[str | bytes]:
-    """What a stranger at Redis may say; unpickling any of it would make the folder `trap`."""
-
-    class Malice:
-        def __reduce__(self) -> tuple[object, ...]:
-            return os.mkdir, (str(trap),)
-
-    pickled = pickle.dumps([[], {"version": 1, "model": MODEL}, {"callbacks": Malice()}])
-    yaml = f"!!python/object/apply:os.mkdir [{trap}]".encode()
-    bell = {"version": 1, "model": MODEL}
-    deep = b"[" * 1_000_000 + b"]" * 1_000_000
-    return [
-        "no JSON",
-        b"\xff\xfe\x00",
-        "",
-        "{}",
-        "[1]",
-        "null",
-        deep,
-        message(body=deep, kind="application/json"),
-        message(body=b"\x80\x04N.", kind="application/x-python-serialize"),
-        message(body=pickled, kind="application/x-python-serialize"),
-        message(body=pickled, kind="pickle"),
-        message(body=pickled, kind="application/data"),
-        message(body=yaml, kind="application/x-yaml"),
-        message(body=b"null", kind="application/json"),
-        celery("os.system", command="true"),
-        celery("celery.backend_cleanup"),
-        celery(version=1, model="another"),
-        celery(version=2, model=MODEL),
-        celery(image="x"),
-        celery(**bell, job="job_of_nobody"),
-        celery(**bell, padding="x" * (50 << 20)),
-        pickle.dumps(Malice()),
-    ]
-
-
 def test_foreign_messages_are_refused_and_counted_and_the_worker_lives(
     yard: Yard, tmp_path: Path
 ) -> None:
     trap = tmp_path / "was here"
-    foreign = foreign_messages(trap)
+    foreign = foreign_messages(MODEL, trap, megabytes=50)
     worker = yard.worker()
     with redis.Redis.from_url(yard.redis.url) as client:
-        for each in foreign:
+        for each in foreign.values():
             client.lpush(detect_queue(MODEL), each)
         await_true(
             lambda: len(worker.events("bell.refused")) >= len(foreign), "refusals", worker.tail
@@ -204,10 +141,12 @@ def test_what_rides_on_a_bell_is_left_behind(yard: Yard) -> None:
     """Celery would send callbacks on, wait for the hour, and forget what has expired."""
     worker = yard.worker()
     other = {"task": "os.system", "args": ["true"], "options": {"queue": "elsewhere"}}
-    bell = {"version": 1, "model": MODEL}
-    body = json.dumps([[], bell, {"callbacks": [other], "errbacks": [other], "chain": [other]}])
-    riding = message(
-        body=body.encode(), kind="application/json", eta="2099-01-01T00:00:00+00:00", retries=5
+    riding = envelope(
+        MODEL,
+        keywords={"version": 1, "model": MODEL},
+        options={"callbacks": [other], "errbacks": [other], "chain": [other]},
+        eta="2099-01-01T00:00:00+00:00",
+        retries=5,
     )
     with redis.Redis.from_url(yard.redis.url) as client:
         client.lpush(detect_queue(MODEL), riding)
