@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from . import keys
 from .connection import Connection
 from .records import WorkerRecord
@@ -30,11 +32,17 @@ class Workers:
 
     def all(self) -> list[WorkerRecord]:
         """The workers that live, by id; those that fell silent are dropped from the index."""
-        ids = sorted(self._connection.command("SMEMBERS", keys.WORKERS))
-        if not ids:
-            return []
-        found = self._connection.command("MGET", *(keys.worker(name) for name in ids))
-        silent = [name for name, record in zip(ids, found, strict=True) if record is None]
-        if silent:
-            self._connection.command("SREM", keys.WORKERS, *silent)
-        return [WorkerRecord.model_validate_json(record) for record in found if record]
+        beats = self._beats(sorted(self._connection.command("SMEMBERS", keys.WORKERS)))
+        if silent := [name for name, beat in beats.items() if beat is None]:
+            self._drop(silent)
+        return [WorkerRecord.model_validate_json(beat) for beat in beats.values() if beat]
+
+    def _drop(self, silent: Sequence[str]) -> None:
+        self._connection.command("SREM", keys.WORKERS, *silent)
+        # One may have spoken again just before it was dropped, and be silent until its next beat.
+        if back := [name for name, beat in self._beats(silent).items() if beat]:
+            self._connection.command("SADD", keys.WORKERS, *back)
+
+    def _beats(self, ids: Sequence[str]) -> dict[str, str | None]:
+        found = self._connection.command("MGET", *map(keys.worker, ids)) if ids else []
+        return dict(zip(ids, found, strict=True))

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
+from typing import Any
 
 import redis
 
 from boxyard_ledger import Ledger, WorkerRecord
+from boxyard_ledger.connection import Connection, Word
+from boxyard_ledger.workers import Workers
 from boxyard_schemas.words import utc_now
 
 
@@ -34,3 +38,22 @@ def test_a_silent_worker_is_dropped(ledger: Ledger, raw: redis.Redis):
         time.sleep(0.01)
     assert ledger.workers.all() == []
     assert raw.scard("boxyard:workers") == 0
+
+
+def test_a_worker_that_speaks_again_while_it_is_dropped_stays_listed(
+    ledger: Ledger, raw: redis.Redis
+):
+    again = worker("a")
+
+    class Interleaved(Connection):
+        """Where the worker speaks just before it is dropped."""
+
+        def command(self, *words: Word) -> Any:
+            if words[0] == "SREM":
+                ledger.workers.beat(again, ttl_s=60)
+            return super().command(*words)
+
+    raw.sadd("boxyard:workers", "a")  # it was silent for too long
+    with closing(Interleaved(ledger.settings)) as connection:
+        assert Workers(connection).all() == []
+    assert ledger.workers.all() == [again]
