@@ -40,8 +40,8 @@ _NOTES = """\
 - DINO, DDQ, Grounding DINO and the two-stage Deformable DETR choose their queries among the cells
   of the feature maps, and fail on a picture that has fewer. DINO's 900 queries are too many for a
   picture more than 40 times as long as it is wide.
-- Where an untrained model finds nothing, its batch norms are set to what they see of the picture,
-  so that no layer fades or bursts, and it is asked again.
+- Where an untrained model finds nothing, or boxes without an end, its batch norms are set to what
+  they see of the picture, so that no layer fades or bursts, and it is asked again.
 - Models that read prompts get a BERT of the base model's size with a small vocabulary of our own
   making, in the place of `bert-base-uncased`'s.
 """
@@ -86,10 +86,9 @@ def _summary(small: list[Outcome]) -> str:
 
 def _classes(whole: list[Outcome]) -> str:
     rows = [
-        f"{len(whole)} entries, one of each detector class that was tried so far, on a picture of"
-        " 640x480 resized by the model's own test"
-        " pipeline. Seconds are of one core that others share; memory is the process' peak, of"
-        f" which {_base_mib(whole)} MiB or more are Python, torch and mmdet.\n",
+        f"{len(whole)} entries, one of each detector class, on a picture of 640x480 resized by the"
+        " model's own test pipeline. Seconds are of one core that others share; memory is the"
+        f" process' peak, of which {_base_mib(whole)} MiB or more are Python, torch and mmdet.\n",
         "| entry | input | load and warm-up, s | the picture, s | memory, MiB | answer |",
         "| --- | --- | ---: | ---: | ---: | --- |",
     ]

@@ -95,7 +95,7 @@ def _ask(outcome: Outcome, detector: Detector) -> Outcome:
     begun = time.monotonic()
     (raw,) = detector.detect([image])
     seconds = time.monotonic() - begun
-    if not len(raw.scores):
+    if not len(raw.scores) or not np.isfinite(raw.boxes).all():
         fit_norms(detector, image)
         (raw,) = detector.detect([image])
     check(raw, entry, description)
