@@ -18,7 +18,7 @@ from torch import nn
 
 from boxyard_worker.detector import DetectorLoadError
 from boxyard_worker.detector.checkpoint import read_checkpoint
-from boxyard_worker.detector.conversion import convert_checkpoint
+from boxyard_worker.detector.conversion import advise, convert_checkpoint
 from boxyard_worker.detector.weights import hash_file, load_weights, read_weights
 
 
@@ -51,6 +51,19 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_runs_none(tmp_path: Pat
         convert_checkpoint(tmp_path / "model.pth")
     assert "weights_only" not in str(caught.value)
     assert not (tmp_path / "was here").exists()
+
+
+def test_weights_that_have_no_place_to_go_blame_the_place(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "model.pth")
+    with pytest.raises(DetectorLoadError, match=r"absent/model\.safetensors cannot be written"):
+        convert_checkpoint(tmp_path / "model.pth", tmp_path / "absent" / "model.safetensors")
+    assert str(tmp_path) in advise(tmp_path, 1 << 60)
+    assert "mmdet publishes" in advise(tmp_path, 1)
+
+
+def test_what_was_converted_is_not_converted_again(tmp_path: Path) -> None:
+    with pytest.raises(DetectorLoadError, match=r"safetensors already.*--weights"):
+        convert_checkpoint(tmp_path / "model.safetensors")
 
 
 def test_getattr_in_a_checkpoint_reaches_nothing(tmp_path: Path) -> None:

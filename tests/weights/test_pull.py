@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -130,6 +131,13 @@ def test_what_is_pulled_is_recorded_with_both_digests_and_its_source(
     assert list((cache / "downloads").iterdir()) == []
 
 
+def test_who_may_read_a_users_new_files_may_read_pulled_weights(
+    cache: Path, record: Record, tmp_path: Path
+) -> None:
+    (tmp_path / "new").touch()
+    assert Cache(cache).path(record).stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
 def test_what_was_pulled_is_listed_for_people_and_for_programs(
     told: tuple[Path, str], record: Record
 ) -> None:
@@ -190,7 +198,7 @@ def test_a_file_that_another_digest_was_published_for_is_refused(
     tmp_path: Path, published: bytes
 ) -> None:
     shelf = Shelf(published)
-    with Receiver(shelf) as server, pytest.raises(SetupError, match="damaged"):
+    with Receiver(shelf) as server, pytest.raises(SetupError, match=r"(?s)damaged.*--from FILE"):
         pull(catalogue()[NUMBERED], settings_for(tmp_path), [server.url], quiet)
     assert Cache(tmp_path).records() == []
     assert list((tmp_path / "downloads").iterdir()) == []
@@ -240,6 +248,28 @@ def test_an_imported_file_must_be_there_and_be_what_its_name_says(tmp_path: Path
     file.write_bytes(b"something")
     with pytest.raises(SetupError, match="is damaged"):
         import_file(catalogue()[NUMBERED], settings, file)
+
+
+def test_where_nothing_was_pulled_the_list_says_how_to(tmp_path: Path) -> None:
+    told = run("boxyard", "models", "list-local", cache=tmp_path)
+    assert (told.returncode, told.stdout) == (0, "")
+    assert "boxyard models pull NAME" in told.stderr
+    assert command("weights", "--json", cache=tmp_path).output == "[]\n"
+
+
+def test_a_pull_that_is_told_to_stop_leaves_no_process_that_goes_on(tmp_path: Path) -> None:
+    ended = Event()
+    with Receiver(lambda handler: ended.wait(60) and None) as silent:
+        with subprocess.Popen(
+            ["boxyard", "models", "pull", UNNUMBERED],
+            env=environment(tmp_path, silent.url),
+            stdout=subprocess.PIPE,
+        ) as pulling:
+            silent.wait(1)
+            pulling.terminate()
+            pulling.communicate(timeout=20)  # its output ends with the last process that has it
+        ended.set()
+    assert pulling.returncode == -signal.SIGTERM
 
 
 def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path) -> None:
@@ -317,6 +347,12 @@ def test_a_few_digits_of_a_digest_remove_nothing(tmp_path: Path) -> None:
     record = add(cache, "model", b"body", tmp_path)
     assert cache.remove(record.sha256[:7]) == []
     assert cache.remove("") == []
+
+
+def test_a_record_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "models" / "model.json").mkdir(parents=True)
+    with pytest.raises(SetupError, match=r"cannot be read: .*BOXYARD_WEIGHTS_DIR"):
+        Cache(tmp_path).records()
 
 
 def test_a_damaged_record_is_named_with_its_remedy(tmp_path: Path) -> None:

@@ -52,10 +52,24 @@ def test_weights_that_are_given_are_used_as_they_are(
 
 
 def test_without_pulled_weights_the_model_keeps_its_packaged_ones_if_any(tmp_path: Path) -> None:
-    assert choose(tmp_path).weights is None
     assert choose(tmp_path, model="rtmdet-ins_demo").weights is None
-    assert choose(tmp_path, model="nobody's").model == "nobody's"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({}, f"boxyard models pull {NAME}"),
+        ({"model": "rtmdet-ins_tinny"}, "Did you mean rtmdet-ins_tiny.*--config FILE"),
+    ],
+    ids=["no weights", "misspelt"],
+)
+def test_what_cannot_be_served_is_said_before_anything_is_loaded(
+    tmp_path: Path, given: dict[str, object], why: str
+) -> None:
+    with pytest.raises(SetupError, match=why):
+        choose(tmp_path, **given)
+    assert choose(tmp_path, **given, detector="standin").weights is None
 
 
 def test_weights_that_are_gone_are_named_with_their_remedy(tmp_path: Path, pulled: Record) -> None:

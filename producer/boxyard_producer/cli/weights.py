@@ -1,14 +1,14 @@
 """`boxyard models pull | list-local | remove`: weights on this machine, by the worker's command.
 
-The worker runs in a process of its own, for this command line knows nothing of torch.
+This process becomes the worker's, for this command line knows nothing of torch.
 """
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -44,7 +44,6 @@ def remove(
     _run_worker("weights", "remove", "--", which)
 
 
-def _run_worker(*words: str) -> None:
-    """Its terminal is ours, and so is its exit code."""
-    command = [sys.executable, "-m", "boxyard_worker.cli", *words]
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+def _run_worker(*words: str) -> NoReturn:
+    """Becomes the worker's command: its terminal, its exit code, and signals go to it alone."""
+    os.execv(sys.executable, [sys.executable, "-m", "boxyard_worker.cli", *words])

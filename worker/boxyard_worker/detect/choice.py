@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import TypeAdapter, ValidationError
 
 from boxyard_schemas import resolve_model
 from boxyard_schemas.catalogue import catalogue
 from boxyard_schemas.errors import SetupError, UnknownModel
 from boxyard_schemas.jobs import ModelName
+from boxyard_worker.detector.catalogue import choose_weights, find_model
+from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.settings import DetectSettings
 from boxyard_worker.weights.cache import Cache
 
@@ -21,7 +25,7 @@ def choose_model(settings: DetectSettings) -> DetectSettings:
     it would answer for another one, whose accuracy it does not have.
 
     Raises:
-        SetupError: the model is not whole, its name is taken, or its pulled weights are gone.
+        SetupError: nobody knows the model, its name is taken, or it has no weights here.
     """
     name = _resolve(settings.model)
     if settings.config:
@@ -30,16 +34,18 @@ def choose_model(settings: DetectSettings) -> DetectSettings:
         raise SetupError(
             "--classes names what a model of your own finds: give its --config and a --model too."
         )
-    elif not settings.weights:
-        return settings.model_copy(update={"model": name, **_find_weights(settings, name)})
-    return settings.model_copy(update={"model": name})
+    chosen = {} if settings.weights or settings.config else _find_weights(settings, name)
+    found = settings.model_copy(update={"model": name, **chosen})
+    if not found.config and found.detector == "mmdetection":
+        _check_catalogued(found)
+    return found
 
 
 def _resolve(name: str) -> str:
     try:
         return resolve_model(name)
     except UnknownModel:
-        return name  # the operator's own, or the detector will tell
+        return name  # the operator's own, or none
 
 
 def _check_own(settings: DetectSettings, name: str) -> None:
@@ -57,6 +63,15 @@ def _check_own(settings: DetectSettings, name: str) -> None:
         ) from error
     if not settings.weights:
         raise SetupError(f"Say which weights {name} has: --weights FILE.safetensors.")
+
+
+def _check_catalogued(settings: DetectSettings) -> None:
+    """What the detector would find out too, but only after it has loaded torch."""
+    try:
+        weights = Path(settings.weights) if settings.weights else None
+        choose_weights(find_model(settings.model), weights)
+    except DetectorLoadError as error:
+        raise SetupError(str(error)) from error
 
 
 def _find_weights(settings: DetectSettings, name: str) -> dict[str, str]:

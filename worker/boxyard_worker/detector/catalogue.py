@@ -56,6 +56,23 @@ def find_model(name: str) -> ModelFiles:
     return ModelFiles(entry.name, config, None, entry.weights_url)
 
 
+def choose_weights(model: ModelFiles, chosen: Path | None) -> Path:
+    """The operator's weights, else the packaged ones.
+
+    Raises:
+        DetectorLoadError: there are none.
+    """
+    path = chosen or model.weights
+    if path is None:
+        pull = f"Pull those that are published: `boxyard models pull {model.name}`; or pass"
+        raise DetectorLoadError(
+            f"No weights of {model.name} are here.",
+            f"{pull if model.weights_url else 'Pass'} your own by `--weights FILE.safetensors`,"
+            " or try it untrained with `--weights random`.",
+        )
+    return path
+
+
 def _find_packaged(name: str) -> ModelFiles:
     demo = Path(str(importlib.resources.files("boxyard_worker"))) / "demo"
     return ModelFiles(name, demo / f"{name}.py", demo / f"{name}.safetensors")

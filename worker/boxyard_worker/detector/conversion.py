@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,14 +34,23 @@ def convert_checkpoint(source: Path, target: Path | None = None) -> Path:
 
     Raises:
         DetectorLoadError: the file is missing, damaged, not a checkpoint, or holds what could run
-            code.
+            code; or there is no room for what it becomes.
     """
+    if source.suffix == ".safetensors":
+        raise DetectorLoadError(f"{source} is safetensors already.", "Serve it by --weights FILE.")
     target = target or source.with_suffix(".safetensors")
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     digest = _check_digest(source)
     try:
+        draft.touch()
+        mode = draft.stat().st_mode  # of a new file here; safetensors makes private ones
         _convert_apart(source, digest, draft)
+        draft.chmod(mode)
         os.replace(draft, target)
+    except OSError as error:
+        raise DetectorLoadError(
+            f"{target} cannot be written: {error.strerror}.", "Name another place."
+        ) from error
     finally:
         draft.unlink(missing_ok=True)
     return target
@@ -92,10 +102,16 @@ def _main(source: Path, digest: str, draft: Path) -> int:
         print(json.dumps([error.message, error.hint]))
     except Exception as error:  # a stranger's file makes the libraries raise anything
         told = f"{source.name} cannot be converted: {type(error).__name__}: {error}"
-        print(json.dumps([f"{told[:500]}.", _HINT]))
+        print(json.dumps([f"{told[:500]}.", advise(draft.parent, size)]))
     else:
         return 0
     return 1
+
+
+def advise(folder: Path, size: int) -> str:
+    """What to do about a file of so many bytes whose weights could not be written to a folder."""
+    crowded = shutil.disk_usage(folder).free < size
+    return f"Make room in {folder.resolve()}: little is left." if crowded else _HINT
 
 
 if __name__ == "__main__":

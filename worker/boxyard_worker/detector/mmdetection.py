@@ -34,7 +34,7 @@ from mmengine.config import Config
 from mmengine.model.utils import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 
-from boxyard_worker.detector.catalogue import ModelFiles, find_model
+from boxyard_worker.detector.catalogue import ModelFiles, choose_weights, find_model
 from boxyard_worker.detector.configuration import (
     class_names,
     hash_config,
@@ -78,7 +78,7 @@ def load(
     entry = ModelFiles(name, config) if config else find_model(name)
     settings = read_config(entry.config)
     built = place_language(settings.model, language_model)
-    held = None if random_weights else read_weights(_choose_weights(entry, weights))
+    held = None if random_weights else read_weights(choose_weights(entry, weights))
     model = _build(name, built, held, _check_device(device))
     labels = _choose_labels(settings, held, classes)
     if config or classes:
@@ -181,18 +181,6 @@ def _instances(sample: Any) -> Any:
     return sample.pred_instances
 
 
-def _choose_weights(entry: ModelFiles, chosen: Path | None) -> Path:
-    path = chosen or entry.weights
-    if path is None:
-        pull = f"Pull those that are published: `boxyard models pull {entry.name}`; or pass"
-        raise DetectorLoadError(
-            f"No weights of {entry.name} are here.",
-            f"{pull if entry.weights_url else 'Pass'} your own by `--weights FILE.safetensors`,"
-            " or try it untrained with `--weights random`.",
-        )
-    return path
-
-
 def _choose_labels(settings: Config, held: Weights | None, chosen: Path | None) -> tuple[str, ...]:
     if chosen:
         return read_labels(chosen)
@@ -205,8 +193,8 @@ def _check_device(device: str) -> torch.device:
         torch.empty(1, device=found)
     except (RuntimeError, AssertionError) as error:
         raise DetectorLoadError(
-            f"The device {device!r} cannot be used: {error}.",
-            "Name one that this machine has, such as `--device cpu` or `--device cuda:0`.",
+            f"The device {device!r} cannot be used: {str(error).rstrip('.')}.",
+            "`boxyard-worker check` lists the GPUs; `--device cpu` needs none.",
         ) from error
     # The description says float32; by default cuDNN rounds convolutions' inputs to 10 bits.
     torch.backends.cudnn.allow_tf32 = False

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,9 +49,10 @@ class Cache:
         """All models' records, by name.
 
         Raises:
-            SetupError: one of them is damaged.
+            SetupError: one of them is damaged, or another user's alone.
         """
-        return [_read(path) for path in sorted(self._models.glob("*.json"))]
+        with _readable():
+            return [_read(path) for path in sorted(self._models.glob("*.json"))]
 
     def find(self, name: str) -> Record | None:
         """A model's record.
@@ -58,10 +61,11 @@ class Cache:
             name: a `ModelName`.
 
         Raises:
-            SetupError: it is damaged.
+            SetupError: it is damaged, or another user's alone.
         """
         path = self._models / f"{name}.json"
-        return _read(path) if path.is_file() else None
+        with _readable():
+            return _read(path) if path.is_file() else None
 
     def path(self, record: Record) -> Path:
         """Where a record's weights lie."""
@@ -121,10 +125,21 @@ class Cache:
             self.path(record).unlink(missing_ok=True)
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SetupError(
+            f"{error.filename} cannot be read: {error.strerror}. Let this user read what was"
+            " pulled, or name another folder by BOXYARD_WEIGHTS_DIR."
+        ) from error
+
+
 def _read(path: Path) -> Record:
     try:
         return Record.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+    except ValidationError as error:
         raise SetupError(
             f"{path} is damaged. Remove it and pull the weights again:"
             f" boxyard models pull {path.stem}"

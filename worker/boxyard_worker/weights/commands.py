@@ -57,8 +57,10 @@ def list_weights(
     records = _open_cache().records()
     if as_json:
         typer.echo(json.dumps([record.model_dump(mode="json") for record in records]))
-    for record in () if as_json else records:
-        typer.echo(_describe(record))
+    elif records:
+        typer.echo("\n".join(map(_describe, records)))
+    else:
+        typer.echo("No weights were pulled to this machine: boxyard models pull NAME", err=True)
 
 
 @weights.command()

@@ -59,7 +59,12 @@ def download(
                 continue
             part.finish()
             return address
-    raise SetupError(f"{target.name} cannot be fetched.\n" + "\n".join(faults))
+    raise SetupError(
+        f"{target.name} cannot be fetched.\n"
+        + "\n".join(faults)
+        + "\nPull again to go on from what has come, name another host by --mirror URL, or bring"
+        " the file some other way and take it by --from FILE."
+    )
 
 
 def _client(settings: WeightsSettings) -> httpx.Client:
