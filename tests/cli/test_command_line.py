@@ -15,7 +15,7 @@ from PIL import Image
 
 from boxyard_schemas import Callback, Delivery, JobResult, JobState, new_id
 
-from .conftest import Boxyard, RunningStack, descendants, lives, outside, until
+from .conftest import BOXYARD, Boxyard, RunningStack, descendants, lives, outside, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODEL = ("--model", "rtmdet-ins_demo")
@@ -118,6 +118,8 @@ def test_models_are_filtered_and_one_is_shown_whole(stack: RunningStack, boxyard
     assert all(model["mask_ap"] >= 43 for model in found)
     served = boxyard("models", "--served", "--json", environment=stack.environment)
     assert [json.loads(line)["name"] for line in served.stdout.splitlines()] == ["rtmdet-ins_demo"]
+    none = boxyard("models", "--family", "nobody's", environment=stack.environment)
+    assert (none.stdout, none.stderr) == ("", "No model fits all of that.\n")
     shown = boxyard("models", "show", "mmd-3x-rtmdet-ins_demo", environment=stack.environment)
     assert {"256x256", "arxiv.org", "detect.rtmdet-ins_demo", "red"} <= set(
         re.findall(r"[\w.-]+", shown.stdout)
@@ -162,6 +164,32 @@ def test_without_a_key_or_a_stack_here_the_way_to_one_is_shown(boxyard: Boxyard)
     done = boxyard("models")
     assert done.returncode == 1
     assert "BOXYARD_API_KEY" in done.stderr
+    assert "`boxyard up`" in done.stderr
+
+
+def test_an_operators_command_that_finds_no_redis_says_how_to_name_one(boxyard: Boxyard):
+    nowhere = {"BOXYARD_REDIS_URL": "redis://127.0.0.1:9/0"}
+    done = boxyard("tenants", "list", environment=nowhere)
+    assert done.returncode == 1
+    assert "BOXYARD_REDIS_URL" in done.stderr
+    assert ". .boxyard/env" in done.stderr
+
+
+def test_the_file_of_a_stack_tells_a_shell_all_that_operators_need(stack: RunningStack):
+    file = stack.data / "env"
+    assert file.stat().st_mode & 0o777 == 0o600
+    told = _in_shell_of(
+        stack,
+        "tenants create by-hand",
+        "models --served",
+        "keys create --tenant by-hand --scope read",
+    )
+    assert "1 warm" in told
+    key = told.split()[-1]
+    asked = httpx.get(
+        f"{stack.credentials.url}/v1/jobs", headers={"Authorization": f"Bearer {key}"}
+    )
+    assert asked.json()["jobs"] == []
 
 
 def test_wrong_usage_is_exit_code_2(boxyard: Boxyard):
@@ -269,11 +297,30 @@ def test_sigterm_or_a_kill_leaves_no_process_and_a_restart_keeps_jobs_and_keys(t
         assert second.credentials.api_key == known.api_key
         with second.client() as client:
             assert client.job(job.id).id == job.id
+        _in_shell_of(second, f"keys revoke key_{'0' * 32} --tenant default")
         family = descendants(second.process.pid)
         second.process.kill()
         until(lambda: not [pid for pid in family if lives(pid)])
     finally:
         second.stop()
+    third = RunningStack(tmp_path / "data", outside())
+    assert third.process.wait(150) == 1
+    third.stop()
+    assert "api_key" in third.text
+
+
+def _in_shell_of(stack: RunningStack, *commands: str) -> str:
+    """What commands say in a shell that has read the stack's file."""
+    lines = [f". {stack.data / 'env'}", *(f"{' '.join(BOXYARD)} {words}" for words in commands)]
+    return subprocess.run(
+        ["bash", "-euc", "\n".join(lines)],
+        env=outside(),
+        cwd=stack.data,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
 
 
 def _command(pid: int) -> list[str]:

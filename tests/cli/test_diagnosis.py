@@ -75,6 +75,7 @@ def test_what_is_not_set_is_said_and_not_held_wrong(monkeypatch: pytest.MonkeyPa
     findings = [*examine_stores(), examine_server()]
     assert [finding.ok for finding in findings] == [False] * 3
     assert not any(finding.wrong for finding in findings)
+    assert all(". .boxyard/env" in finding.mend for finding in findings)
 
 
 def test_the_server_is_asked_with_the_key(stack: RunningStack, monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import signal
 import socket
 import subprocess
@@ -13,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from boxyard_ledger import EmbeddedRedis
-from boxyard_producer.stack import Credentials, Service, StackSettings
+from boxyard_producer.stack import Credentials, Service, Stack, StackSettings
+from boxyard_producer.stack.embedded import find_operators
 from boxyard_producer.stack.settings import claim_port
 from boxyard_producer.stack.supervisor import Supervisor
 from boxyard_schemas.errors import SetupError
@@ -68,12 +71,15 @@ def test_pauses_grow_while_a_service_dies_at_once(service: Callable[[str], Servi
     assert pauses == [0.5, 1.0, 2.0]
 
 
-def test_a_death_at_the_start_is_an_error_with_the_log(service: Callable[[str], Service]):
+def test_a_death_at_the_start_is_an_error_with_the_log_of_this_start(
+    service: Callable[[str], Service], tmp_path: Path
+):
+    (tmp_path / "part.log").write_text("the disk is full\n")
     part = service("print('no such model'); raise SystemExit(3)")
     supervisor = Supervisor([part], None, print)
     supervisor.start()
     until(lambda: part.ended() is not None)
-    with pytest.raises(SetupError, match=r"(?s)part ended with exit code 3.*no such model"):
+    with pytest.raises(SetupError, match=r"part ended with exit code 3.*\nno such model$"):
         supervisor.check()
 
 
@@ -123,6 +129,15 @@ def test_damaged_credentials_are_named(tmp_path: Path):
         Credentials.keep(tmp_path, "http://127.0.0.1:1")
 
 
+def test_a_key_that_was_revoked_is_made_anew_when_it_is_taken_out(tmp_path: Path):
+    first = Credentials.keep(tmp_path, "http://127.0.0.1:1")
+    file = tmp_path / "credentials.json"
+    file.write_text(re.sub(r' *"api_key".*\n', "", file.read_text()))
+    second = Credentials.keep(tmp_path, "http://127.0.0.1:1")
+    assert second.api_key != first.api_key
+    assert second.model_copy(update={"api_key": first.api_key}) == first
+
+
 def test_a_taken_port_is_named():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -131,6 +146,36 @@ def test_a_taken_port_is_named():
         with pytest.raises(SetupError, match=f"Port {port} .* is taken.*--port"):
             claim_port("127.0.0.1", port)
     assert claim_port("127.0.0.1", 0) > 0
+
+
+def test_an_address_of_another_machine_is_named():
+    with pytest.raises(SetupError, match=r"192\.0\.2\.1:0 cannot be listened on.*--host"):
+        claim_port("192.0.2.1", 0)
+
+
+def test_a_data_folder_that_cannot_be_one_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SetupError, match=r"file/data cannot be a folder of yours: .*--data"):
+        Stack(StackSettings(data=tmp_path / "file" / "data", port=0), print).start()
+
+
+def test_a_disk_that_takes_no_more_is_said_with_the_file(tmp_path: Path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, limits[1]))
+    try:
+        with pytest.raises(SetupError, match=r"credentials\.json cannot be written: "):
+            Credentials.keep(tmp_path, "http://127.0.0.1:1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_shell_that_knows_a_stack_may_start_it_again(tmp_path: Path):
+    (tmp_path / "redis").mkdir()
+    (tmp_path / "redis" / "redis.conf").write_text("requirepass 0123abcd\n")
+    assert find_operators(tmp_path, "redis://:0123abcd@127.0.0.1:5/0") is None
+    assert find_operators(tmp_path, "") is None
+    for url in ("redis://:another@127.0.0.1:5/0", "redis://127.0.0.1:6379/0"):
+        assert find_operators(tmp_path, url) == url
 
 
 def test_the_address_that_is_told_can_be_reached():

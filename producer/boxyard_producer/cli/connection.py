@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from boxyard_schemas.errors import SetupError
+
 from ..client import AsyncClient, Client, Retries
 from ..stack.credentials import DEFAULT_DATA, Credentials
 
@@ -28,7 +30,12 @@ def connect_async(retries: Retries) -> AsyncClient:
 
 def _place() -> tuple[str, str] | tuple[()]:
     """URL and key of the stack in .boxyard here, unless the environment says more."""
-    if "BOXYARD_URL" in os.environ or "BOXYARD_API_KEY" in os.environ:
+    if os.environ.get("BOXYARD_URL") or os.environ.get("BOXYARD_API_KEY"):
         return ()
     local = Credentials.find(DEFAULT_DATA)
-    return (local.url, local.api_key) if local else ()
+    if local is None:
+        raise SetupError(
+            "Which server, and who calls? Set BOXYARD_URL and BOXYARD_API_KEY, or come to a folder "
+            f"where `boxyard up` has left {DEFAULT_DATA}."
+        )
+    return local.url, local.api_key

@@ -99,5 +99,5 @@ def reseal() -> None:
 
 def _show(key: ApiKey, text: str) -> None:
     out.out(text, highlight=False)
-    ends = f"until {key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else "until revoked"
+    ends = f"until {key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else "without an end"
     note(f"{key.id} of {key.tenant}, for {', '.join(key.scopes)}, {ends}. It is shown this once.")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from boxyard_schemas.errors import SetupError
+from boxyard_schemas.errors import SetupError, Unavailable
 
 from ..diagnosis.extras import is_installed
+from ..stack.credentials import DEFAULT_DATA
 
 if TYPE_CHECKING:
     from boxyard_ledger import Ledger, LedgerSettings
@@ -21,14 +22,21 @@ def open_ledger() -> Iterator[Ledger]:
     """The ledger on BOXYARD_REDIS_URL.
 
     Raises:
-        SetupError: the extra that talks to Redis is missing, or a setting does not fit.
+        SetupError: the extra that talks to Redis is missing, a setting does not fit, or nobody
+            answers there.
     """
     if not is_installed("ledger"):
         raise SetupError("This talks to Redis itself: pip install 'boxyard[ledger]'")
     from boxyard_ledger import Ledger  # noqa: PLC0415 - needs the extra
 
-    with Ledger.open(_read_settings()) as ledger:
-        yield ledger
+    try:
+        with Ledger.open(_read_settings()) as ledger:
+            yield ledger
+    except Unavailable as error:
+        raise SetupError(
+            f"{error.detail} BOXYARD_REDIS_URL says where it is; for a stack of `boxyard up`, "
+            f"`. {DEFAULT_DATA}/env` sets that."
+        ) from error
 
 
 def _read_settings() -> LedgerSettings:

@@ -11,7 +11,7 @@ from boxyard_schemas.catalogue import Task
 
 from .connection import connect
 from .tables import describe_model, tabulate_models
-from .terminal import out, warn
+from .terminal import note, out, warn
 
 models = typer.Typer(help="List the models that jobs may name, and who serves them.")
 
@@ -55,8 +55,10 @@ def list_models(
     if as_json:
         for model in found:
             out.out(model.model_dump_json(exclude_none=True), highlight=False)
-    else:
+    elif found:
         out.print(tabulate_models(found))
+    else:
+        note("No model fits all of that.")
 
 
 @models.command()

@@ -128,7 +128,7 @@ def paint(state: JobState) -> Text:
 
 def _until(key: ApiKey) -> Text:
     if key.expires_at is None:
-        return Text("revoked", style="dim")
+        return Text("no end", style="dim")
     over = key.expires_at <= utc_now()
     return Text(f"{key.expires_at:%Y-%m-%d %H:%M} UTC", style="red" if over else "")
 

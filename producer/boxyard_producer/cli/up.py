@@ -16,6 +16,7 @@ from boxyard_schemas import DEMO_MODEL
 
 from ..stack import Credentials, Stack, StackSettings
 from ..stack.credentials import DEFAULT_DATA
+from ..stack.embedded import find_operators
 from .terminal import say
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -52,7 +53,7 @@ def up(
         data=data,
         allow_networks=tuple(_network(each) for each in allow_network or ()),
         detector=detector,
-        redis_url=os.environ.get("BOXYARD_REDIS_URL"),
+        redis_url=find_operators(data, os.environ.get("BOXYARD_REDIS_URL")),
     )
     began = time.monotonic()
     with Stack(settings, _tell) as stack:
@@ -60,7 +61,7 @@ def up(
             signal.signal(number, lambda *_: stack.stopping.set())
         credentials = stack.start()
         if not stack.stopping.is_set():
-            _welcome(credentials, model, time.monotonic() - began)
+            _welcome(credentials, settings, time.monotonic() - began)
         stack.watch()
         _tell("stopping")
     _tell("stopped")
@@ -77,10 +78,13 @@ def _tell(line: str) -> None:
     say(f"[dim]{escape(line)}[/]")
 
 
-def _welcome(credentials: Credentials, model: str, seconds: float) -> None:
-    say(f"\n[bold green]Boxyard is up[/] after {seconds:.0f} s, and {escape(model)} is warm.\n")
+def _welcome(credentials: Credentials, settings: StackSettings, seconds: float) -> None:
+    model = escape(settings.model)
+    say(f"\n[bold green]Boxyard is up[/] after {seconds:.0f} s, and {model} is warm.\n")
     say(f"Address:        {credentials.url}  (the API's documentation: {credentials.url}/docs)")
     say(f"API key: {credentials.api_key}")
     say(f"webhook secret: {credentials.webhook_secret}")
-    say(f"\nNext, from another terminal here:  boxyard submit PICTURE --model {model} --wait")
+    say("\nNext, from another terminal here:")
+    say(f"  . {escape(str(settings.data / 'env'))}    # tells that shell all of this")
+    say(f"  boxyard submit PICTURE --model {model} --wait")
     say("Ctrl-C stops everything; what is accepted goes on at the next start.\n")

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from boxyard_schemas.errors import BoxyardError
 
 from ..client import Client, Retries
+from ..stack.credentials import DEFAULT_DATA
 from .finding import Finding
 
 if TYPE_CHECKING:
@@ -36,19 +37,19 @@ def examine_stores() -> Iterator[Finding]:
         yield (
             _examine_redis(ledger)
             if "BOXYARD_REDIS_URL" in os.environ
-            else _unset("Redis", "BOXYARD_REDIS_URL", "`boxyard up` brings its own")
+            else _unset("Redis", "BOXYARD_REDIS_URL")
         )
         yield (
             _examine_blobs(ledger)
             if "BOXYARD_BLOB_URL" in os.environ
-            else _unset("blob store", "BOXYARD_BLOB_URL", "`boxyard up` keeps a directory")
+            else _unset("blob store", "BOXYARD_BLOB_URL")
         )
 
 
 def examine_server() -> Finding:
     """Whether the server that the environment names takes the key."""
     if "BOXYARD_URL" not in os.environ:
-        return _unset("server", "BOXYARD_URL", "")
+        return _unset("server", "BOXYARD_URL")
     try:
         with Client(retries=Retries(patience_s=0), timeout_s=10) as client:
             models = client.models()
@@ -86,6 +87,11 @@ def _examine_blobs(ledger: Ledger) -> Finding:
     return Finding(name="blob store", ok=same, detail="writes, reads and deletes")
 
 
-def _unset(name: str, variable: str, instead: str) -> Finding:
-    detail = f"{variable} is not set" + (f"; {instead}" if instead else "")
-    return Finding(name=name, ok=False, detail=detail, required=False)
+def _unset(name: str, variable: str) -> Finding:
+    return Finding(
+        name=name,
+        ok=False,
+        detail=f"{variable} is not set",
+        mend=f"To look at a stack of `boxyard up` too: . {DEFAULT_DATA}/env",
+        required=False,
+    )

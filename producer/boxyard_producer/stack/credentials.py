@@ -19,13 +19,18 @@ def _new_secret_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
+def _new_api_key() -> str:
+    return f"boxyard_{secrets.token_urlsafe(32)}"
+
+
 class Credentials(BaseModel):
     """What a caller of a stack on this machine needs, and what seals its secrets."""
 
     model_config = ConfigDict(frozen=True)
 
     url: str
-    api_key: str
+    api_key: str = Field(default_factory=_new_api_key)
+    """Made anew where it was taken out of the file, because it was revoked."""
     webhook_secret: str
     secret_keys: str = Field(default_factory=_new_secret_key)
     """As BOXYARD_SECRET_KEYS has them; older versions had none."""
@@ -50,12 +55,7 @@ class Credentials(BaseModel):
         """The same keys as at the last start, or new ones; kept with the stack's address."""
         known = cls.find(data)
         kept = known.model_copy(update={"url": url}) if known else cls.create(url)
-        fresh = data / f"{_NAME}.new"
-        fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w") as file:
-            file.write(kept.model_dump_json(indent=1) + "\n")
-        fresh.replace(data / _NAME)
+        write_private(data / _NAME, kept.model_dump_json(indent=1) + "\n")
         return kept
 
     @classmethod
@@ -63,6 +63,22 @@ class Credentials(BaseModel):
         """New, random keys."""
         return cls(
             url=url,
-            api_key=f"boxyard_{secrets.token_urlsafe(32)}",
             webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
         )
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file whole, or not at all, for its owner's eyes alone.
+
+    Raises:
+        SetupError: the disk is full, say.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    try:
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w") as file:
+            file.write(text)
+        fresh.replace(path)
+    except OSError as error:
+        raise SetupError(f"{path} cannot be written: {error.strerror}.") from error

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from boxyard_schemas.errors import SetupError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from boxyard_ledger.embedded import EmbeddedRedis
 
     from .settings import StackSettings
@@ -36,6 +38,18 @@ def check_parts() -> None:
             f"`boxyard up` needs more than the client (no {', '.join(missing)}): "
             "pip install 'boxyard[all]'"
         )
+
+
+def find_operators(data: Path, redis_url: str | None) -> str | None:
+    """The operator's Redis, if the environment names one.
+
+    A shell that read the stack's own `env` names the one of its last start: that is none.
+    """
+    if not redis_url:
+        return None
+    configuration = data / "redis" / "redis.conf"
+    own = configuration.is_file() and configuration.read_text().split()[1] in redis_url
+    return None if own else redis_url
 
 
 def open_redis(settings: StackSettings) -> EmbeddedRedis | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from boxyard_schemas.errors import ServiceError, UnknownModel
+from boxyard_schemas.errors import ServiceError, SetupError, Unauthorized, UnknownModel
 
 from ..client import Client, Retries
 from .credentials import Credentials
@@ -24,12 +24,21 @@ class Readiness:
             return False
 
     def model(self) -> bool:
-        """Whether a worker has loaded the model and tried it."""
+        """Whether a worker has loaded the model and tried it.
+
+        Raises:
+            SetupError: the stack's own key was revoked.
+        """
         try:
             with self._client() as client:
                 model = client.model(self._model)
         except (ServiceError, UnknownModel):
             return False
+        except Unauthorized as error:
+            raise SetupError(
+                "This stack's own API key was revoked. Remove the line of api_key from "
+                "credentials.json in its data folder, and the next start makes another."
+            ) from error
         return any(worker.warm for worker in model.workers)
 
     def _client(self) -> Client:

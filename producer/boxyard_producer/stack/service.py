@@ -35,6 +35,7 @@ class Service:
         self._command, self._environment = list(command), dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
+        self._log_began = 0
         self._quick_deaths = 0
 
     @property
@@ -45,6 +46,7 @@ class Service:
     def start(self) -> None:
         """Start it; from the main thread, because it ends with the thread that started it."""
         with self.log.open("ab") as log:
+            self._log_began = log.tell()
             self._process = subprocess.Popen(
                 self._command,
                 env=self._environment,
@@ -90,9 +92,13 @@ class Service:
             self._process = None
 
     def last_words(self, lines: int = 12) -> str:
-        """The end of its log."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        """The end of what it wrote to its log since its start."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as log:
+            log.seek(self._log_began)
+            said = log.read().decode(errors="replace")
+        return "\n".join(said.splitlines()[-lines:])
 
 
 def describe_exit(status: int) -> str:

@@ -57,4 +57,7 @@ def claim_port(host: str, port: int) -> int:
 def _why_not(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} of {host} is taken: choose another with --port, or 0 for a free one."
-    return f"{host}:{port} cannot be listened on: {error.strerror}."
+    return (
+        f"{host or 'Every address'}:{port} cannot be listened on: {error.strerror}. "
+        "Name an address of this machine by --host, such as 127.0.0.1 or 0.0.0.0."
+    )

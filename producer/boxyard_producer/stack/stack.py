@@ -12,15 +12,18 @@ from typing import IO, Self
 
 from boxyard_schemas.errors import SetupError
 
-from .commands import plan_services
+from .commands import plan_services, share_environment
 from .credentials import Credentials
 from .embedded import check_parts, open_redis
+from .environment import keep_environment
 from .readiness import Readiness
 from .settings import StackSettings, claim_port
 from .supervisor import Supervisor
 
-_SERVER_S, _MODEL_S = 60.0, 600.0
+_SERVER_S, _MODEL_S = 180.0, 600.0
 _LOOK_S = 0.1
+_MODEL_LOOK_S = 0.5
+"""Each look is a line in the server's log."""
 
 
 class Stack:
@@ -54,6 +57,7 @@ class Stack:
         url = redis.url if redis else str(self.settings.redis_url)
         where = f"in {redis.configuration.parent}" if redis else "as BOXYARD_REDIS_URL says"
         self._tell(f"redis {where}")
+        keep_environment(self.settings.data, share_environment(self.settings, url), credentials)
         self._supervisor.services = plan_services(self.settings, url, credentials)
         self._supervisor.start()
         self._await(self._supervisor, Readiness(credentials, self.settings.model))
@@ -72,25 +76,27 @@ class Stack:
             self._lock.close()
 
     def _prepare(self) -> None:
-        data = self.settings.data
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (data / "logs").mkdir(exist_ok=True)
-        self._lock = _hold(data)
+        self._lock = _hold(_make(self.settings.data))
         port = claim_port(self.settings.host, self.settings.port)
         self.settings = replace(self.settings, port=port)
 
     def _await(self, supervisor: Supervisor, readiness: Readiness) -> None:
         model, device = self.settings.model, self.settings.device
-        self._wait(supervisor, readiness.server, "server", _SERVER_S)
+        self._wait(supervisor, readiness.server, "server", _SERVER_S, _LOOK_S)
         self._tell(f"server at {self.settings.url}")
         self._tell(f"detect is loading {model} on {device}")
-        self._wait(supervisor, readiness.model, "detect", _MODEL_S)
+        self._wait(supervisor, readiness.model, "detect", _MODEL_S, _MODEL_LOOK_S)
 
     def _wait(
-        self, supervisor: Supervisor, ready: Callable[[], bool], name: str, limit_s: float
+        self,
+        supervisor: Supervisor,
+        ready: Callable[[], bool],
+        name: str,
+        limit_s: float,
+        look_s: float,
     ) -> None:
         deadline = time.monotonic() + limit_s
-        while not ready() and not self.stopping.wait(_LOOK_S):
+        while not ready() and not self.stopping.wait(look_s):
             supervisor.check()
             if time.monotonic() > deadline:
                 log = self.settings.data / "logs" / f"{name}.log"
@@ -101,6 +107,17 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _make(data: Path) -> Path:
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (data / "logs").mkdir(exist_ok=True)
+    except OSError as error:
+        raise SetupError(
+            f"{data} cannot be a folder of yours: {error.strerror}. Name another one by --data."
+        ) from error
+    return data
 
 
 def _hold(data: Path) -> IO[str]:
