@@ -5,10 +5,10 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+FITS = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 # The first Python on the PATH that is of a tested version and can make environments.
 PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11; do \
-	$$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-	2>/dev/null && echo $$python && break; done)
+	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 # Everything is pinned with its hashes, and opencv-python has its headless twin: pip resolves nothing.
 # Byte code is left to the first import, which halves the set-up.
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-compile --no-deps
@@ -18,7 +18,7 @@ help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/bin/python:
-	@test -n "$(PYTHON)" || { echo "Boxyard needs Python 3.11, 3.12 or 3.13 with venv (Debian: apt install python3-venv), or say which: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null || { echo "Boxyard needs Python 3.11, 3.12 or 3.13 with venv (Debian: apt install python3-venv)$(if $(PYTHON),; $(PYTHON) is none). Say which: make PYTHON=/path/to/python3.12"; exit 1; }
 	@echo "Making the virtual environment $(VENV) with $(PYTHON) …"
 	@$(PYTHON) -m venv $(VENV)
 

@@ -21,7 +21,9 @@ value_of() { # NAME: what .env says
 if [ -e .env ]; then
     made="Added what was missing to .env."
     sed -n 's/^\(BOXYARD_[A-Z0-9_]*\)=$/\1/p' .env.example | while read -r name; do
-        grep -q "^$name=" .env || echo "$name=$(fresh "$name")" >> .env
+        [ -n "$(value_of "$name")" ] && continue
+        sed -i "/^$name=$/d" .env
+        echo "$name=$(fresh "$name")" >> .env
     done
 else
     made="Wrote .env. The API key is BOXYARD_API_KEY in it."

@@ -163,3 +163,24 @@ def test_what_an_image_copies_is_there_and_is_not_ignored(path: Path) -> None:
             assert (ROOT / source).exists()
             top = source.split("/")[0]
             assert any(line.startswith(f"!{top}") for line in ignored), source
+
+
+def test_a_secret_that_was_left_empty_is_made_and_the_others_stay(stack_with_secrets: Path) -> None:
+    file = stack_with_secrets / ".env"
+    whole = file.read_text()
+    file.write_text(
+        re.sub(
+            "^BOXYARD_REDIS_DETECT_PASSWORD=.*$",
+            r"BOXYARD_REDIS_DETECT_PASSWORD=",
+            whole,
+            flags=re.M,
+        )
+    )
+    subprocess.run([stack_with_secrets / "deploy" / "new-env.sh"], check=True, capture_output=True)
+    before, after = (
+        dict(re.findall(r"^(\w+)=(.*)$", each, re.M)) for each in (whole, file.read_text())
+    )
+    assert {name for name in before if before[name] != after[name]} == {
+        "BOXYARD_REDIS_DETECT_PASSWORD"
+    }
+    assert after["BOXYARD_REDIS_DETECT_PASSWORD"]

@@ -55,3 +55,14 @@ def test_every_file_that_the_readme_links_exists() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_a_python_that_boxyard_was_not_tested_on_is_refused_before_anything_is_fetched(
+    tmp_path: Path,
+) -> None:
+    environment = tmp_path / "venv"
+    words = ["make", f"VENV={environment}", "PYTHON=false", "install"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Boxyard needs Python 3.11" in done.stdout
+    assert not environment.exists()
