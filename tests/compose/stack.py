@@ -26,7 +26,7 @@ PARTS = (
     *(".dockerignore", "requirements", "schemas", "ledger", "producer", "worker", "deploy"),
     *("examples/callback_consumer.py", "tests/swift_server.py", "tests/compose"),
 )
-IMAGES = ("valkey", "s3", "producer", "detect-demo")
+IMAGES = ("valkey", "s3", "prometheus", "producer", "detect-demo")
 PROJECT = "boxyard-test"
 
 
@@ -44,6 +44,11 @@ class Stack:
     def url(self) -> str:
         """The published port."""
         return f"http://127.0.0.1:{self.settings['BOXYARD_PORT']}"
+
+    @property
+    def files(self) -> Path:
+        """What the container that pulls weights sees as /files."""
+        return self._folder / "tests" / "compose"
 
     def build(self) -> None:
         """Every image once; unchanged ones are at hand."""
@@ -105,7 +110,7 @@ class Stack:
         path = self._folder / ".env"
         said = {
             "COMPOSE_FILE": "docker-compose.yml:tests/compose/docker-compose.yml",
-            "COMPOSE_PROFILES": "cpu,example",
+            "COMPOSE_PROFILES": "cpu,example,metrics",
             "BOXYARD_PORT": str(_free_port()),
             "BOXYARD_S3_ACCESS_KEY_ID": "yard:keeper",  # Swift's users have an account
             "BOXYARD_ALLOWED_HOSTS": "consumer",

@@ -13,10 +13,15 @@ from botocore.exceptions import ClientError
 
 from boxyard_producer import Client
 from compose.accepted import MODEL, Accepted, await_true
+from compose.board import blank_panels
+from compose.published import NAME as PULLED
+from compose.published import publish
 from compose.stack import Stack
 
 pytestmark = pytest.mark.timeout(1800)
-SERVICES = ["consumer", "deliver", "detect-demo", "producer", "s3", "sweep", "valkey"]
+SERVICES = [
+    *("consumer", "deliver", "detect-demo", "producer", "prometheus", "s3", "sweep", "valkey"),
+]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -26,7 +31,7 @@ def test_a_part_is_healthy_and_can_do_little_in_its_container(stack: Stack, serv
     assert 0 < container["HostConfig"]["Memory"] <= 16 << 30
     status = stack.inside(service, "cat /proc/self/status").stdout
     facts = dict(line.split(":\t", 1) for line in status.splitlines())
-    assert set(facts["Uid"].split()) <= {"10001", "999"}
+    assert set(facts["Uid"].split()) <= {"10001", "999", "65534"}
     assert int(facts["CapEff"], 16) == int(facts["CapBnd"], 16) == 0
     assert (facts["NoNewPrivs"], facts["Seccomp"]) == ("1", "2")
     assert "Read-only" in stack.inside(service, "touch /usr/planted").stderr
@@ -99,9 +104,29 @@ def test_a_stack_that_goes_down_with_work_and_comes_up_again_does_it(
     accepted.judge(waiting)
 
 
+def test_weights_that_were_pulled_into_the_volume_are_served(
+    stack: Stack, client: Client, accepted: Accepted
+) -> None:
+    publish(stack.files / "published.pth")
+    pulled = stack.compose(
+        *("run", "--rm", "weights", "pull", PULLED, "--from", "/files/published.pth")
+    )
+    (digest,) = re.findall(rf"^{PULLED}  sha256:(\w+)$", pulled, re.MULTILINE)
+    stack.up("--no-recreate", "detect-pulled")
+    (job,) = accepted.submit(1, model=PULLED)
+    accepted.judge([job])
+    assert client.result(job).provenance.weights_sha256 == digest
+
+
+def test_no_panel_of_the_board_is_blank(stack: Stack) -> None:
+    await_true(
+        lambda: not blank_panels(f"http://{stack.address('prometheus')}:9090"), "all the figures"
+    )
+
+
 def test_in_the_end_nothing_that_was_accepted_is_lost(accepted: Accepted) -> None:
     accepted.judge(accepted.ids)
-    assert len(accepted.ids) == 33
+    assert len(accepted.ids) == 34
 
 
 def kill(stack: Stack, service: str) -> None:
