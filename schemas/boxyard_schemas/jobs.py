@@ -39,6 +39,9 @@ class JobState(StrEnum):
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
+MaskForm = Literal["polygon", "outline", "rle", "none"]
+
+
 class Priority(StrEnum):
     """Jobs of a higher priority are claimed first."""
 
@@ -56,7 +59,7 @@ class Parameters(Request):
     max_detections: Annotated[StrictInt, WHOLE] = Field(
         100, ge=1, le=1000, description="At most this many, best first."
     )
-    masks: Literal["polygon", "outline", "rle", "none"] = Field(
+    masks: MaskForm = Field(
         "polygon",
         description="Form of instance masks, where the model segments: `polygon` through the "
         "centres of a mask's outer pixels, as the AzureML cards give it, `outline` along the edges "

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .ids import JobId
-from .jobs import ModelName
+from .jobs import MaskForm, ModelName
 from .words import Response
 
 Unit = Annotated[float, Field(ge=0, le=1)]
@@ -80,6 +80,11 @@ class ImageSuccess(Response):
     status: Literal["succeeded"] = "succeeded"
     reference: str | None = None
     boxes: tuple[Detection, ...]
+    masks: MaskForm = Field(
+        "polygon",
+        description="The form of the instances' masks: the one that was asked for, or `none` where "
+        "the model finds boxes alone.",
+    )
     image: ImageInfo
     timings_ms: Timings = Timings()
 

@@ -37,6 +37,7 @@ def test_a_job_comes_out_as_predictions_with_their_provenance(yard: Yard) -> Non
         "bottomX": 0.375,
         "bottomY": 0.375,
     }
+    assert (image.masks, detection.polygon) == ("rle", None)
     assert detection.mask is not None
     assert (image.image.width, image.image.height) == (64, 48)
     assert result.metadata == {"order": "7"}

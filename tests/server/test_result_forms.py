@@ -36,15 +36,13 @@ def seen(masks: list[Mask], form: str, *, pixel_boxes: bool = False) -> SeenImag
         raw, classes=("can", "carton"), parameters=parameters, width=width, height=height
     )
     info = ImageInfo(width=width, height=height, sha256="0" * 64)
-    return SeenImage(boxes=found, image=info)
+    return SeenImage(boxes=found, masks=parameters.masks, image=info)
 
 
 def blobs(seed: int, count: int, shape: tuple[int, int]) -> list[Mask]:
-    """Ragged masks with holes and islands; the first has a slanting edge."""
+    """Ragged masks with holes and islands."""
     random = np.random.default_rng(seed)
-    made = [random.random(shape) < random.uniform(0.2, 0.9) for _ in range(count)]
-    made[0] = np.tri(*shape, dtype=np.bool_)
-    return made
+    return [random.random(shape) < random.uniform(0.2, 0.9) for _ in range(count)]
 
 
 def cleared(mask: Mask) -> Mask:
@@ -78,12 +76,21 @@ def test_masks_of_run_lengths_and_of_outlines_come_back_to_the_pixel(
 def test_masks_of_polygons_come_back_but_for_parts_without_a_ring(
     seed: int, shape: tuple[int, int]
 ) -> None:
-    masks = [np.tri(*shape, dtype=np.bool_), cleared(blobs(seed, 2, shape)[1])]
-    drawn = seen(masks, "polygon").to_numpy().masks
+    full, mask = np.ones(shape, np.bool_), cleared(blobs(seed, 1, shape)[0])
+    drawn = seen([full, mask], "polygon").to_numpy().masks
     assert drawn is not None
-    np.testing.assert_array_equal(drawn[0], masks[0])
-    for one in drawn[1:]:
-        np.testing.assert_array_equal(one, masks[1])
+    np.testing.assert_array_equal(drawn[0], full)
+    for one in drawn[1:]:  # none where no part has a ring
+        np.testing.assert_array_equal(one, mask)
+
+
+@pytest.mark.parametrize("form", ["rle", "outline", "polygon"])
+def test_a_rectangle_comes_back_whatever_its_form(form: str) -> None:
+    mask = np.zeros((20, 30), np.bool_)
+    mask[4:9, 6:25] = True
+    drawn = seen([mask], form).to_numpy().masks
+    assert drawn is not None
+    np.testing.assert_array_equal(drawn[0], mask)
 
 
 def test_an_outline_of_one_pixel_is_that_pixel() -> None:
@@ -149,7 +156,7 @@ def test_masks_are_left_out_where_they_are_not_wanted() -> None:
 
 
 def test_coco_reads_what_is_written_for_it() -> None:
-    mask = blobs(5, 1, (30, 40))[0]
+    mask = np.tri(30, 40, dtype=np.bool_)  # COCO knows no holes
     (entry,) = seen([mask], "rle").to_coco(3, {"can": 9})
     segmentation = entry["segmentation"]
     assert isinstance(segmentation, dict)

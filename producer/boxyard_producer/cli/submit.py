@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
-from boxyard_schemas import Callback, Delivery, Job, JobResult, JobState, Parameters
+from boxyard_schemas import Callback, Delivery, Job, JobResult, JobState, MaskForm, Parameters
 
 from ..client import Client
 from ..client.requests import JobOptions, invalid
@@ -18,7 +18,6 @@ from .saving import save
 from .tables import tabulate_jobs, tabulate_predictions
 from .terminal import err, out, warn
 
-MaskForm = Literal["polygon", "outline", "rle", "none"]
 IMAGES_PER_JOB = 32
 """More pictures than this become several jobs, so that workers can share them."""
 

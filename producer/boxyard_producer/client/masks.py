@@ -18,28 +18,18 @@ def draw_masks(image: ImageSuccess) -> NDArray[np.bool_] | None:
         return None
     width, height = image.image.width, image.image.height
     rings = [_rings(found, width, height) for found in image.boxes]
-    along_edges = not any(_leans(ring) for each in rings for ring in each)
     masks = np.zeros((len(rings), height, width), np.bool_)
     for found, own, mask in zip(image.boxes, rings, masks, strict=True):
         if found.mask:
             mask[...] = _unroll(found.mask)
         elif own:
-            _fill(mask, own, along_edges=along_edges)
+            _fill(mask, own, along_edges=image.masks == "outline")
     return masks
 
 
 def _rings(found: Detection, width: int, height: int) -> list[Ring]:
     rings = (*(found.polygon or ()), *(found.holes or ()))
     return [np.rint(np.array(ring).reshape(-1, 2) * (width, height)) for ring in rings]
-
-
-def _leans(ring: Ring) -> bool:
-    """Whether it has a slanting side: what goes along pixels' edges (`outline`) has none.
-
-    A ring through pixels' centres (`polygon`) cuts every inner corner; only a rectangle has none.
-    """
-    steps = np.roll(ring, -1, axis=0) - ring
-    return bool((steps != 0).all(axis=1).any())
 
 
 def _fill(mask: Mask, rings: list[Ring], *, along_edges: bool) -> None:

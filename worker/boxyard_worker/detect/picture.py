@@ -111,7 +111,11 @@ class Pictures:
         with self._stage(job, index, "encode", clock):
             boxes = self._encode(job, raw, info)
         return ImageSuccess(
-            reference=source.reference, boxes=boxes, image=info, timings_ms=Timings(**clock)
+            reference=source.reference,
+            boxes=boxes,
+            masks="none" if raw.masks is None else job.record.parameters.masks,
+            image=info,
+            timings_ms=Timings(**clock),
         )
 
     def _check_prompt(self, job: HeldJob) -> None:
