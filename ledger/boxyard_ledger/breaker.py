@@ -74,9 +74,9 @@ class Breaker:
         self._stalled = False
 
     def _is_silent(self) -> bool:
-        # What is refused needs no breaker: commands are told so themselves, and at once.
-        # The last two come of a pool that is closed meanwhile.
-        with suppress(redis.RedisError, OSError, ValueError):
+        # What is refused needs no breaker: commands are told so themselves, and at once. And a
+        # connection that is closed meanwhile raises whatever it stumbles on.
+        with suppress(Exception):
             try:
                 self._ping()
             except redis.TimeoutError:

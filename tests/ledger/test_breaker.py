@@ -8,9 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import redis
 
 from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
+from boxyard_ledger.breaker import Breaker
 from boxyard_schemas.errors import Unavailable
+from yard import await_true
 
 TIMEOUT_S = 1.5
 
@@ -79,6 +82,16 @@ def test_a_redis_that_died_while_it_stalled_is_used_again_when_it_is_back(
     _refused(impatient)
     own_redis.start()
     _await_answer(impatient)
+
+
+def test_a_look_that_stumbles_over_a_closed_connection_keeps_nobody_out() -> None:
+    def ping() -> None:
+        raise AttributeError("'NoneType' object has no attribute 'readline'")  # as redis-py's
+
+    breaker = Breaker(ping)
+    with pytest.raises(redis.TimeoutError), breaker.watched():
+        raise redis.TimeoutError
+    await_true(lambda: not breaker.stalled, "its end", lambda: "")
 
 
 def _await_answer(ledger: Ledger) -> None:
