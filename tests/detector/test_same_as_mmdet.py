@@ -108,10 +108,15 @@ def test_masks_made_in_many_pieces_are_those_made_at_once(
     detector = start_trial(MASK_RCNN).detector
     images = [wrap(detector, paint(*size), max_detections=12) for size in [(160, 120), (161, 119)]]
     whole = detector.detect(images)
+    seen: list[int] = []
+    head = detector._model.roi_head.mask_head
+    hook = head.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     monkeypatch.setattr("boxyard_worker.detector.late.PIECE_BYTES", 200_000)
     for one, same in zip(whole, detector.detect(images), strict=True):
         assert one.masks
         assert one.masks == same.masks
+    hook.remove()
+    assert seen == [12, 12], "its convolutions round otherwise over part of a picture's instances"
 
 
 def test_masks_nobody_asks_for_are_never_made(
@@ -121,7 +126,7 @@ def test_masks_nobody_asks_for_are_never_made(
     asked, unasked = (wrap(detector, pixels, masks=masks) for masks in (True, False))
     with_masks, mate = detector.detect([asked, unasked])
     made: list[object] = []
-    monkeypatch.setattr("boxyard_worker.detector.heads.crop_masks", made.append)
+    monkeypatch.setattr("boxyard_worker.detector.late.crop_masks", made.append)
     (found,) = detector.detect([unasked])
     assert len(found.scores) > 3
     assert found.masks is None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from mmdet.models.dense_heads import SSDHead
+from mmdet.models.roi_heads import PointRendRoIHead
 from mmdet.models.roi_heads.mask_heads import fcn_mask_head
 
 _paste = fcn_mask_head._do_paste_mask
@@ -19,6 +21,8 @@ def mend(model: Any) -> None:
     for part in model.modules():
         if isinstance(part, SSDHead):
             part.loss_cls = None  # mmdet asks each dense head's loss about scores: it has none
+        elif isinstance(part, PointRendRoIHead):
+            part._mask_point_forward_test = _refining_some(part._mask_point_forward_test)
 
 
 def paste(
@@ -42,3 +46,16 @@ def _touch(boxes: torch.Tensor, height: int, width: int) -> bool:
     left, top = (boxes.amin(0)[:2].floor() - 1).clamp(min=0).tolist()
     right, bottom = (boxes.amax(0)[2:].ceil() + 1).tolist()
     return bool(left < min(right, width) and top < min(bottom, height))
+
+
+def _refining_some(refine: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Leaves out pictures without an instance, which mmdet refuses though it takes a whole batch
+    of such; nobody looks at what their masks are refined from.
+    """
+
+    def refine_some(
+        x: tuple[torch.Tensor, ...], rois: torch.Tensor, labels: torch.Tensor, masks: torch.Tensor
+    ) -> torch.Tensor:
+        return refine(x, rois, labels, masks) if len(rois) else masks
+
+    return refine_some

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import MethodType
 from typing import Any, Final
 
@@ -20,8 +20,8 @@ from mmdet.models.roi_heads import (
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.seg_heads import MaskFormerFusionHead
 
-from boxyard_worker.detector.contract import CroppedMask, ModelImage
-from boxyard_worker.detector.late import LateMasks, SmallMasks, crop_masks, piece_size
+from boxyard_worker.detector.contract import ModelImage
+from boxyard_worker.detector.late import LateMasks, SmallMasks
 from boxyard_worker.detector.queries import find_instances
 from boxyard_worker.detector.regions import Frame, cut_masks
 
@@ -49,18 +49,20 @@ def limit_masks(model: Any) -> None:
         head._predict_by_feat_single = _noting_resizes(head._predict_by_feat_single)
     if isinstance(head := getattr(model, "panoptic_fusion_head", None), MaskFormerFusionHead):
         _limit_queries(head)
-    roi_head: Any = getattr(model, "roi_head", None)
-    if _cuts_safely(roi_head):
-        roi_head.predict_mask = _in_pieces(roi_head.predict_mask)
-    elif isinstance(roi_head, _MASKS_DECIDE):
-        for part in roi_head.modules():
-            if isinstance(part, FCNMaskHead):
-                part._predict_by_feat_single = _pasting_late(part._predict_by_feat_single)
+    if _makes_masks(roi_head := getattr(model, "roi_head", None)):
+        _limit_regions(roi_head)
 
 
-def _cuts_safely(roi_head: Any) -> bool:
-    known = isinstance(roi_head, StandardRoIHead | CascadeRoIHead)
-    return known and roi_head.with_mask and not isinstance(roi_head, _MASKS_DECIDE)
+def _makes_masks(roi_head: Any) -> bool:
+    return isinstance(roi_head, StandardRoIHead | CascadeRoIHead) and roi_head.with_mask
+
+
+def _limit_regions(roi_head: Any) -> None:
+    for part in roi_head.modules():
+        if isinstance(part, FCNMaskHead):
+            part._predict_by_feat_single = _pasting_late(part._predict_by_feat_single)
+    if not isinstance(roi_head, _MASKS_DECIDE):
+        roi_head.predict_mask = _by_picture(roi_head.predict_mask)
 
 
 def cut(instances: Instances, image: ModelImage) -> Instances:
@@ -158,8 +160,12 @@ def _frame(cells: torch.Size, stride: int, meta: dict[str, Any], probability: fl
     return Frame(stride, resized, (min(height, resized[0]), min(width, resized[1])), probability)
 
 
-def _in_pieces(predict: Callable[..., list[Instances]]) -> Callable[..., list[Instances]]:
-    """Wraps a RoI head's `predict_mask` so that only a few full-size masks exist at a time."""
+def _by_picture(predict: Callable[..., list[Instances]]) -> Callable[..., list[Instances]]:
+    """Wraps a RoI head's `predict_mask` so that it sees what is kept of one picture at a time.
+
+    Convolutions round otherwise over another number of instances: this gives each mask as its
+    picture alone would, and no more small masks at a time than one picture has.
+    """
     signature = inspect.signature(predict)
 
     def predict_mask(*arguments: Any, **named: Any) -> list[Instances]:
@@ -167,27 +173,16 @@ def _in_pieces(predict: Callable[..., list[Instances]]) -> Callable[..., list[In
         call.apply_defaults()
         metas = call.arguments["batch_img_metas"]
         images: list[ModelImage] = [meta[REQUEST] for meta in metas]
-        results = [
-            cut(found, image)
-            for found, image in zip(call.arguments["results_list"], images, strict=True)
-        ]
-        wanted = [r if i.masks else r[:0] for r, i in zip(results, images, strict=True)]
-        cropped: list[list[CroppedMask]] = [[] for _ in results]
-        for piece in _pieces(wanted, sum(math.prod(meta["ori_shape"]) for meta in metas)):
-            call.arguments["results_list"] = piece
-            for masks, found in zip(cropped, predict(*call.args, **call.kwargs), strict=True):
-                masks.extend(crop_masks(found.masks))
-        for found, masks, image, meta in zip(results, cropped, images, metas, strict=True):
-            if image.masks:
-                found.cropped = masks
+        results = list(map(cut, call.arguments["results_list"], images))
+        for found, image, meta in zip(results, images, metas, strict=True):
+            if image.masks and len(found):
+                call.arguments["results_list"] = [r if r is found else r[:0] for r in results]
+                predict(*call.args, **call.kwargs)
+                found.cropped = list(found.pop("masks").crop(math.prod(meta["ori_shape"])))
             elif call.arguments["rescale"]:
                 _scale_back(found.bboxes, meta)
+            if not len(found):
+                found.cropped = []
         return results
 
     return predict_mask
-
-
-def _pieces(results: list[Instances], pixels: int) -> Iterator[list[Instances]]:
-    size = piece_size(pixels)
-    for start in range(0, max(len(found) for found in results), size):
-        yield [found[start : start + size] for found in results]
