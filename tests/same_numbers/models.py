@@ -122,12 +122,13 @@ def _fit_norms(model: Any, coarse: torch.Tensor) -> None:
 def start_inferencer(config: Path, weights: Path) -> Any:
     """mmdet's `DetInferencer` on a configuration and a safetensors file."""
     from mmdet.apis import DetInferencer
+    from mmdet.models.dense_heads import SSDHead
 
     settings = Config.fromfile(str(config))
     settings.visualizer = {"type": "DetLocalVisualizer"}  # mmdet's inferencer insists on one
     inferencer = DetInferencer(settings, None, "cpu", show_progress=False)
     inferencer.model.load_state_dict(load_file(weights))
     for part in inferencer.model.modules():
-        if type(part).__name__ == "SSDHead":
+        if isinstance(part, SSDHead):
             part.loss_cls = None  # mmdet 3.3 asks for it, and raises AttributeError
     return inferencer
