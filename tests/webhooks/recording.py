@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 import redis
 from cryptography.fernet import Fernet
 
+from beside import beside
 from boxyard_ledger import EmbeddedRedis
 from boxyard_schemas import Callback, Delivery, EventType, Parameters, UrlImage, detect_queue
 from boxyard_schemas.asyncapi import BELL, Recording
@@ -103,21 +104,12 @@ def _delivering(yard: Yard, folder: Path) -> Iterator[None]:
         process.close()
 
 
-@contextmanager
-def _sweeping(yard: Yard) -> Iterator[None]:
-    stop = threading.Event()
-
-    def sweep() -> None:
+def _sweeping(yard: Yard) -> AbstractContextManager[None]:
+    def sweep(stop: threading.Event) -> None:
         while not stop.wait(0.2):
             yard.ledger.sweeps.sweep()
 
-    thread = threading.Thread(target=sweep)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return beside(sweep)
 
 
 def main(folder: Path, picture: Path) -> None:

@@ -68,20 +68,13 @@ def test_more_pictures_than_slots_all_come_back(make_model: MakeModel) -> None:
     assert all(boxes(each) == SCENE for each in found)
 
 
-def test_a_picture_that_makes_the_model_raise_fails_alone(make_model: MakeModel) -> None:
+@pytest.mark.parametrize("fault", [Trouble.RAISE, Trouble.MISFIT])
+def test_a_picture_that_makes_the_model_raise_or_fits_no_group_fails_alone(
+    make_model: MakeModel, fault: Trouble
+) -> None:
     model = make_model(max_wait_s=0.3)
     pid = model.pid
-    good, bad = run_together(model, [scene(), trouble(Trouble.RAISE)])
-    assert boxes(good) == SCENE
-    assert isinstance(bad, Permanent)
-    assert bad.reason == "inference-failed"
-    assert model.pid == pid
-
-
-def test_a_picture_that_fits_no_group_fails_alone(make_model: MakeModel) -> None:
-    model = make_model(max_wait_s=0.3)
-    pid = model.pid
-    good, bad = run_together(model, [scene(), trouble(Trouble.MISFIT)])
+    good, bad = run_together(model, [scene(), trouble(fault)])
     assert boxes(good) == SCENE
     assert isinstance(bad, Permanent)
     assert bad.reason == "inference-failed"
