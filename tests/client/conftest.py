@@ -11,6 +11,15 @@ from typing import Any
 
 import pytest
 
+PROVENANCE = {
+    "model": "rtmdet-ins_demo",
+    "weights_sha256": "0",
+    "config_sha256": "0",
+    "device": "cpu",
+    "precision": "fp32",
+    "versions": {},
+}
+
 
 @dataclass
 class Asked:

@@ -43,7 +43,7 @@ from boxyard_schemas.errors import (
     UnknownModel,
 )
 
-from .conftest import Reply, ScriptedServer
+from .conftest import PROVENANCE, Reply, ScriptedServer
 
 Call = Callable[..., Any]
 QUICK = Retries(first_s=0.001)
@@ -360,14 +360,7 @@ def test_cancel_and_result_are_typed(call: Call, server: ScriptedServer):
     result = {
         "job": job_id,
         "images": [{"status": "failed", "code": "undecodable-image", "detail": "Cut short."}],
-        "provenance": {
-            "model": "rtmdet-ins_demo",
-            "weights_sha256": "0",
-            "config_sha256": "0",
-            "device": "cpu",
-            "precision": "fp32",
-            "versions": {},
-        },
+        "provenance": PROVENANCE,
     }
     server.will_answer(Reply(200, job("cancelled", job_id)), Reply(200, result))
     assert call("cancel", job_id).state is JobState.CANCELLED

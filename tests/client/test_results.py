@@ -10,11 +10,14 @@ import pytest
 from boxyard_producer.client import Result, SeenImage
 from boxyard_schemas import JobResult, new_id
 
+from .conftest import PROVENANCE
+
 RESULT = {
     "job": new_id("job"),
     "images": [
         {"status": "failed", "code": "undecodable-image", "detail": "Cut short."},
         {
+            "status": "succeeded",
             "reference": "yard.jpg",
             "image": {"width": 200, "height": 100, "sha256": "0" * 64},
             "boxes": [
@@ -36,17 +39,8 @@ RESULT = {
             ],
         },
     ],
-    "provenance": {
-        "model": "rtmdet-ins_demo",
-        "weights_sha256": "0",
-        "config_sha256": "0",
-        "device": "cpu",
-        "precision": "fp32",
-        "versions": {},
-    },
+    "provenance": PROVENANCE,
 }
-for each in RESULT["images"]:  # type: ignore[attr-defined]
-    each.setdefault("status", "succeeded")
 READ = Result.model_validate(RESULT)
 
 
