@@ -15,7 +15,7 @@ from pycocotools import mask as rle
 
 from boxyard_schemas import JobState
 
-from .conftest import BOXYARD, Boxyard, RunningStack, outside, until
+from .conftest import BOXYARD, Boxyard, RunningStack, outside
 
 UNSERVED = "sparse-rcnn_r50_fpn_300-proposals_crop-ms-480-800-3x_coco"
 COLOURS = {"red": (230, 10, 10), "green": (10, 230, 10), "blue": (10, 10, 230)}
@@ -115,11 +115,13 @@ def test_ctrl_c_takes_what_waits_out_of_the_queue(stack: RunningStack, coloured:
         text=True,
     ) as running:
         try:
-            until(lambda: waiting() == 1)  # ten pictures are two jobs, one at a time
+            assert running.stderr
+            # Said when the job is accepted, which is after it can be seen in the queue.
+            assert any(f"No worker serves {UNSERVED}" in line for line in running.stderr)
+            assert waiting() == 1  # ten pictures are two jobs, one at a time
             os.kill(running.pid, signal.SIGINT)
-            _, said = running.communicate(timeout=60)
+            running.wait(60)
         finally:
             running.kill()
     assert running.returncode == 130
-    assert f"No worker serves {UNSERVED}" in said
     assert waiting() == 0
