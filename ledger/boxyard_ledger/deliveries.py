@@ -21,6 +21,8 @@ _STREAK_MS = 60_000
 """A receiver that took nothing for so long is tried with one delivery again."""
 _STEP = 100
 """Deliveries that one script replays: others wait for it meanwhile."""
+_STEPS = 10
+"""Of one call: its caller has an answer within a second, and goes on by the cursor."""
 
 
 class Deliveries:
@@ -149,21 +151,40 @@ class Deliveries:
             raise Conflict(f"Delivery {delivery_id} is {former}: it has not ended.", state=former)
         return self.get(tenant, delivery_id)
 
-    def replay_exhausted(self, tenant: str, *, endpoint: str | None = None) -> int:
-        """Replays what was given up until now, all or one endpoint's; returns how many."""
-        start, replayed = "-", 0
-        while entries := self._connection.command(
-            "ZRANGE", keys.exhausted(tenant), start, "+", "BYLEX", "LIMIT", 0, _STEP
-        ):
-            found = read_deliveries(
-                self._connection, tenant, [keys.split(entry)[1] for entry in entries]
-            )
-            chosen = [each.delivery for each in found]
-            if endpoint:
-                chosen = [delivery for delivery in chosen if delivery.endpoint == endpoint]
+    def replay_exhausted(
+        self, tenant: str, *, endpoint: str | None = None, cursor: str | None = None
+    ) -> tuple[int, str | None]:
+        """Replays some of what was given up, of all or one endpoint's, oldest first.
+
+        Args:
+            tenant: whose.
+            endpoint: of this one alone.
+            cursor: where the call before stopped.
+
+        Returns:
+            How many are due again, and the cursor of the next call; none when that was all.
+        """
+        replayed = 0
+        for _ in range(_STEPS):
+            names = self._given_up(tenant, cursor)
+            chosen = [
+                known.delivery
+                for known in read_deliveries(self._connection, tenant, names)
+                if endpoint in (None, known.delivery.endpoint)
+            ]
             replayed += self._replay(chosen).count(DeliveryState.EXHAUSTED)
-            start = f"({entries[-1]}"
-        return replayed
+            if len(names) < _STEP:
+                return replayed, None
+            cursor = names[-1]
+        return replayed, cursor
+
+    def _given_up(self, tenant: str, cursor: str | None) -> list[str]:
+        """The oldest `_STEP` after the cursor."""
+        start = f"({keys.member(tenant, cursor)}" if cursor else "-"
+        entries = self._connection.command(
+            "ZRANGE", keys.exhausted(tenant), start, "+", "BYLEX", "LIMIT", 0, _STEP
+        )
+        return [keys.split(entry)[1] for entry in entries]
 
     def _replay(self, deliveries: Sequence[DeliveryRecord]) -> list[str]:
         """The former state of each."""

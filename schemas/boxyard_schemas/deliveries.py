@@ -54,9 +54,13 @@ class DeliveryReplay(Request):
     """Body of `POST /v1/deliveries/replay`."""
 
     endpoint: EndpointId | None = Field(None, description="Of this one; of all by default.")
+    cursor: DeliveryId | None = Field(None, description="Where the request before stopped.")
 
 
 class DeliveriesReplayed(Response):
     """Answer of `POST /v1/deliveries/replay`."""
 
-    replayed: int = Field(description="Deliveries that are due again.")
+    replayed: int = Field(description="Deliveries that this request made due again.")
+    next_cursor: str | None = Field(
+        None, description="There may be more: give it as `cursor` and go on until there is none."
+    )

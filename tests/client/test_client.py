@@ -385,7 +385,8 @@ def test_deliveries_are_listed_and_made_again(call: Call, server: ScriptedServer
         Reply(200, {"deliveries": [delivery], "next_cursor": delivery["id"]}),
         Reply(200, {"deliveries": [delivery]}),
         Reply(200, {**delivery, "state": "pending"}),
-        Reply(200, {"replayed": 7}),
+        Reply(200, {"replayed": 5, "next_cursor": delivery["id"]}),
+        Reply(200, {"replayed": 2, "next_cursor": None}),
     )
     (known,) = call("deliveries", delivery["job"])
     assert [each.id for each in call("exhausted")] == [known.id] * 2
@@ -397,8 +398,11 @@ def test_deliveries_are_listed_and_made_again(call: Call, server: ScriptedServer
         ("GET", f"/v1/deliveries?state=exhausted&limit=100&cursor={known.id}"),
         ("POST", f"/v1/deliveries/{known.id}/replay"),
         ("POST", "/v1/deliveries/replay"),
+        ("POST", "/v1/deliveries/replay"),
     ]
-    assert json.loads(server.asked[-1].body) == {"endpoint": endpoint}
+    first, second = (json.loads(asked.body) for asked in server.asked[-2:])
+    assert first == {"endpoint": endpoint}
+    assert second == {"endpoint": endpoint, "cursor": known.id}
     with pytest.raises(InvalidRequest):
         call("replay_exhausted", "all")
 

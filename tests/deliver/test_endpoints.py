@@ -36,7 +36,8 @@ def test_a_receiver_that_says_gone_disables_its_endpoint_and_hears_no_more(
             assert known.disabled_at is not None
             assert "410" in (known.disabled_reason or "")
             enable(yard, endpoint)
-            assert yard.ledger.deliveries.replay_exhausted("acme", endpoint=endpoint.id) == 6
+            replayed = yard.ledger.deliveries.replay_exhausted("acme", endpoint=endpoint.id)
+            assert replayed == (6, None)
             for job in jobs:
                 assert yard.ended(job).state is DeliveryState.DELIVERED
     ids = [request.headers["webhook-id"] for request in receiver.requests]

@@ -88,7 +88,7 @@ def test_another_tenants_delivery_is_not_there(ledger: Ledger, give_up: Callable
     for call in (ledger.deliveries.get, ledger.deliveries.replay):
         with pytest.raises(NotFound):
             call("other", name)
-    assert ledger.deliveries.replay_exhausted("other") == 0
+    assert ledger.deliveries.replay_exhausted("other") == (0, None)
     assert exhausted(ledger) == [name]
 
 
@@ -109,7 +109,7 @@ def test_a_replay_waits_for_a_receiver_that_is_held(ledger: Ledger, cancelled: C
 def test_one_endpoints_deliveries_are_replayed_alone(ledger: Ledger, give_up: Callable):
     endpoint = ledger.endpoints.add("acme", EndpointRequest(url=HOOK))
     its, bare = give_up(Delivery(endpoint=endpoint.id)), give_up()
-    assert ledger.deliveries.replay_exhausted("acme", endpoint=endpoint.id) == 1
+    assert ledger.deliveries.replay_exhausted("acme", endpoint=endpoint.id) == (1, None)
     assert exhausted(ledger) == [bare]
     assert ledger.deliveries.get("acme", its).state is PENDING
 
@@ -128,12 +128,34 @@ def test_ten_thousand_are_replayed_in_steps_that_keep_nobody_waiting(
         pipeline.execute()
     raw.config_set("slowlog-log-slower-than", 100_000)
     raw.slowlog_reset()
-    assert ledger.deliveries.replay_exhausted("acme") == count
+    replayed, cursor = ledger.deliveries.replay_exhausted("acme")
+    calls = [replayed]
+    while cursor:
+        replayed, cursor = ledger.deliveries.replay_exhausted("acme", cursor=cursor)
+        calls.append(replayed)
+    assert calls == [1000] * 10 + [0]
     assert raw.slowlog_get() == []
     raw.config_set("slowlog-log-slower-than", 10_000)
     assert exhausted(ledger) == []
     (receiver,) = raw.zrange("boxyard:receivers", 0, -1)
     assert raw.zcard(f"boxyard:receiver:{receiver}:pending") == count
+
+
+def test_what_is_given_up_again_meanwhile_is_behind_the_cursor(
+    ledger: Ledger, give_up: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("boxyard_ledger.deliveries._STEP", 1)
+    monkeypatch.setattr("boxyard_ledger.deliveries._STEPS", 1)
+    endpoint = ledger.endpoints.add("acme", EndpointRequest(url=HOOK))
+    ids = sorted(give_up() for _ in range(3))
+    assert ledger.deliveries.replay_exhausted("acme") == (1, ids[0])
+    (claim,) = ledger.deliveries.claim(worker="d")
+    record(ledger, claim, EXHAUSTED)
+    assert ledger.deliveries.replay_exhausted("acme", endpoint=endpoint.id) == (0, ids[0])
+    assert ledger.deliveries.replay_exhausted("acme", cursor=ids[0]) == (1, ids[1])
+    assert ledger.deliveries.replay_exhausted("acme", cursor=ids[1]) == (1, ids[2])
+    assert ledger.deliveries.replay_exhausted("acme", cursor=ids[2]) == (0, None)
+    assert exhausted(ledger) == [ids[0]]
 
 
 def test_an_index_that_names_what_is_gone_is_no_harm(
@@ -142,4 +164,4 @@ def test_an_index_that_names_what_is_gone_is_no_harm(
     name = give_up()
     raw.delete(f"boxyard:acme:delivery:{name}")
     assert exhausted(ledger) == []
-    assert ledger.deliveries.replay_exhausted("acme") == 0
+    assert ledger.deliveries.replay_exhausted("acme") == (0, None)

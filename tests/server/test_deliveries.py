@@ -73,9 +73,16 @@ def test_all_are_told_again_or_those_of_one_endpoint(api: httpx.Client, give_up:
     give_up(endpoint=endpoint)
     give_up()
     one = api.post("/v1/deliveries/replay", json={"endpoint": endpoint})
-    assert one.json() == {"replayed": 1}
-    assert api.post("/v1/deliveries/replay").json() == {"replayed": 2}
-    assert api.post("/v1/deliveries/replay", json={}).json() == {"replayed": 0}
+    assert one.json() == {"replayed": 1, "next_cursor": None}
+    assert api.post("/v1/deliveries/replay").json()["replayed"] == 2
+    assert api.post("/v1/deliveries/replay", json={}).json()["replayed"] == 0
+
+
+def test_a_replay_goes_on_behind_its_cursor(api: httpx.Client, give_up: GiveUp) -> None:
+    names = sorted(give_up() for _ in range(3))
+    rest = api.post("/v1/deliveries/replay", json={"cursor": names[0]})
+    assert rest.json() == {"replayed": 2, "next_cursor": None}
+    assert [each["id"] for each in listed(api)["deliveries"]] == names[:1]
 
 
 def test_another_tenants_deliveries_are_not_there(api: httpx.Client, give_up: GiveUp) -> None:
@@ -83,7 +90,7 @@ def test_another_tenants_deliveries_are_not_there(api: httpx.Client, give_up: Gi
     assert listed(api) == {"deliveries": [], "next_cursor": None}
     problem(api.get(f"/v1/deliveries/{name}"), 404, "not-found")
     problem(api.post(f"/v1/deliveries/{name}/replay"), 404, "not-found")
-    assert api.post("/v1/deliveries/replay").json() == {"replayed": 0}
+    assert api.post("/v1/deliveries/replay").json()["replayed"] == 0
     other = api.get(f"/v1/deliveries/{name}", headers=bearer("key-b"))
     assert other.json()["state"] == "exhausted"
 
@@ -107,9 +114,9 @@ def test_a_list_of_other_things_is_refused(api: httpx.Client, params: dict[str, 
     problem(api.get("/v1/deliveries", params=params), 422, "invalid-request")
 
 
-def test_a_replay_of_what_is_no_endpoint_is_refused(api: httpx.Client) -> None:
-    answer = api.post("/v1/deliveries/replay", json={"endpoint": "all"})
-    problem(answer, 422, "invalid-request")
+def test_a_replay_of_what_is_no_endpoint_or_cursor_is_refused(api: httpx.Client) -> None:
+    for body in ({"endpoint": "all"}, {"cursor": "dlv_["}):
+        problem(api.post("/v1/deliveries/replay", json=body), 422, "invalid-request")
 
 
 def test_replays_are_an_admins_and_lists_a_readers(

@@ -150,8 +150,14 @@ class Calls:
 
     async def replay_exhausted(self, endpoint: str | None = None) -> int:
         """Make every delivery that was given up, or one endpoint's, due again; how many."""
-        answer = await self._ask(requests.replay_exhausted(endpoint))
-        return read(answer, DeliveriesReplayed).replayed
+        total = 0
+        cursor: str | None = None
+        while True:
+            answer = await self._ask(requests.replay_exhausted(endpoint, cursor))
+            replayed = read(answer, DeliveriesReplayed)
+            total, cursor = total + replayed.replayed, replayed.next_cursor
+            if cursor is None:
+                return total
 
     async def models(self, **filters: Unpack[ModelOptions]) -> tuple[Model, ...]:
         """Models that jobs may name, and who serves them.

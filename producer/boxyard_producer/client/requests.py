@@ -148,19 +148,19 @@ def replay_delivery(delivery_id: str) -> Request:
     return Request("POST", f"/v1/deliveries/{_name(delivery_id)}/replay")
 
 
-def replay_exhausted(endpoint: str | None) -> Request:
-    """`POST /v1/deliveries/replay`; may take a while.
+def replay_exhausted(endpoint: str | None, cursor: str | None) -> Request:
+    """`POST /v1/deliveries/replay`, once.
 
     Raises:
         InvalidRequest: that is no endpoint's id.
     """
     try:
-        replay = DeliveryReplay(endpoint=endpoint)
+        replay = DeliveryReplay(endpoint=endpoint, cursor=cursor)
     except ValidationError as error:
         raise invalid(error) from error
     headers = {"Content-Type": "application/json"}
     content = replay.model_dump_json(exclude_none=True).encode()
-    return Request("POST", "/v1/deliveries/replay", headers=headers, content=content, held_s=600)
+    return Request("POST", "/v1/deliveries/replay", headers=headers, content=content)
 
 
 def models(options: ModelOptions) -> Request:

@@ -50,10 +50,15 @@ def list_deliveries(
 def replay_deliveries(
     tenant: Caller, ledger: TheLedger, request: DeliveryReplay | None = None
 ) -> DeliveriesReplayed:
-    """Make every delivery that was given up, or those to one endpoint, due again."""
-    endpoint = request.endpoint if request else None
-    replayed = ledger.deliveries.replay_exhausted(tenant, endpoint=endpoint)
-    return DeliveriesReplayed(replayed=replayed)
+    """Make deliveries that were given up, all or those to one endpoint, due again, oldest first.
+
+    A request takes about a thousand; where there may be more, the answer has a cursor.
+    """
+    wanted = request or DeliveryReplay()
+    replayed, following = ledger.deliveries.replay_exhausted(
+        tenant, endpoint=wanted.endpoint, cursor=wanted.cursor
+    )
+    return DeliveriesReplayed(replayed=replayed, next_cursor=following)
 
 
 @router.get("/{delivery_id}", responses=responses(NotFound))
