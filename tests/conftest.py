@@ -12,12 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 if TYPE_CHECKING:
     from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
 
 # For this process and for those that tests start.
 os.environ["BOXYARD_SECRET_KEYS"] = "dGVzdHMsIGFuZCBub2JvZHkgZWxzZSwgc2VhbCBieS4="
+
+# What generates inputs fails for what it finds, never for the machine's pace.
+hypothesis_settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
