@@ -87,7 +87,7 @@ class Receiver:
         self._server.server_close()
         self._thread.join()
 
-    def wait(self, count: int, seconds: float = 20) -> list[Received]:
+    def wait(self, count: int, seconds: float = 60) -> list[Received]:
         """The requests so far, once there are so many."""
         end = time.monotonic() + seconds
         while len(self.requests) < count and time.monotonic() < end:

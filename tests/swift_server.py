@@ -16,7 +16,7 @@ GUEST = ("yard:guest", "secret-of-the-guest")
 """Access key and secret: the keeper may do everything, the guest nothing."""
 
 _STORES = ("account", "container", "object")
-_START_S = _STOP_S = 60.0
+_START_S = _STOP_S = 120.0
 
 # Patient, for a busy machine: nobody mends a listing that was given up.
 _SERVER = """

@@ -27,7 +27,7 @@ from chaos.history import (
 )
 from chaos.stack import MODEL
 
-_ANSWER_S = 20.0
+_ANSWER_S = 60.0
 _PAUSE_S = 0.2
 
 

@@ -34,7 +34,7 @@ class Hold:
         self._seen, self._met, self._over = Event(), Event(), Event()
         self._dropped = False
 
-    def wait_for_request(self, seconds: float = 30) -> None:
+    def wait_for_request(self, seconds: float = 60) -> None:
         """Until the request has come; its answer may take longer."""
         assert self._seen.wait(seconds), f"nothing with {self.words} came"
 
@@ -44,7 +44,7 @@ class Hold:
             self._seen.set()
         return self._seen.is_set()
 
-    def wait(self, seconds: float = 30) -> None:
+    def wait(self, seconds: float = 60) -> None:
         """Until something is held."""
         assert self._met.wait(seconds), f"no answer to {self.words} came"
 

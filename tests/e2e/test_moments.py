@@ -109,7 +109,7 @@ def test_a_worker_killed_around_a_step_leaves_one_result(post: Post, moment: Mom
     worker = post.worker()
     with moment.hold(post) as hold:
         job = post.accept()
-        hold.wait(60)
+        hold.wait()
         worker.kill()
     post.yard.worker()
     recorded = moment == Moment("finish", done=True)
@@ -122,7 +122,7 @@ def test_a_model_killed_around_a_step_costs_nothing(post: Post, moment: Moment) 
     child = worker.child
     with moment.hold(post) as hold:
         job = post.accept()
-        hold.wait(60)
+        hold.wait()
         os.kill(child, signal.SIGKILL)
         worker.await_event("model.died")
         hold.release()
@@ -134,7 +134,7 @@ def test_a_worker_that_sleeps_before_it_records_takes_its_result_away_again(post
     sleeper = post.worker()
     with Moment("finish", done=False).hold(post) as hold:
         job = post.accept()
-        hold.wait(60)
+        hold.wait()
         sleeper.process.send_signal(signal.SIGSTOP)
         post.yard.worker()
         post.check_recorded_once(job, attempts=2)
