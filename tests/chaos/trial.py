@@ -149,21 +149,22 @@ class Trial:
         return not waiting
 
     def _jobs_ended(self) -> bool:
-        return not any(
-            self.stack.client.zcard(keys.listed(caller.tenant, state))
-            for caller in self.callers
-            for state in (JobState.QUEUED, JobState.RUNNING)
-        )
+        states = (JobState.QUEUED, JobState.RUNNING)
+        open_ = [keys.listed(each.tenant, state) for each in self.callers for state in states]
+        return not self._members(*open_, last=0)
 
     def _told(self) -> bool:
         """Whether no receiver of these tenants has anything due or under way."""
-        client, tenants = self.stack.client, {caller.tenant for caller in self.callers}
-        busy = (
-            receiver
-            for index in (keys.RECEIVERS, keys.RECEIVER_LEASES)
-            for receiver in client.zrange(index, 0, -1)
-        )
+        tenants = {caller.tenant for caller in self.callers}
+        busy = self._members(keys.RECEIVERS, keys.RECEIVER_LEASES)
         return not any(keys.split(receiver)[0] in tenants for receiver in busy)
+
+    def _members(self, *indexes: str, last: int = -1) -> list[str]:
+        """Of sorted sets, read at one moment: what goes from one to another is seen in one."""
+        look = self.stack.client.pipeline(transaction=True)
+        for index in indexes:
+            look.zrange(index, 0, last)
+        return [member for index in look.execute() for member in index]
 
     def _await(self, so: Callable[[], bool], what: str, patience_s: float) -> None:
         def safely() -> bool:
