@@ -21,6 +21,8 @@ Word = str | int | float
 
 _MAX_CONNECTIONS = 1000
 """Of one process: more than it has threads, so that none is refused one."""
+_FLAGGED = "#!lua flags=no-writes,allow-stale\nreturn 1"
+"""As all scripts of ours, it names its flags, which a Redis before 7.0 cannot read."""
 
 
 # redis-py leaves some of its methods untyped: hence the ignores.
@@ -94,9 +96,13 @@ class Connection:
             Warnings: what the server would lose in a crash.
 
         Raises:
-            SetupError: it evicts keys when its memory is full, or the way to it is set up wrongly.
+            SetupError: it evicts keys when its memory is full, is too old, or the way to it is
+                set up wrongly.
         """
         policy = self._first_word()
+        # Not by its version: INFO is forbidden to the roles of deploy/users.acl.template.
+        with translated(), self._breaker.watched():
+            self._redis.eval(_FLAGGED, 0)
         if policy not in (None, "noeviction"):
             raise SetupError(
                 f"Redis evicts jobs when its memory is full (maxmemory-policy is {policy}). "

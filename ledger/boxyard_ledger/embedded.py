@@ -123,7 +123,9 @@ class EmbeddedRedis:
                 time.sleep(0.02)
         self.kill()
         tail = self._log.read_text(errors="replace")[-2000:]
-        raise SetupError(f"The embedded Redis did not come up. Its log ends:\n{tail}")
+        raise SetupError(
+            f"The embedded Redis did not come up; it must be 7.0 or newer. Its log ends:\n{tail}"
+        )
 
     def _answers(self, client: redis.Redis) -> bool:
         # The port was free a moment ago; another server may have taken it since.

@@ -60,7 +60,10 @@ def _translate(error: redis.RedisError) -> BoxyardError | None:
             "What each role needs stands in deploy/users.acl.template."
         )
     if _TOO_OLD in str(error):
-        return SetupError(f"Redis is too old for Boxyard's scripts: run 7.0 or newer. ({error})")
+        return SetupError(
+            "Redis is older than 7.0 and cannot run Boxyard's scripts. Put Redis 7.0 or newer, or "
+            "Valkey, in its place: both read the files that it leaves."
+        )
     if isinstance(error.__cause__ or error.__context__, ssl.SSLCertVerificationError):
         return SetupError(f"Redis' certificate is not trusted; see BOXYARD_REDIS_CA_FILE: {error}")
     if isinstance(error, _AWAY) or _code(error) in _LATER:

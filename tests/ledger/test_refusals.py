@@ -195,12 +195,6 @@ def test_redis_7_0_says_it_in_other_words(said: str) -> None:
         raise redis.ResponseError(f"The user executing the script can't {said}")
 
 
-def test_a_redis_that_cannot_read_the_scripts_is_too_old() -> None:
-    said = "Error compiling script (new function): user_script:1: unexpected symbol near '#'"
-    with pytest.raises(SetupError, match=r"run 7\.0 or newer"), translated():
-        raise redis.ResponseError(said)
-
-
 @contextmanager
 def listener(answer: Callable[[socket.socket], None]) -> Iterator[int]:
     """A port whose connections are each handled so, which is no Redis."""
@@ -248,6 +242,33 @@ def test_whoever_resets_hangs_up_or_is_silent_is_away(
             with pytest.raises(Unavailable):
                 ledger.check_server()
             assert time.monotonic() - began < 10
+
+
+_REDIS_6_2 = {
+    b"HELLO": b"%2\r\n$7\r\nversion\r\n$6\r\n6.2.14\r\n$5\r\nproto\r\n:3\r\n",
+    b"CONFIG": b"%1\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n",
+    b"EVAL": b"-ERR Error compiling script (new function): user_script:1: unexpected symbol "
+    b"near '#'\r\n",
+}
+
+
+def _answer_as_redis_6_2(connection: socket.socket) -> None:
+    with connection.makefile("rb") as asked:
+        while count := asked.readline()[1:]:
+            words = [asked.read(int(asked.readline()[1:]) + 2).strip() for _ in range(int(count))]
+            connection.sendall(_REDIS_6_2.get(words[0], b"+OK\r\n"))
+
+
+def test_a_redis_before_7_is_named_before_any_job(tmp_path: Path) -> None:
+    with listener(_answer_as_redis_6_2) as port:
+        settings = LedgerSettings(
+            redis_url=f"redis://127.0.0.1:{port}/0", blob_url=tmp_path.as_uri()
+        )
+        with (
+            Ledger.open(settings) as ledger,
+            pytest.raises(SetupError, match=r"older than 7\.0.*Put Redis 7\.0 or newer, or Valkey"),
+        ):
+            ledger.check_server()
 
 
 def test_probes_end_a_line_whose_other_end_is_silent(own_ledger: Ledger) -> None:
