@@ -76,12 +76,12 @@ class Yard:
         (status,) = self.ledger.deliveries.list("acme", job)
         return status
 
-    def ended(self, job: str, seconds: float = 20) -> DeliveryStatus:
+    def ended(self, job: str, seconds: float = 60) -> DeliveryStatus:
         """The job's one delivery, once it is delivered or exhausted."""
         return self.until(job, lambda status: status.state in ENDED, seconds)
 
     def until(
-        self, job: str, so: Callable[[DeliveryStatus], bool], seconds: float = 20
+        self, job: str, so: Callable[[DeliveryStatus], bool], seconds: float = 60
     ) -> DeliveryStatus:
         end = time.monotonic() + seconds
         while not so(status := self.delivery(job)) and time.monotonic() < end:

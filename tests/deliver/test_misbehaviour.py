@@ -54,8 +54,6 @@ def answering(pieces: Iterable[bytes]) -> Iterator[str]:
         ([OK, b"X-\x00: \x00\r\n\r\n"], "post-failed"),
         ([OK, b"Content-Length: -5\r\n\r\n"], "post-failed"),
         ([b"HTTP/1.1 100 Continue\r\n\r\n"], "post-failed"),
-        (repeat(b"HTTP/1.1 100 Continue\r\n\r\n"), "post-failed"),
-        (repeat(b"HTTP/1.1 102 Processing\r\n\r\n"), "post-failed"),
         ([b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"], "post-failed"),
         ([b"HTTP/1.1 429 No\r\nRetry-After: \xb2\xb3\r\nContent-Length: 0\r\n\r\n"], "status-429"),
         ([b"HTTP/1.1 503 No\r\nRetry-After: 1\r\nRetry-After: soon\r\n\r\n"], "status-503"),
@@ -67,7 +65,16 @@ def answering(pieces: Iterable[bytes]) -> Iterator[str]:
 def test_any_answer_ends_an_attempt_and_delays_nobody(
     yard: Yard, pieces: Iterable[bytes], outcome: str
 ) -> None:
-    settings = {"delivery_deadline_s": 2, "delivery_schedule_s": ()}
+    judge(yard, pieces, outcome, deadline_s=60)
+
+
+@pytest.mark.parametrize("word", [b"100 Continue", b"102 Processing"])
+def test_an_answer_without_an_end_is_cut_off_and_delays_nobody(yard: Yard, word: bytes) -> None:
+    judge(yard, repeat(b"HTTP/1.1 %b\r\n\r\n" % word), "post-failed", deadline_s=3)
+
+
+def judge(yard: Yard, pieces: Iterable[bytes], outcome: str, *, deadline_s: float) -> None:
+    settings = {"delivery_deadline_s": deadline_s, "delivery_schedule_s": ()}
     with answering(pieces) as url, Receiver() as quick, yard.delivering(**settings):
         odd = yard.cancel_job(callback={"url": url})
         assert yard.ended(yard.cancel_job(callback={"url": quick.url})).state is DELIVERED
