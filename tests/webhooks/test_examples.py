@@ -51,12 +51,13 @@ class Example(Process):
 
     def ended(self) -> int:
         """How often it has acted."""
-        return int(httpx.get(f"{self.url}/ended", trust_env=False).raise_for_status().text)
+        answer = httpx.get(f"{self.url}/ended", trust_env=False, timeout=60)
+        return int(answer.raise_for_status().text)
 
     def post(self, event_id: str) -> int:
         """Sends it an event; its answer."""
         url, headers = f"{self.url}/boxyard", sign(event_id, EVENT, SECRET)
-        answer = httpx.post(url, content=EVENT, headers=headers, trust_env=False, timeout=30)
+        answer = httpx.post(url, content=EVENT, headers=headers, trust_env=False, timeout=60)
         return answer.status_code
 
 
@@ -108,7 +109,7 @@ def test_an_example_does_what_a_consumer_must(example: Example) -> None:
 def test_of_many_deliveries_at_once_an_example_acts_on_one(example: Example) -> None:
     async def post_all() -> list[int]:
         headers = sign(new_id("dlv"), EVENT, SECRET)
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             posts = [
                 client.post(f"{example.url}/boxyard", content=EVENT, headers=headers)
                 for _ in range(8)

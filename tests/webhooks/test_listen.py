@@ -51,9 +51,11 @@ def listening(tmp_path: Path) -> Iterator[Listening]:
     process.close()
 
 
-def post(url: str, headers: dict[str, str], body: bytes = EVENT) -> httpx.Response:
+def post(
+    url: str, headers: dict[str, str], body: bytes | Iterator[bytes] = EVENT
+) -> httpx.Response:
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    return httpx.post(url, content=body, headers=raw, trust_env=False, timeout=30)
+    return httpx.post(url, content=body, headers=raw, trust_env=False, timeout=60)
 
 
 def test_what_comes_is_verified_printed_and_answered(
@@ -119,7 +121,7 @@ def test_a_receiver_that_is_not_there_is_a_502(tmp_path: Path, headers: dict[str
 
 
 def test_a_request_without_a_length_or_with_a_huge_one_is_refused(listening: Listening) -> None:
-    assert httpx.post(listening.url, content=iter([b"{}"])).status_code == 411
+    assert post(listening.url, {}, iter([b"{}"])).status_code == 411
     assert post(listening.url, {}, b"x" * ((1 << 20) + 1)).status_code == 413
     assert post(listening.url, {"X-Bell": "\x07"}, b"x").status_code == 400
     assert listening.said(1)[0]["reason"] == "header-missing"
