@@ -30,15 +30,16 @@ def serve(parent: int, source: int, target: int) -> None:
     """Decodes until the parent hangs up.
 
     Args:
-        parent: file descriptor of its end of a socket of messages. `{"bytes", "memory", "seconds",
-            "plan"}` comes in; `{"size", "shape"}`, as decoded and as resized, or `{"error",
-            "detail"}` goes out.
+        parent: file descriptor of its end of a socket of messages. `{}` goes out once it is
+            ready. Then `{"bytes", "memory", "seconds", "plan"}` comes in; `{"size", "shape"}`, as
+            decoded and as resized, or `{"error", "detail"}` goes out.
         source: the file that a picture's bytes come in.
         target: the file that its pixels go out in.
     """
     _prepare()
     held = _address_space() + _SLACK_BYTES
     with socket.socket(fileno=parent) as line, suppress(ConnectionError):
+        line.send(b"{}")
         while told := line.recv(_ORDER_BYTES):
             order = json.loads(told)
             _limit(held + order["memory"], order["seconds"])

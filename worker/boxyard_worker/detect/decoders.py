@@ -27,6 +27,8 @@ from boxyard_worker.detector.contract import Pixels, ResizePlan
 
 _TRIES = 2
 """A child may die of what is not the picture's fault, such as the machine's want of memory."""
+_START_S = 60.0
+"""For a child to begin; a picture's own time counts from then on."""
 _ANSWER_BYTES = 4096
 _KEPT_BYTES = 8 << 20
 """Of each file between pictures: fresh memory costs more time than most pictures' copies."""
@@ -51,7 +53,7 @@ class Decoded(NamedTuple):
 
 
 class DecoderDied(Exception):
-    """The child ended on a picture; says how."""
+    """The child ended, on a picture or before its first; says how."""
 
 
 class Decoders:
@@ -110,7 +112,11 @@ class Decoders:
 
 
 class Decoder:
-    """One child; for one thread at a time."""
+    """One child, which is ready; for one thread at a time.
+
+    Raises:
+        DecoderDied: it does not begin.
+    """
 
     def __init__(self, max_pixels: int, deadline_s: float) -> None:
         self._max_pixels = max_pixels
@@ -118,7 +124,6 @@ class Decoder:
         self._source, self._target = (os.memfd_create(name) for name in ("picture", "pixels"))
         # Whole messages or none: half a one would be waited for past every deadline.
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.settimeout(deadline_s)
         try:
             self._process = self._start(theirs)
         except BaseException:
@@ -126,6 +131,7 @@ class Decoder:
             raise
         self.pid = self._process.pid
         self.alive = True
+        self._await_start()
 
     def _start(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
         with theirs:
@@ -136,6 +142,18 @@ class Decoder:
                 stdin=subprocess.DEVNULL,
                 env=_environment(self._max_pixels),
             )
+
+    def _await_start(self) -> None:
+        # What a busy machine takes to start a process is no fault of the picture that waits for it.
+        self._socket.settimeout(_START_S)
+        try:
+            begun = self._socket.recv(_ANSWER_BYTES)
+        except OSError:
+            begun = b""
+        if not begun:
+            self.end()
+            raise DecoderDied(f"status {self._process.returncode}, before it began")
+        self._socket.settimeout(self._deadline_s)
 
     def decode(self, data: bytes, memory: int, plan: ResizePlan | None = None) -> Decoded:
         """See `Decoders.decode`.
