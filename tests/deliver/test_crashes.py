@@ -16,10 +16,12 @@ from threading import Event
 import pytest
 import redis
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from beside import beside
 from boxyard_ledger import DeliveryState, EmbeddedRedis, Ledger, keys
 from boxyard_schemas.errors import Unavailable
+from process import await_true
 from receivers import Receiver, say
 
 from .conftest import SECRET, Yard
@@ -28,14 +30,18 @@ COMMAND = "from boxyard_worker.deliver import DeliverSettings, run; run(DeliverS
 
 
 @contextmanager
-def deliver_process(yard: Yard) -> Iterator[subprocess.Popen[bytes]]:
+def deliver_process(
+    yard: Yard, *, lease_s: float = 30, pulse: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     settings = {
         "REDIS_URL": yard.settings.redis_url,
         "BLOB_URL": yard.settings.blob_url,
-        "DELIVERY_LEASE_S": "1",
+        "DELIVERY_LEASE_S": str(lease_s),
+        "DELIVERY_DEADLINE_S": "120",
         "DELIVERY_SCHEDULE_S": "[0.1, 0.1]",
         "ALLOWED_NETWORKS": "127.0.0.0/8",
         "ALLOWED_PORTS": "",
+        "PULSE_FILE": str(pulse or ""),
     }
     environment = {f"BOXYARD_{name}": value for name, value in settings.items()}
     process = subprocess.Popen([sys.executable, "-c", COMMAND], env={**os.environ, **environment})
@@ -48,7 +54,7 @@ def deliver_process(yard: Yard) -> Iterator[subprocess.Popen[bytes]]:
 
 def hold_until(release: Event) -> object:
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        release.wait(30)
+        release.wait(120)
         say(200)(handler)
 
     return answer
@@ -58,16 +64,12 @@ def test_killed_between_post_and_outcome_it_tells_again_with_the_same_id(yard: Y
     release = Event()
     with Receiver(hold_until(release), say(200)) as receiver:
         job = yard.end_job(callback={"url": receiver.url})
-        with deliver_process(yard) as first:
+        with deliver_process(yard, lease_s=1) as first:
             receiver.wait(1)
             first.kill()
         release.set()
         assert yard.delivery(job).state is DeliveryState.SENDING
-        with deliver_process(yard):
-            end = time.monotonic() + 30
-            while len(receiver.requests) < 2 and time.monotonic() < end:
-                yard.ledger.deliveries.release_expired_leases(10)
-                time.sleep(0.1)
+        with deliver_process(yard), sweeping(yard.ledger):
             assert yard.ended(job).state is DeliveryState.DELIVERED
     first_request, second_request = receiver.requests
     assert first_request.headers["webhook-id"] == second_request.headers["webhook-id"]
@@ -84,7 +86,7 @@ def test_sigterm_lets_the_delivery_under_way_finish_and_records_it(yard: Yard) -
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
         release.set()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert yard.delivery(job).state is DeliveryState.DELIVERED
     assert yard.delivery(waiting).state is not DeliveryState.SENDING
 
@@ -95,16 +97,26 @@ def test_it_goes_on_when_redis_comes_back(yard: Yard, tmp_path: Path) -> None:
         with Ledger.open(settings) as ledger, Receiver() as receiver:
             own, pulse = Yard(ledger, settings), tmp_path / "pulse"
             ledger.tenants.register("acme", api_key="key", webhook_secret=SECRET)
-            with own.delivering(pulse_file=pulse):
+            with own.delivering(pulse_file=pulse), capture_logs() as lines:
                 own.ended(own.end_job(callback={"url": receiver.url}))
                 server.kill()
-                time.sleep(0.5)
+                await_one_more(lines, "the ledger is away")
                 pulse.unlink()
-                time.sleep(1.5)
+                await_one_more(lines, "the ledger is away")
                 assert not pulse.exists()
                 server.start()
                 job = own.end_job(callback={"url": receiver.url})
                 assert own.ended(job).state is DeliveryState.DELIVERED
+
+
+def await_one_more(lines: list[EventDict], event: str) -> None:
+    """Until this stands in the log once more than now."""
+
+    def count() -> int:
+        return sum(line["event"] == event for line in lines)
+
+    before = count()
+    await_true(lambda: count() > before, f"{event!r} in the log")
 
 
 def sweeping(ledger: Ledger) -> AbstractContextManager[None]:
@@ -118,17 +130,27 @@ def sweeping(ledger: Ledger) -> AbstractContextManager[None]:
     return beside(sweep)
 
 
-def test_a_deliverer_that_lives_holds_its_receiver_longer_than_a_lease(yard: Yard) -> None:
-    release = Event()
+def outlast_the_lease(yard: Yard) -> None:
+    """Until the one hold there is would be over, were it not renewed; long enough to be seen."""
+    with redis.Redis.from_url(yard.settings.redis_url) as client:
+        ((_, end),) = client.zrange(keys.RECEIVER_LEASES, 0, -1, withscores=True)
+        await_true(lambda: client.time()[0] * 1000 > end + 1000, "the lease to be over")
+
+
+def test_a_deliverer_that_lives_holds_its_receiver_longer_than_a_lease(
+    yard: Yard, tmp_path: Path
+) -> None:
+    release, pulses = Event(), [tmp_path / "one", tmp_path / "two"]
     with (
         Receiver(hold_until(release)) as receiver,
         sweeping(yard.ledger),
-        deliver_process(yard),
-        deliver_process(yard),
+        deliver_process(yard, lease_s=5, pulse=pulses[0]),
+        deliver_process(yard, lease_s=5, pulse=pulses[1]),
     ):
+        await_true(lambda: all(pulse.exists() for pulse in pulses), "two that deliver")
         job = yard.cancel_job(callback={"url": receiver.url})
         receiver.wait(1)
-        time.sleep(3)
+        outlast_the_lease(yard)
         release.set()
         status = yard.ended(job)
     assert [line.outcome for line in status.attempts] == ["delivered"]
@@ -136,17 +158,18 @@ def test_a_deliverer_that_lives_holds_its_receiver_longer_than_a_lease(yard: Yar
 
 
 def test_a_deliverer_that_was_told_to_stop_holds_its_receiver_until_it_is_through(
-    yard: Yard,
+    yard: Yard, tmp_path: Path
 ) -> None:
-    release = Event()
-    with Receiver(hold_until(release)) as receiver, deliver_process(yard) as stopping:
+    release, pulse = Event(), tmp_path / "pulse"
+    with Receiver(hold_until(release)) as receiver, deliver_process(yard, lease_s=5) as stopping:
         job = yard.cancel_job(callback={"url": receiver.url})
         receiver.wait(1)
         stopping.send_signal(signal.SIGTERM)
-        with sweeping(yard.ledger), deliver_process(yard):
-            time.sleep(2.5)
+        with sweeping(yard.ledger), deliver_process(yard, pulse=pulse):
+            await_true(pulse.exists, "another that delivers")
+            outlast_the_lease(yard)
             release.set()
-            assert stopping.wait(30) == 0
+            assert stopping.wait(60) == 0
             status = yard.ended(job)
     assert [line.outcome for line in status.attempts] == ["delivered"]
     assert len(receiver.requests) == 1
@@ -190,7 +213,7 @@ def test_two_deliverers_killed_at_any_moment_tell_everybody_and_their_log_tells_
     with Receiver(take_a_while) as receiver, sweeping(yard.ledger), deliver_process(yard):
         jobs = []
         for kill in range(5):
-            with deliver_process(yard) as victim:
+            with deliver_process(yard, lease_s=1) as victim:
                 urls = [f"{receiver.url}/{number % 4}" for number in range(40)]
                 jobs += [yard.cancel_job(callback={"url": url}) for url in urls]
                 receiver.wait(40 * kill + 1, seconds=60)
@@ -205,9 +228,7 @@ def test_redis_killed_in_the_middle_of_everything_costs_no_callback(
 ) -> None:
     random = Random(8)
     with EmbeddedRedis(tmp_path / "own-redis") as server:
-        settings = yard.settings.model_copy(
-            update={"redis_url": server.url, "delivery_lease_s": 3, "redis_timeout_s": 2}
-        )
+        settings = yard.settings.model_copy(update={"redis_url": server.url, "delivery_lease_s": 3})
         with Ledger.open(settings) as ledger, Receiver(take_a_while) as receiver:
             own, jobs = Yard(ledger, settings), list[str]()
             ledger.tenants.register("acme", api_key="key", webhook_secret=SECRET)
