@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from threading import Thread
+from threading import Thread, Timer
 
 import httpx
 import pytest
+import redis
 import uvicorn
 
 from boxyard_ledger import Claim, Ledger, LedgerSettings, WorkerRecord, result_key
@@ -58,7 +59,7 @@ class Worker:
         self._ledger.workers.beat(record, ttl_s=60)
 
     def claim(self) -> Claim:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if claims := self._ledger.jobs.claim(self._model, worker="w", max_images=1):
                 return claims[0]
@@ -120,8 +121,10 @@ def _port(server: uvicorn.Server, thread: Thread) -> int:
 
 @pytest.fixture
 def ledger_settings(ledger_settings: LedgerSettings) -> LedgerSettings:
-    """The operator allows one of the callers' buckets."""
-    return ledger_settings.model_copy(update={"allowed_buckets": ("bucket",)})
+    """The operator allows one of the callers' buckets, and Redis more time than any pause takes."""
+    return ledger_settings.model_copy(
+        update={"allowed_buckets": ("bucket",), "redis_timeout_s": 30.0}
+    )
 
 
 @pytest.fixture
@@ -152,6 +155,24 @@ def api(serve: Serve) -> httpx.Client:
 def worker(ledger: Ledger) -> Worker:
     """Serves the demo model when told to."""
     return Worker(ledger, DEMO_MODEL)
+
+
+@contextmanager
+def later(seconds: float, work: Callable[[], object]) -> Iterator[None]:
+    """Does it after so many seconds, beside what is inside; it is done in the end."""
+    timer = Timer(seconds, work)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+
+
+def looks_at_jobs(redis_url: str) -> int:
+    """How often somebody has read a job's record on this Redis so far."""
+    with redis.Redis.from_url(redis_url) as client:
+        told = client.info("commandstats").get("cmdstat_hgetall", {})
+    return int(told.get("calls", 0))
 
 
 def bearer(key: str) -> dict[str, str]:

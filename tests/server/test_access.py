@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import os
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Timer
 
 import httpx
 import pytest
@@ -16,8 +12,10 @@ import redis
 
 from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
 from boxyard_producer.server import ServerSettings
+from process import await_true
+from server_process import serving_process
 
-from .conftest import Serve, bearer, serving
+from .conftest import Serve, bearer, looks_at_jobs, serving
 from .test_jobs import problem, submit
 
 
@@ -111,52 +109,20 @@ def test_a_server_that_evicts_is_not_ready_and_says_why(
 
 
 def test_the_server_starts_as_a_process_knows_its_first_key_and_lets_waiters_go(
-    redis_url: str, tmp_path: Path
+    redis_url: str, ledger_settings: LedgerSettings, tmp_path: Path
 ) -> None:
-    environment = {
-        **os.environ,
-        "BOXYARD_REDIS_URL": redis_url,
-        "BOXYARD_BLOB_URL": (tmp_path / "blobs").as_uri(),
-        "BOXYARD_API_KEY": "first",
-        "BOXYARD_WEBHOOK_SECRET": "whsec_YQ==",
-    }
-    port = _free_port()
-    command = [sys.executable, "-m", "boxyard_producer.server", "--port", str(port)]
-    log = tmp_path / "log"
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(command, env=environment, stderr=stderr)
-    try:
-        with httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", headers=bearer("first"), timeout=60
-        ) as api:
-            _await_health(api, process)
-            where = submit(api).headers["location"]
-            began = time.monotonic()
-            Timer(1, process.send_signal, (signal.SIGTERM,)).start()
-            assert api.get(where, params={"wait": 50}).json()["state"] == "queued"
-            assert time.monotonic() - began < 30
-        assert process.wait(30) == 0
-    finally:
-        process.kill()
-        process.wait()
-    accepted = [line for line in log.read_text().splitlines() if "job.accepted" in line]
-    assert '"tenant": "default"' in accepted[0]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _await_health(api: httpx.Client, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        try:
-            if api.get("/healthz").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
+    first = {"api_key": "first", "webhook_secret": "whsec_YQ=="}
+    with (
+        serving_process(tmp_path, ledger_settings, **first) as server,
+        server.client("first") as api,
+        ThreadPoolExecutor(1) as people,
+    ):
+        where = submit(api).headers["location"]
+        looks, began = looks_at_jobs(redis_url), time.monotonic()
+        waiting = people.submit(api.get, where, params={"wait": 50})
+        await_true(lambda: looks_at_jobs(redis_url) > looks, "the server to look at the job")
+        assert server.stop() == 0
+        assert waiting.result().json()["state"] == "queued"
+        assert time.monotonic() - began < 45
+    (accepted,) = server.events("job.accepted")
+    assert accepted["tenant"] == "default"

@@ -67,7 +67,7 @@ class Meeting(httpx.HTTPTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if not self.met and request.url.path == "/v1/jobs":
             try:
-                self.barrier.wait(10)
+                self.barrier.wait(60)
                 self.met = True
             except BrokenBarrierError:
                 pass

@@ -4,7 +4,6 @@ import asyncio
 import time
 from datetime import timedelta
 from pathlib import Path
-from threading import Timer
 
 import redis
 
@@ -13,7 +12,7 @@ from boxyard_producer.server.endings import Endings
 from boxyard_schemas import DEMO_MODEL, JobState, UrlImage, new_id
 from boxyard_schemas.words import utc_now
 
-from .conftest import SEEN, Worker
+from .conftest import SEEN, Worker, later
 
 NEVER_S = 600.0
 
@@ -36,8 +35,9 @@ async def test_news_of_the_end_is_enough_without_looking_again(
     job = accept(ledger)
     claim = worker.claim()
     async with Endings(ledger, look_again_s=NEVER_S) as endings:
-        Timer(1, worker.finish, (claim, SEEN)).start()
-        status = await asyncio.wait_for(endings.wait("a", job.id, NEVER_S), 60)
+        await _listened_to(ledger.settings.redis_url)
+        with later(0.5, lambda: worker.finish(claim, SEEN)):
+            status = await asyncio.wait_for(endings.wait("a", job.id, NEVER_S), 60)
     assert status.state is JobState.SUCCEEDED
 
 
@@ -45,8 +45,8 @@ async def test_looking_again_is_enough_without_news(ledger: Ledger, worker: Work
     job = accept(ledger)
     claim = worker.claim()
     endings = Endings(ledger, look_again_s=0.05)  # nobody listens: it was never entered
-    Timer(0.3, worker.finish, (claim, SEEN)).start()
-    status = await asyncio.wait_for(endings.wait("a", job.id, NEVER_S), 60)
+    with later(0.3, lambda: worker.finish(claim, SEEN)):
+        status = await asyncio.wait_for(endings.wait("a", job.id, NEVER_S), 60)
     assert status.state is JobState.SUCCEEDED
 
 
@@ -59,18 +59,18 @@ async def test_news_comes_again_once_redis_is_back(tmp_path: Path) -> None:
         job = accept(ledger)
         claim = worker.claim()
         async with Endings(ledger, look_again_s=NEVER_S) as endings:
-            await asyncio.sleep(0.1)
+            await _listened_to(server.url)
             server.kill()
             server.start()
-            await _listened_to(server)
-            Timer(0.5, worker.finish, (claim, SEEN)).start()
-            status = await asyncio.wait_for(endings.wait("a", job.id, NEVER_S), 60)
+            await _listened_to(server.url)
+            with later(0.5, lambda: worker.finish(claim, SEEN)):
+                status = await asyncio.wait_for(endings.wait("a", job.id, NEVER_S), 60)
     assert status.state is JobState.SUCCEEDED
 
 
-async def _listened_to(server: EmbeddedRedis) -> None:
+async def _listened_to(redis_url: str) -> None:
     deadline = time.monotonic() + 60
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(redis_url) as client:
         while not client.pubsub_channels():
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
