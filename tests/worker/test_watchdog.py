@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import redis
 
@@ -17,10 +15,29 @@ from boxyard_worker.detect.watchdog import EXIT_STALLED, Watchdog
 MODEL = "stand-in"
 
 
+class Clock:
+    """Goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in ("progress", "watchdog"):
+        monkeypatch.setattr(f"boxyard_worker.detect.{module}.time", clock)
+    return clock
+
+
 class Kennel:
     """A watchdog that only notes when it would end the worker."""
 
-    def __init__(self, ledger: Ledger, capacity: int = 1) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, capacity: int = 1) -> None:
+        self.clock = clock
         self.progress = Progress()
         self.exits: list[int] = []
         self.dog = Watchdog(
@@ -28,15 +45,14 @@ class Kennel:
         )
 
     def watch(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        for _ in range(round(seconds / 0.02)):
             self.dog.check()
-            time.sleep(0.02)
+            self.clock.now += 0.02
 
 
 @pytest.fixture
-def kennel(ledger: Ledger) -> Kennel:
-    return Kennel(ledger)
+def kennel(ledger: Ledger, clock: Clock) -> Kennel:
+    return Kennel(ledger, clock)
 
 
 @pytest.fixture
@@ -70,8 +86,10 @@ def test_a_full_worker_is_left_alone(kennel: Kennel, ready_job: JobRecord) -> No
     assert kennel.exits == []
 
 
-def test_a_worker_that_moves_is_left_alone(ledger: Ledger, ready_job: JobRecord) -> None:
-    kennel = Kennel(ledger, capacity=2)
+def test_a_worker_that_moves_is_left_alone(
+    ledger: Ledger, clock: Clock, ready_job: JobRecord
+) -> None:
+    kennel = Kennel(ledger, clock, capacity=2)
     for _ in range(8):
         kennel.progress.move()
         kennel.watch(0.1)
@@ -88,10 +106,24 @@ def test_a_lost_bell_is_rung_again_before_the_worker_is_blamed(
     assert kennel.exits == []
 
 
-def test_redis_being_away_is_no_stall(ledger: Ledger) -> None:
+def test_a_worker_that_stood_still_hears_the_bell_before_it_is_blamed(
+    kennel: Kennel, ready_job: JobRecord, redis_url: str
+) -> None:
+    kennel.watch(0.1)
+    kennel.clock.now += 3600
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete(detect_queue(MODEL))
+        kennel.watch(0.02)
+        assert client.llen(detect_queue(MODEL)) == 1
+    assert kennel.exits == []
+    kennel.watch(0.02)
+    assert set(kennel.exits) == {EXIT_STALLED}
+
+
+def test_redis_being_away_is_no_stall(ledger: Ledger, clock: Clock) -> None:
     nowhere = ledger.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
     with Ledger.open(nowhere) as away:
-        kennel = Kennel(away)
+        kennel = Kennel(away, clock)
         with pytest.raises(Unavailable):
             kennel.dog.check()
     assert kennel.exits == []

@@ -20,7 +20,7 @@ class Watchdog:
     """Looks, at every `check`, whether the worker should be working and is not.
 
     Halfway to its verdict it rings the bell itself, so that it is never a lost bell that it
-    takes for a deaf worker.
+    takes for a deaf worker, nor a worker that stood still with the whole machine.
 
     Args:
         ledger: tells whether jobs are ready, and rings.
@@ -48,6 +48,7 @@ class Watchdog:
         self._stall_s = stall_s
         self._end = end
         self._idle_since: float | None = None
+        self._rung_at = 0.0
 
     def check(self) -> None:
         """One look.
@@ -61,11 +62,12 @@ class Watchdog:
             return
         self._idle_since = max(self._idle_since or now, self._progress.moved_at)
         idle_s = now - self._idle_since
-        if idle_s > self._stall_s:
+        if idle_s > self._stall_s and self._rung_at > self._idle_since:
             log.critical("worker.stalled", idle_s=round(idle_s))
             self._end(EXIT_STALLED)
         elif idle_s > self._stall_s / 2:
             self._ledger.bells.ring(self._model)
+            self._rung_at = now
 
     def _idle_beside_work(self) -> bool:
         try:
