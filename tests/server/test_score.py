@@ -127,3 +127,32 @@ def test_a_frame_that_does_not_fit_is_refused(
     api = serve(score_model=DEMO_MODEL)
     (found,) = problem(api.post("/score", json=body), 422, "invalid-request")["errors"]
     assert found["where"] == where
+
+
+@pytest.mark.parametrize(
+    ("body", "where", "what"),
+    [
+        ("", "body", "send a JSON object"),
+        ({"input_data": ""}, "input_data", 'must be an object: {"columns": ["image"], "data"'),
+        ({"input_data": [ROW]}, "input_data", 'must be an object: {"columns": ["image"], "data"'),
+        ({"input_data": {"data": ROW}}, "input_data.data", "must be a list of rows"),
+        (frame(), "input_data.data", "must be a list of rows"),
+        (frame(""), "input_data.data.0", "one base64 picture or one URL"),
+        (frame(URL, [URL, URL]), "input_data.data.1", "one base64 picture or one URL"),
+        (frame({"image": URL}), "input_data.data.0", "one base64 picture or one URL"),
+        ({"input_data": {"columns": "image", "data": [URL]}}, "input_data.columns", '["image"]'),
+        (
+            {"input_data": {"columns": ["image", "text_prompt"], "data": [URL]}},
+            "input_data.columns",
+            "goes to params",
+        ),
+        ({"input_data": {"index": ["a"], "data": [URL]}}, "input_data.index", "whole numbers"),
+        (frame(URL, params="masks"), "params", "must be an object"),
+    ],
+)
+def test_each_mistake_in_a_frame_is_told_once_and_with_what_belongs_there(
+    api: httpx.Client, body: object, where: str, what: str
+) -> None:
+    (found,) = problem(api.post("/score", json=body), 422, "invalid-request")["errors"]
+    assert found["where"] == where
+    assert what in found["what"]
