@@ -36,11 +36,18 @@ class Accepted:
         self.ids += made
         return made
 
-    def await_running(self, ids: Sequence[str]) -> None:
-        """Until a worker holds one of them."""
-        await_true(
-            lambda: any(self._client.job(one).state is JobState.RUNNING for one in ids), "a claim"
-        )
+    def submit_until_running(self, jobs: int, pictures: int) -> list[str]:
+        """So many jobs, and one more whenever all have ended unseen, until a worker holds one."""
+        ids = self.submit(jobs, pictures)
+
+        def one_is_held() -> bool:
+            states = {self._client.job(one).state for one in ids}
+            if states == {JobState.SUCCEEDED}:
+                ids.extend(self.submit(1, pictures))
+            return JobState.RUNNING in states
+
+        await_true(one_is_held, "a claim")
+        return ids
 
     def judge(self, ids: Sequence[str]) -> None:
         """Each succeeded, its result is in S3 as the server gives it, the consumer verified it."""

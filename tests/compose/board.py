@@ -9,7 +9,6 @@ import json
 import math
 import sys
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -61,7 +60,7 @@ def _shows(prometheus: str, panel: Json, query: str, seconds: float) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             series = json.load(answer)["data"]["result"]
-    except urllib.error.HTTPError:  # what Prometheus answers to a query that it cannot read
+    except OSError:  # also what Prometheus answers to a query that it cannot read
         return False
     may_be_blank = "noValue" in panel["fieldConfig"]["defaults"]
     return may_be_blank or any(

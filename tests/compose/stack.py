@@ -103,7 +103,7 @@ class Stack:
         """A shell's script in the service's first container."""
         (container, *_) = self.inspect(service)
         command = ["docker", "exec", container["Id"], "sh", "-c", script]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
     def _settle(self) -> dict[str, str]:
         """Fills in what the operator of a test says; gives the whole .env."""
@@ -139,6 +139,9 @@ def _run(command: list[str], **where: Any) -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those that outgoing connections get, which might take it while the stack is down."""
+    for port in range(18000, 19000):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise AssertionError("no port is free")

@@ -26,8 +26,12 @@ SERVICES = [
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_part_is_healthy_and_can_do_little_in_its_container(stack: Stack, service: str) -> None:
+    def health() -> str:
+        (container,) = stack.inspect(service)
+        return str(container["State"]["Health"]["Status"])
+
+    await_true(lambda: health() == "healthy", service)
     (container,) = stack.inspect(service)
-    assert container["State"]["Health"]["Status"] == "healthy"
     assert 0 < container["HostConfig"]["Memory"] <= 16 << 30
     status = stack.inside(service, "cat /proc/self/status").stdout
     facts = dict(line.split(":\t", 1) for line in status.splitlines())
@@ -44,7 +48,7 @@ def test_no_one_comes_to_the_data_without_a_secret(stack: Stack) -> None:
     assert "NOPERM" in asked.stdout
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         stack.s3("guessed").list_objects_v2(Bucket="boxyard")
-    assert httpx.get(f"{stack.url}/v1/jobs").status_code == 401
+    assert httpx.get(f"{stack.url}/v1/jobs", timeout=60).status_code == 401
 
 
 def test_the_producers_image_holds_no_torch(stack: Stack) -> None:
@@ -61,18 +65,16 @@ def test_jobs_come_by_the_published_port_and_go_to_s3_and_to_the_consumer(
 def test_a_detect_worker_that_is_killed_in_the_middle_of_a_job_comes_back_and_loses_nothing(
     stack: Stack, accepted: Accepted
 ) -> None:
-    jobs = accepted.submit(6, pictures=8)
-    accepted.await_running(jobs)
+    jobs = accepted.submit_until_running(6, pictures=8)
     kill(stack, "detect-demo")
+    await_true(lambda: stack.inspect("detect-demo")[0]["RestartCount"] > 0, "the restart")
     accepted.judge(jobs)
-    assert [each["RestartCount"] for each in stack.inspect("detect-demo")] == [1]
 
 
 def test_a_redis_that_is_killed_and_then_restarted_forgets_nothing(
     stack: Stack, accepted: Accepted
 ) -> None:
-    jobs = accepted.submit(4, pictures=8)
-    accepted.await_running(jobs)
+    jobs = accepted.submit_until_running(4, pictures=8)
     kill(stack, "valkey")
     jobs += accepted.submit(2)
     stack.compose("restart", "valkey")
@@ -88,10 +90,14 @@ def test_a_second_worker_of_the_model_takes_its_share(
         lambda: {each.host for each in client.model(MODEL).workers if each.warm} == hosts,
         "two warm workers",
     )
-    accepted.judge(accepted.submit(12, pictures=4))
-    logs = stack.compose("logs", "--no-color", "detect-demo")
-    workers = re.findall(r"(detect-demo-\d) +\|.*job\.claimed", logs)
-    assert set(workers) == {"detect-demo-1", "detect-demo-2"}
+
+    def each_has_claimed() -> bool:
+        accepted.judge(accepted.submit(6, pictures=4))
+        logs = stack.compose("logs", "--no-color", "detect-demo")
+        workers = re.findall(r"(detect-demo-\d) +\|.*job\.claimed", logs)
+        return set(workers) == {"detect-demo-1", "detect-demo-2"}
+
+    await_true(each_has_claimed, "a claim of each worker")
 
 
 def test_a_stack_that_goes_down_with_work_and_comes_up_again_does_it(
@@ -118,15 +124,17 @@ def test_weights_that_were_pulled_into_the_volume_are_served(
     assert client.result(job).provenance.weights_sha256 == digest
 
 
-def test_no_panel_of_the_board_is_blank(stack: Stack) -> None:
-    await_true(
-        lambda: not blank_panels(f"http://{stack.address('prometheus')}:9090"), "all the figures"
-    )
+def test_no_panel_of_the_board_is_blank(stack: Stack, accepted: Accepted) -> None:
+    def all_show_numbers() -> bool:
+        accepted.judge(accepted.submit(1))  # rates want traffic between two scrapes
+        return not blank_panels(f"http://{stack.address('prometheus')}:9090")
+
+    await_true(all_show_numbers, "all the figures")
 
 
 def test_in_the_end_nothing_that_was_accepted_is_lost(accepted: Accepted) -> None:
     accepted.judge(accepted.ids)
-    assert len(accepted.ids) == 34
+    assert len(accepted.ids) >= 29
 
 
 def kill(stack: Stack, service: str) -> None:
