@@ -9,6 +9,7 @@ import pytest
 
 from boxyard_schemas.errors import Permanent
 from boxyard_worker.detect.budget import Budget
+from process import PATIENCE_S
 
 
 def test_what_alone_is_too_much_is_refused_and_the_setting_named() -> None:
@@ -37,7 +38,7 @@ def test_many_never_hold_more_than_there_is_and_a_large_wish_gets_its_turn() -> 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     assert not any(thread.is_alive() for thread in threads)
     assert 0 < most <= 100
 
@@ -54,7 +55,7 @@ def test_what_is_given_back_early_lets_the_next_one_in() -> None:
         thread.start()
         assert not second.wait(0.05)
         share.shrink(20)
-        assert second.wait(10)
+        assert second.wait(PATIENCE_S)
         share.shrink(50)  # a share never grows
         assert share.size == 20
     thread.join()

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from boxyard_worker.detect.hands import Fetched, Hands
+from process import PATIENCE_S, await_true
 
 
 class Server:
@@ -28,7 +29,7 @@ class Server:
     def fetch(self, tenant: str) -> Callable[[Fetched], str]:
         def work(fetched: Fetched) -> str:
             self.waiting.append(tenant)
-            self.open.wait(60)
+            self.open.wait(PATIENCE_S)
             fetched()
             return tenant
 
@@ -47,18 +48,13 @@ def quick(fetched: Fetched) -> str:
     return "done"
 
 
-def settle(hands: Hands[str]) -> None:
-    """Returns once every picture that may be begun has been."""
-    hands.submit("somebody else", quick).result(10)
-
-
 def test_a_tenant_whose_servers_hang_leaves_a_quarter_to_the_others(slow: Server) -> None:
     with Hands[str](16) as hands, slow:
         for _ in range(40):
             hands.submit("a", slow.fetch("a"))
-        settle(hands)
+        await_true(lambda: len(slow.waiting) >= 12, "a tenant's share to be begun")
+        assert [hands.submit("b", quick).result(PATIENCE_S) for _ in range(50)] == ["done"] * 50
         assert slow.waiting == ["a"] * 12
-        assert [hands.submit("b", quick).result(10) for _ in range(50)] == ["done"] * 50
     assert not hands._fetching, "tenants that come and go are not kept in mind"
 
 
@@ -67,9 +63,9 @@ def test_several_that_hang_still_leave_some(slow: Server) -> None:
         for tenant in "abc":
             for _ in range(100):
                 hands.submit(tenant, slow.fetch(tenant))
-        assert hands.submit("d", quick).result(10) == "done"
+        assert hands.submit("d", quick).result(PATIENCE_S) == "done"
+        await_true(lambda: set(slow.waiting) == set("abc"), "each tenant's first to be begun")
         assert len(slow.waiting) < 64
-        assert {slow.waiting.count(tenant) > 0 for tenant in "abc"} == {True}
 
 
 def test_pictures_that_are_fetched_count_no_more(slow: Server) -> None:
@@ -78,15 +74,14 @@ def test_pictures_that_are_fetched_count_no_more(slow: Server) -> None:
     def compute(fetched: Fetched) -> str:
         fetched()
         slow.waiting.append("a")
-        computing.wait(60)
+        computing.wait(PATIENCE_S)
         return "done"
 
     with Hands[str](8) as hands:
         ends = [hands.submit("a", compute) for _ in range(8)]
-        while len(slow.waiting) < 8:
-            assert not computing.wait(0.01)
+        await_true(lambda: len(slow.waiting) == 8, "all to be begun")
         computing.set()
-        assert {end.result(10) for end in ends} == {"done"}
+        assert {end.result(PATIENCE_S) for end in ends} == {"done"}
 
 
 def test_tenants_take_turns_for_one_thread() -> None:
@@ -94,7 +89,7 @@ def test_tenants_take_turns_for_one_thread() -> None:
 
     def note(tenant: str) -> Callable[[Fetched], str]:
         def work(fetched: Fetched) -> str:
-            begin.wait(60)
+            begin.wait(PATIENCE_S)
             order.append(tenant)
             return tenant
 
@@ -113,7 +108,7 @@ def test_who_has_pictures_waiting_is_busy_and_room_is_told_once(slow: Server) ->
         ends = [hands.submit("a", slow.fetch("a")) for _ in range(8)]
         assert hands.busy() == {"a"}
         slow.open.set()
-        assert {end.result(10) for end in ends} == {"a"}
+        assert {end.result(PATIENCE_S) for end in ends} == {"a"}
     assert hands.busy() == set()
     assert rooms == [1]
 
@@ -125,5 +120,5 @@ def test_what_fails_frees_its_thread_and_is_told() -> None:
     with ExitStack() as stack:
         hands = stack.enter_context(Hands[str](1))
         ends: list[Future[str]] = [hands.submit("a", fail) for _ in range(5)]
-        assert hands.submit("a", quick).result(10) == "done"
+        assert hands.submit("a", quick).result(PATIENCE_S) == "done"
     assert [str(end.exception()) for end in ends] == ["no picture"] * 5

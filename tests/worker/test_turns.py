@@ -6,6 +6,7 @@ import threading
 import time
 
 from boxyard_worker.detect.turns import Turns
+from process import PATIENCE_S, await_true
 
 
 def test_another_tenants_picture_is_next_but_one() -> None:
@@ -13,23 +14,25 @@ def test_another_tenants_picture_is_next_but_one() -> None:
 
     def wait_for(tenant: str) -> None:
         with turns.take(tenant):
-            go.wait(60)
+            go.wait(PATIENCE_S)
             order.append(tenant)
 
-    threads = []
-    for tenant in "aaaaab":
-        threads.append(threading.Thread(target=wait_for, args=(tenant,)))
-        threads[-1].start()
-        time.sleep(0.02)
+    threads = [threading.Thread(target=wait_for, args=(tenant,)) for tenant in "aaaaab"]
+    for thread in threads[:-1]:
+        thread.start()
+    await_true(lambda: len(turns._waiting.get("a", ())) == 4, "one tenant's pictures to wait")
+    threads[-1].start()
+    await_true(lambda: "b" in turns._waiting, "another's to wait too")
     go.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE_S)
     assert order.index("b") <= 2
     assert sorted(order) == list("aaaaab")
 
 
 def test_no_more_places_are_taken_than_there_are() -> None:
     turns, lock, held, most = Turns(3), threading.Lock(), 0, 0
+    all_taken = threading.Barrier(3)
 
     def use() -> None:
         nonlocal held, most
@@ -37,6 +40,7 @@ def test_no_more_places_are_taken_than_there_are() -> None:
             with lock:
                 held += 1
                 most = max(most, held)
+            all_taken.wait(PATIENCE_S)
             time.sleep(0.002)
             with lock:
                 held -= 1
@@ -45,5 +49,5 @@ def test_no_more_places_are_taken_than_there_are() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE_S)
     assert most == 3
