@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 import pytest
 import redis
 
+from beside import beside
 from boxyard_ledger import (
     EmbeddedRedis,
     JobRecord,
@@ -61,27 +62,28 @@ def copy_redis(server: EmbeddedRedis, source: Path, target: Path) -> None:
         client.config_set("auto-aof-rewrite-percentage", 100)
 
 
+def copy_blobs(source: Path, target: Path) -> None:
+    """As the page says: without what is being written, which comes and goes."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(".unfinished"))
+
+
 def test_a_backup_of_a_running_stack_has_every_job_of_before_with_picture_and_result(
     tmp_path: Path,
 ) -> None:
     live, copy = tmp_path / "live", tmp_path / "copy"
-    stop = Event()
     with EmbeddedRedis(live / "redis") as server, open_ledger(server, live) as ledger:
         secret = ledger.tenants.create("acme")
         before = [accept(ledger) for _ in range(30)]
         ended = finish_next(ledger)
 
-        def go_on() -> None:
+        def go_on(stop: Event) -> None:
             while not stop.is_set():
                 accept(ledger)
 
-        callers = Thread(target=go_on)
-        callers.start()
-        copy_redis(server, live / "redis", copy / "redis")
-        late = finish_next(ledger)
-        shutil.copytree(live / "blobs", copy / "blobs")
-        stop.set()
-        callers.join()
+        with beside(go_on):
+            copy_redis(server, live / "redis", copy / "redis")
+            late = finish_next(ledger)
+            copy_blobs(live / "blobs", copy / "blobs")
 
     with EmbeddedRedis(copy / "redis") as server, open_ledger(server, copy) as ledger:
         assert ledger.tenants.webhook_secrets("acme") == [secret]
