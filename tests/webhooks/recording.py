@@ -24,7 +24,7 @@ from boxyard_ledger import EmbeddedRedis
 from boxyard_schemas import Callback, Delivery, EventType, Parameters, UrlImage, detect_queue
 from boxyard_schemas.asyncapi import BELL, Recording
 from boxyard_schemas.words import utc_now
-from process import Process
+from process import Process, await_true
 from receivers import Received, Receiver
 from yard import Yard
 
@@ -49,11 +49,14 @@ def record(folder: Path, picture: bytes, **settings: object) -> dict[str, Record
             with _sweeping(yard), _delivering(yard, folder):
                 _end_jobs(yard, picture, receiver.url)
                 yard.worker(**settings)
-                events = [_event(each) for each in receiver.wait(len(EventType), 120)]
+                # By type, for any of them may come more than once.
+                await_true(
+                    lambda: len(_events(receiver)) == len(EventType), "every event", patience_s=120
+                )
             bell = _bell(server.url)
         finally:
             yard.close()
-    return {json.loads(each.body)["type"]: each for each in events} | {BELL: bell}
+        return _events(receiver) | {BELL: bell}
 
 
 def _end_jobs(yard: Yard, picture: bytes, url: str) -> None:
@@ -71,6 +74,10 @@ def _end_jobs(yard: Yard, picture: bytes, url: str) -> None:
     few = Parameters(max_detections=1)
     yard.accept([picture], metadata={"shelf": "7"}, parameters=few, **told)
     yard.accept([b"no picture"], metadata={"shelf": "7"}, **told)
+
+
+def _events(receiver: Receiver) -> dict[str, Recording]:
+    return {json.loads(each.body)["type"]: _event(each) for each in receiver.requests}
 
 
 def _event(received: Received) -> Recording:
