@@ -6,11 +6,10 @@ import base64
 import hashlib
 import hmac
 import json
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
-from threading import Timer
+from threading import Barrier, Timer
 
 from boxyard_producer.webhooks import (
     EventInProgress,
@@ -50,7 +49,8 @@ class Consumer(Receiver):
     Args:
         judge: gives the event of a request, or raises.
         key: what it deduplicates by; None where it does not.
-        claim: whether an id is claimed in one step, or is looked up, and noted after the act.
+        together: where it is given, an id is not claimed in one step but looked up, and noted after
+            the act; who has looked it up waits here for the others before it acts.
         failure: what it answers when the judge raises anything but a WebhookError.
         refusal: what it answers to a WebhookError, in place of what that says.
         lateness_s: it answers at once, and acts so much later.
@@ -61,13 +61,13 @@ class Consumer(Receiver):
         judge: Judge = genuine,
         *,
         key: Key | None = webhook_id,
-        claim: bool = True,
+        together: Barrier | None = None,
         failure: int = 400,
         refusal: int | None = None,
         lateness_s: float = 0,
     ) -> None:
         self.acts = 0
-        self._judge, self._key, self._claim = judge, key, claim
+        self._judge, self._key, self._together = judge, key, together
         self._failure, self._refusal, self._lateness_s = failure, refusal, lateness_s
         self._seen, self._noted = MemoryDeduplication(), set[str]()
         super().__init__(self._respond)
@@ -101,11 +101,11 @@ class Consumer(Receiver):
             self.acts += 1
             return
         known = self._key(event, headers)
-        if self._claim:
+        if self._together is None:
             with suppress(EventInProgress), self._seen.once(known) as first:
                 self.acts += first
         elif known not in self._noted:
-            time.sleep(0.25)  # the act
+            self._together.wait(60)
             self.acts += 1
             self._noted.add(known)
 

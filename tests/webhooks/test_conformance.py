@@ -9,6 +9,7 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler
 from itertools import islice
+from threading import Barrier
 
 import pytest
 
@@ -55,9 +56,14 @@ RESULTLESS = {"a job that died"} | {
 
 
 def trial(
-    url: str, *, probe: str | None = None, limit_s: float = 15, cases: int | None = None
+    url: str,
+    *,
+    probe: str | None = None,
+    limit_s: float = 15,
+    first: int = 0,
+    cases: int | None = None,
 ) -> list[Finding]:
-    sent = islice(make_cases(SECRET, [OLD], RESULT_URL), cases)
+    sent = islice(make_cases(SECRET, [OLD], RESULT_URL), first, cases)
 
     async def collect() -> list[Finding]:
         run = Trial(url, probe=probe, limit_s=limit_s).run(sent)
@@ -170,11 +176,11 @@ def test_a_consumer_that_deduplicates_by_the_wrong_thing_is_found_by_its_probe_a
 
 
 def test_a_consumer_that_looks_an_id_up_and_notes_it_later_is_found_by_two_at_once() -> None:
-    with Consumer(claim=False) as consumer:
-        findings = trial(consumer.url, probe=consumer.url, cases=3)
+    with Consumer(together=Barrier(2)) as consumer:
+        findings = trial(consumer.url, probe=consumer.url, first=2, cases=3)
     assert wrong(findings) == {"an event twice at once"}
-    assert findings[2].found == "204 and 204, acted 2 times"
-    assert "in one step" in findings[2].advice
+    assert findings[0].found == "204 and 204, acted 2 times"
+    assert "in one step" in findings[0].advice
 
 
 def test_the_second_of_two_at_once_may_be_told_to_come_again() -> None:
@@ -186,9 +192,25 @@ def test_the_second_of_two_at_once_may_be_told_to_come_again() -> None:
 def test_a_consumer_that_acts_later_is_waited_for_and_its_second_act_is_seen() -> None:
     with Consumer(lateness_s=0.4) as consumer:
         assert wrong(trial(consumer.url, probe=consumer.url, cases=3)) == set()
-    with Consumer(lateness_s=0.4, key=None) as consumer:
+    # It is waited for twice as long as the first act took: a second here, for slow machines.
+    with Consumer(lateness_s=1, key=None) as consumer:
         findings = trial(consumer.url, probe=consumer.url, cases=3)
     assert wrong(findings) == {"the same event again", "an event twice at once"}
+
+
+def test_a_probe_that_is_slow_is_asked_once_more_when_its_time_is_over() -> None:
+    class Slow(Consumer):
+        def _respond(self, handler: BaseHTTPRequestHandler) -> None:
+            if handler.command == "GET":
+                known = str(self.acts).encode()
+                time.sleep(0.5)
+                say(200, known)(handler)
+            else:
+                super()._respond(handler)
+
+    with Slow(lateness_s=0.1) as consumer:
+        findings = trial(consumer.url, probe=consumer.url, first=1, cases=2)
+    assert wrong(findings) == {"the same event again"}, "it was the first, and was acted on"
 
 
 def test_a_consumer_that_refuses_and_acts_all_the_same_is_found_by_its_probe() -> None:
@@ -209,7 +231,7 @@ def redirect(handler: BaseHTTPRequestHandler) -> None:
 
 
 def late(handler: BaseHTTPRequestHandler) -> None:
-    time.sleep(1.5)
+    handler.connection.recv(1)  # until nobody waits any more
     say(204)(handler)
 
 
@@ -225,7 +247,7 @@ def test_a_redirect_is_neither_taken_nor_followed() -> None:
 def test_an_answer_that_does_not_come_in_time_is_none(answer: Answer) -> None:
     with Receiver(answer) as receiver:
         findings = trial(receiver.url, limit_s=0.1)
-        assert len(receiver.requests) == 1, "the others would take as long"
+        assert len(receiver.requests) <= 1, "the others would take as long"
     assert wrong(findings) == {"a genuine event", "every answer in time"}
     assert "answers soon" in findings[0].advice
     assert findings[0].found == "no answer in 0.1 s"
@@ -238,7 +260,7 @@ def test_a_connection_that_is_reset_is_no_answer() -> None:
 
 def test_a_consumer_that_answers_late_now_and_then_is_tried_to_the_end() -> None:
     with Receiver(say(204), late, say(204)) as receiver:
-        findings = trial(receiver.url, limit_s=1, cases=4)
+        findings = trial(receiver.url, limit_s=4, cases=4)
     assert wrong(findings) == {"the same event again", "every answer in time"}
     assert len(findings) == 5
 
