@@ -28,7 +28,7 @@ MakeJob = Callable[..., JobRecord]
 @pytest.fixture
 def own_ledger(own_redis: EmbeddedRedis, tmp_path: Path) -> Iterator[Ledger]:
     settings = LedgerSettings(
-        redis_url=own_redis.url, redis_timeout_s=1, blob_url=(tmp_path / "blobs").as_uri()
+        redis_url=own_redis.url, redis_timeout_s=3, blob_url=(tmp_path / "blobs").as_uri()
     )
     with Ledger.open(settings) as opened:
         yield opened

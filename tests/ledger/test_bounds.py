@@ -70,11 +70,13 @@ def test_a_minute_s_jobs_may_come_at_once_and_then_each_waits_for_its_share(
     ledger: Ledger, make_job: Callable, raw: redis.Redis
 ):
     raw.hset(FACTS, "jobs_per_minute", 5)
+    began = time.monotonic()
     for _ in range(5):
         ledger.jobs.accept(make_job())
     told = refused(ledger, make_job())
     assert told["limit"] == "jobs-per-minute"
-    assert 11 <= told["retry_after_s"] <= 12, "a fifth of a minute"
+    passed = time.monotonic() - began
+    assert 11 - passed <= told["retry_after_s"] <= 12, "a fifth of a minute"
     assert ledger.jobs.accept(make_job(tenant="other"))[1]
     sooner(raw, 12)
     assert ledger.jobs.accept(make_job())[1]
@@ -168,8 +170,12 @@ def test_what_ended_more_than_a_minute_ago_is_forgotten(
 ):
     name = f"boxyard:drained:{MODEL}"
     drain(raw, name, [1] * 20)
+    before = set(map(int, raw.hkeys(name)))
     ledger.jobs.cancel("acme", accept().id)
-    assert len(raw.hkeys(name)) == 7, "six whole windows and this one"
+    kept = set(map(int, raw.hkeys(name)))
+    now = max(kept)
+    six_and_now = set(range(now - 6, now + 1))
+    assert kept == six_and_now & (before | {now})
 
 
 def sooner(raw: redis.Redis, seconds: float) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 
 import pytest
 import redis
@@ -13,7 +14,7 @@ import redis
 from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
 from boxyard_ledger.breaker import Breaker
 from boxyard_schemas.errors import Unavailable
-from yard import await_true
+from process import await_true
 
 TIMEOUT_S = 1.5
 
@@ -44,10 +45,10 @@ def _stop(server: EmbeddedRedis) -> None:
 def test_after_the_first_command_that_redis_leaves_unanswered_nobody_waits(
     own_redis: EmbeddedRedis, impatient: Ledger
 ) -> None:
-    assert impatient.api_keys.authenticate("key") is None
+    _await_answer(impatient)
     _stop(own_redis)
     assert _refused(impatient) >= TIMEOUT_S * 0.9
-    assert sum(_refused(impatient) for _ in range(50)) < TIMEOUT_S
+    assert median(_refused(impatient) for _ in range(50)) < TIMEOUT_S / 10
 
 
 def test_a_look_at_the_server_waits_no_longer_than_a_command(
@@ -58,7 +59,7 @@ def test_a_look_at_the_server_waits_no_longer_than_a_command(
     began = time.monotonic()
     with pytest.raises(Unavailable):
         impatient.check_server()
-    assert time.monotonic() - began < TIMEOUT_S
+    assert time.monotonic() - began < 2 * TIMEOUT_S, "it looked for faults on the way"
 
 
 def test_the_first_answer_lets_everybody_in_again(
@@ -70,7 +71,6 @@ def test_the_first_answer_lets_everybody_in_again(
     assert own_redis.pid
     os.kill(own_redis.pid, signal.SIGCONT)
     _await_answer(impatient)
-    assert impatient.api_keys.authenticate("key") is None
 
 
 def test_a_redis_that_died_while_it_stalled_is_used_again_when_it_is_back(
@@ -91,16 +91,14 @@ def test_a_look_that_stumbles_over_a_closed_connection_keeps_nobody_out() -> Non
     breaker = Breaker(ping)
     with pytest.raises(redis.TimeoutError), breaker.watched():
         raise redis.TimeoutError
-    await_true(lambda: not breaker.stalled, "its end", lambda: "")
+    await_true(lambda: not breaker.stalled, "its end")
 
 
 def _await_answer(ledger: Ledger) -> None:
-    deadline = time.monotonic() + 30
-    while True:
+    def answered() -> bool:
         try:
-            ledger.api_keys.authenticate("key")
+            return ledger.api_keys.authenticate("key") is None
         except Unavailable:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        else:
-            return
+            return False
+
+    await_true(answered, "an answer")

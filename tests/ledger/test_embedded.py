@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ import redis
 
 from boxyard_ledger import EmbeddedRedis
 from boxyard_schemas.errors import SetupError
+from process import await_true
 
 _PARENT = """
 import pathlib, sys, time
@@ -44,13 +44,14 @@ def test_it_ends_with_its_parent(tmp_path: Path):
         assert parent.stdout
         server = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while Path(f"/proc/{server}").exists() and time.monotonic() < deadline:
-        if "State:\tZ" in Path(f"/proc/{server}/status").read_text():
-            break
-        time.sleep(0.02)
-    else:
-        assert not Path(f"/proc/{server}").exists()
+    await_true(lambda: _has_ended(server), "the server's end")
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_when_it_does_not_come_up_its_log_says_why(tmp_path: Path):

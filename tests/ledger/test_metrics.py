@@ -25,6 +25,7 @@ from boxyard_ledger import (
 )
 from boxyard_schemas import Callback, Delivery, Priority
 from boxyard_schemas.errors import SetupError
+from process import await_true
 
 from .conftest import MODEL, MakeJob
 from .test_workers import worker
@@ -139,10 +140,10 @@ def test_many_scrapes_read_redis_once_a_second(
     gauges: CollectorRegistry, accept: MakeJob, raw: redis.Redis
 ):
     accept()
-    before = _readings(raw)
+    before, began = _readings(raw), time.monotonic()
     for _ in range(20):
         read(gauges)
-    assert 1 <= _readings(raw) - before <= 2
+    assert 1 <= _readings(raw) - before <= 1 + (time.monotonic() - began)
 
 
 def _readings(raw: redis.Redis) -> int:
@@ -150,13 +151,19 @@ def _readings(raw: redis.Redis) -> int:
     return known.get("cmdstat_zcount", {"calls": 0})["calls"]
 
 
+def _exchanges(raw: redis.Redis) -> int:
+    """How often Redis has read from a connection."""
+    known: dict[str, int] = raw.info("stats")
+    return known["total_reads_processed"]
+
+
 def test_the_figures_of_many_models_and_workers_are_read_together(ledger: Ledger, raw: redis.Redis):
     raw.sadd("boxyard:models", *(f"model-{number}" for number in range(500)))
     for number in range(100):
         ledger.workers.beat(worker(f"w{number}"), ttl_s=60)
-    began = time.perf_counter()
+    before = _exchanges(raw)
     figures = ledger.census.take()
-    assert time.perf_counter() - began < 5
+    assert _exchanges(raw) - before < 250, "not one by one"
     assert len(figures.queues) == 500
     assert figures.workers["m"].warm == 100
 
@@ -170,16 +177,14 @@ def test_a_scrape_while_redis_is_silent_is_answered_with_what_the_process_knows(
     os.kill(own_redis.pid, signal.SIGSTOP)
     began = time.monotonic()
     found = read(own_ledger.registry)
-    assert time.monotonic() - began < 5  # the time limit of this ledger is a second
+    assert time.monotonic() - began < 20  # the time limit of this ledger is three seconds
     assert one(found, "boxyard_redis_up") == 0
     assert one(found, "boxyard_jobs_accepted_total", model=MODEL) == 1
     assert not any(name == "boxyard_jobs_ready" for name, _ in found)
     assert one(read(own_ledger.registry), "boxyard_redis_stalled") == 1
     os.kill(own_redis.pid, signal.SIGCONT)
-    deadline = time.monotonic() + 30
-    while not one(found := read(own_ledger.registry), "boxyard_redis_up"):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    await_true(lambda: one(read(own_ledger.registry), "boxyard_redis_up") == 1, "Redis")
+    found = read(own_ledger.registry)
     assert one(found, "boxyard_jobs_ready", model=MODEL, priority="normal") == 1
 
 

@@ -20,12 +20,12 @@ def begin(loop: str, url: str) -> str:
         env={
             **os.environ,
             "BOXYARD_REDIS_URL": url,
-            "BOXYARD_REDIS_TIMEOUT_S": "1",
+            "BOXYARD_REDIS_TIMEOUT_S": "3",
             "BOXYARD_BLOB_URL": "file:///tmp/none",
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert ended.returncode == 1

@@ -126,7 +126,7 @@ def test_sigterm_ends_it_cleanly(ledger: Ledger, redis_url: str, tmp_path: Path)
         await_true(lambda: ledger.jobs.ready(MODEL) == 1, "the job to be ready")
         await_true(pulse.exists, "a pulse")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()
