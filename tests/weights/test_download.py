@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,7 @@ from boxyard_worker.weights.download import download
 from boxyard_worker.weights.lock import hold
 from boxyard_worker.weights.settings import WeightsSettings
 from boxyard_worker.weights.sources import list_addresses
+from boxyard_worker.weights.transfer import Progress
 from certificates import certificate_for
 from receivers import Answer, Receiver, reset, say
 from weights.shelf import Shelf
@@ -27,6 +29,10 @@ DIGEST = hashlib.sha256(BODY).hexdigest()[:8]
 Fetch = Callable[..., str]
 
 
+def quiet(done: int, total: int | None) -> None:
+    """Nobody looks."""
+
+
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     return tmp_path / "model.pth"
@@ -34,13 +40,15 @@ def target(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fetch(target: Path, monkeypatch: pytest.MonkeyPatch) -> Fetch:
-    """Fetches the file from receivers, with small patience."""
+    """Fetches the file from receivers, with few attempts."""
     monkeypatch.setattr("boxyard_worker.weights.transfer._PAUSE_S", 0.01)
 
-    def run(*hosts: Receiver, digest: str = DIGEST, **limits: float) -> str:
-        settings = WeightsSettings(**{"weights_attempts": 2, "weights_timeout_s": 5, **limits})
+    def run(
+        *hosts: Receiver, digest: str = DIGEST, progress: Progress = quiet, **limits: float
+    ) -> str:
+        settings = WeightsSettings(**{"weights_attempts": 2, "weights_timeout_s": 60, **limits})
         addresses = [f"{host.url}/model.pth" for host in hosts]
-        return download(addresses, target, digest, settings, lambda done, total: None)
+        return download(addresses, target, digest, settings, progress)
 
     return run
 
@@ -204,7 +212,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Pa
 def fetch_securely(server: Receiver, target: Path) -> str:
     settings = WeightsSettings(weights_attempts=1)
     address = f"https://localhost:{server.port}/model.pth"
-    return download([address], target, DIGEST, settings, lambda done, total: None)
+    return download([address], target, DIGEST, settings, quiet)
 
 
 def test_a_host_that_nobody_vouches_for_is_refused(
@@ -262,8 +270,12 @@ def test_a_disk_without_room_says_so_before_anything_comes(
 
 
 def test_a_download_that_takes_too_long_ends_and_keeps_what_came(
-    host: Callable[..., Receiver], fetch: Fetch, target: Path
+    host: Callable[..., Receiver], fetch: Fetch, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    came: list[int] = []
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 7200 * len(came))
+    monkeypatch.setattr("boxyard_worker.weights.transfer.time", clock)
+
     def slow(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
         while True:
@@ -271,8 +283,8 @@ def test_a_download_that_takes_too_long_ends_and_keeps_what_came(
             time.sleep(0.02)
 
     with pytest.raises(SetupError, match="BOXYARD_WEIGHTS_DEADLINE_S"):
-        fetch(host(slow), weights_deadline_s=0.3)
-    assert target.with_name("model.pth.part").stat().st_size > 0
+        fetch(host(slow), progress=lambda done, _: came.append(done), weights_deadline_s=3600)
+    assert target.with_name("model.pth.part").stat().st_size > came[0] > 0
 
 
 def test_mirrors_stand_before_the_published_host_and_keep_the_path() -> None:

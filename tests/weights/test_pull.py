@@ -267,7 +267,7 @@ def test_a_pull_that_is_told_to_stop_leaves_no_process_that_goes_on(tmp_path: Pa
         ) as pulling:
             silent.wait(1)
             pulling.terminate()
-            pulling.communicate(timeout=20)  # its output ends with the last process that has it
+            pulling.communicate(timeout=60)  # its output ends with the last process that has it
         ended.set()
     assert pulling.returncode == -signal.SIGTERM
 
