@@ -15,8 +15,9 @@ from boxyard_ledger import keys
 from boxyard_schemas import ImageSuccess, JobState, StoredImage, UrlImage
 from boxyard_worker.detector.standin import Trouble
 from pictures import encoded, png, scene, trouble
+from process import PATIENCE_S, await_true
 from receivers import Receiver, drip, say
-from yard import Yard, await_true
+from yard import WorkerProcess, Yard
 
 STAGES = ["fetch", "decode", "infer", "encode"]
 
@@ -40,9 +41,10 @@ def test_a_worker_killed_in_any_stage_loses_no_job(yard: Yard, stage: str) -> No
         if stage == "fetch":
             server.wait(1)  # the stage begins before the request, and the drip is for this worker
         first.kill()
+        yard.end_leases()
         yard.worker()
         result = yard.result(job)
-    assert all(isinstance(image, ImageSuccess) for image in result.images)
+    assert all(isinstance(image, ImageSuccess) for image in result.images), result.images
     assert yard.status(job).attempts <= 2
     check_recorded_once(yard, job)
 
@@ -68,21 +70,31 @@ def test_a_model_child_killed_in_any_stage_costs_no_attempt_and_no_picture(
         os.kill(child, signal.SIGKILL)
         result = yard.result(job)
         worker.await_event("model.died")
-    assert all(isinstance(image, ImageSuccess) for image in result.images)
+    assert all(isinstance(image, ImageSuccess) for image in result.images), result.images
     assert yard.status(job).attempts == 1
 
 
 def test_a_worker_that_wakes_up_after_its_lease_changes_nothing(yard: Yard) -> None:
     sleeper = yard.worker()
-    job = yard.accept([png(trouble(Trouble.SLOW))])
-    sleeper.await_event("picture.stage", job=job, stage="infer")
-    sleeper.process.send_signal(signal.SIGSTOP)
+    job = freeze_at_work(yard, sleeper)
+    yard.end_leases()
     yard.worker()
     recorded = yard.await_end(job).result
-    sleeper.process.send_signal(signal.SIGCONT)
+    sleeper.thaw()
     sleeper.await_event("job.ended", job=job, how="dropped")
     assert yard.status(job).result == recorded
     assert yard.status(job).attempts == 2
+
+
+def freeze_at_work(yard: Yard, worker: WorkerProcess) -> str:
+    """The job that a worker has in its hands when it falls asleep."""
+    while True:
+        job = yard.accept([png(trouble(Trouble.SLOW))])
+        worker.await_event("picture.stage", job=job, stage="infer")
+        worker.freeze()
+        if yard.status(job).state == JobState.RUNNING:
+            return job
+        worker.thaw()  # it was done before it was met
 
 
 def test_jobs_survive_a_killed_redis_and_the_worker_takes_up_work_again(yard: Yard) -> None:
@@ -97,11 +109,13 @@ def test_jobs_survive_a_killed_redis_and_the_worker_takes_up_work_again(yard: Ya
         assert yard.await_end(job).state == JobState.SUCCEEDED
     assert worker.process.poll() is None
     assert worker.stop() == 0
+    assert worker.events("bells.connected")
+    assert "<class" not in worker.text()  # as Celery calls the broker
 
 
 def test_a_bell_that_a_worker_took_to_its_grave_is_rung_again(yard: Yard) -> None:
     first = yard.worker()
-    first.process.send_signal(signal.SIGSTOP)
+    first.freeze()
     job = yard.accept([png(scene())])
     time.sleep(1.5)  # Redis hands the bell to the sleeper's waiting BRPOP
     first.kill()
@@ -123,13 +137,14 @@ def test_cut_connections_are_made_again(yard: Yard) -> None:
 
 
 def test_results_wait_while_the_blob_store_is_away(yard: Yard, tmp_path: Path) -> None:
-    worker = yard.worker()
+    worker = yard.worker(lease_s=6)
     results = tmp_path / "blobs" / "default" / "results"
     results.parent.mkdir(parents=True)
     results.write_bytes(b"")  # where a folder should be, so that nothing can be stored
     job = yard.accept([png(scene())])
     worker.await_event("job.store", job=job)
-    time.sleep(3)  # longer than the lease
+    held = yard.held_until(job)
+    await_true(lambda: yard.held_until(job) > held + 6000, "a hold beyond its lease", worker.tail)
     assert yard.status(job).state == JobState.RUNNING
     results.unlink()
     assert yard.await_end(job).state == JobState.SUCCEEDED
@@ -146,7 +161,7 @@ def test_a_worker_can_be_stopped_while_redis_is_away(yard: Yard) -> None:
 
 def test_sigterm_finishes_what_was_begun_and_hands_back_the_rest(yard: Yard) -> None:
     worker = yard.worker("--max-batch", "1", hands=2)
-    jobs = [yard.accept([png(trouble(Trouble.SLOW))]) for _ in range(5)]
+    jobs = [yard.accept([png(trouble(Trouble.SLOW))]) for _ in range(8)]
     worker.await_event("picture.stage", stage="infer")
     assert worker.stop() == 0
     states = [yard.status(job).state for job in jobs]
@@ -160,12 +175,13 @@ def test_sigterm_finishes_what_was_begun_and_hands_back_the_rest(yard: Yard) -> 
 def test_a_second_signal_hands_back_what_was_begun(yard: Yard) -> None:
     worker = yard.worker("--max-batch", "1")
     jobs = [yard.accept([png(trouble(Trouble.SLOW))]) for _ in range(8)]
-    worker.await_event("picture.stage", stage="infer")
-    worker.process.send_signal(signal.SIGTERM)
+    for job in jobs:
+        worker.await_event("picture.stage", job=job, stage="infer")
+    worker.send(signal.SIGTERM)
     worker.await_event("worker.stopping")
-    worker.process.send_signal(signal.SIGQUIT)
-    assert worker.process.wait(60) == 0
-    assert [yard.status(job).state for job in jobs].count(JobState.SUCCEEDED) < 4
+    worker.send(signal.SIGQUIT)
+    assert worker.process.wait(PATIENCE_S) == 0
+    assert JobState.QUEUED in [yard.status(job).state for job in jobs]
     yard.worker("--max-batch", "4")
     for job in jobs:
         assert yard.await_end(job).state == JobState.SUCCEEDED
@@ -173,11 +189,11 @@ def test_a_second_signal_hands_back_what_was_begun(yard: Yard) -> None:
 
 def test_a_worker_whose_model_does_not_load_says_why_and_ends(yard: Yard) -> None:
     worker = yard.worker("--detector", "mmdetection", "--model", "no-such-model", ready=False)
-    assert worker.process.wait(120) == 1
+    assert worker.process.wait(PATIENCE_S) == 1
     await_true(lambda: "no-such-model" in worker.tail(), "the reason", worker.tail)
 
 
 def test_a_worker_whose_weights_are_not_the_named_ones_says_so_and_ends(yard: Yard) -> None:
     worker = yard.worker(ready=False, weights_sha256="ab" * 32)
-    assert worker.process.wait(60) == 1
+    assert worker.process.wait(PATIENCE_S) == 1
     assert "BOXYARD_WEIGHTS_SHA256" in worker.tail().splitlines()[-1]

@@ -56,6 +56,11 @@ def bell_transport(scheme: str, model: str) -> type[Any]:
             """Does nothing."""
 
     class Transport(base):  # type: ignore[misc] # kombu has no types
+        def establish_connection(self) -> Any:
+            connection = super().establish_connection()
+            log.info("bells.connected", model=model)
+            return connection
+
         def _deliver(self, message: Any, queue: str) -> None:
             try:
                 check_bell(message, model)
