@@ -11,13 +11,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from boxyard_schemas.errors import Permanent, SetupError, Unavailable
 from boxyard_worker.detect.model import Model
+from boxyard_worker.detect.process import ChildProcess
 from boxyard_worker.detector.contract import ModelImage, Pixels, RawDetections
 from boxyard_worker.detector.standin import Trouble
 from pictures import scene, trouble
@@ -156,6 +159,43 @@ def test_a_child_that_stands_still_before_it_begins_a_batch_is_replaced_and_nobo
     assert figures["boxyard_batch_pictures_count"] == figures["boxyard_batch_pictures_sum"] == 2, (
         "either may have been the cause, so each goes alone"
     )
+
+
+def test_a_child_that_reads_no_more_is_replaced_though_its_socket_is_full(
+    make_model: MakeModel,
+) -> None:
+    model = make_model(deadline_s=3)
+    first = model.pid
+    assert first is not None
+    os.kill(first, signal.SIGSTOP)
+    wordy = replace(image(scene()), text="red" + 40_000 * " ")
+    with ThreadPoolExecutor(16) as threads:
+        found = list(threads.map(model.infer, [wordy] * 16))
+    assert [boxes(each) for each in found] == [SCENE] * 16
+    assert model.pid != first
+
+
+def test_an_answer_that_comes_while_the_worker_stands_still_is_not_too_late(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, stood_still_s = make_model(), 0.0
+    pid, poll, monotonic = model.pid, ChildProcess.poll, time.monotonic
+
+    def stand_still(child: ChildProcess, timeout_s: float) -> bool:
+        nonlocal stood_still_s
+        heard = poll(child, timeout_s)
+        if not heard and model._pending.on_device:
+            assert poll(child, 60)
+            stood_still_s += 3600
+        return heard
+
+    clock = SimpleNamespace(monotonic=lambda: monotonic() + stood_still_s)
+    for module in ("model", "pending"):
+        monkeypatch.setattr(f"boxyard_worker.detect.{module}.time", clock)
+    monkeypatch.setattr(ChildProcess, "poll", stand_still)
+    assert boxes(model.infer(image(trouble(Trouble.SLOW)))) == SCENE
+    assert stood_still_s > 0
+    assert model.pid == pid
 
 
 def test_a_child_that_cannot_be_started_is_told_and_not_waited_for(make_model: MakeModel) -> None:

@@ -8,6 +8,7 @@
     fetch, decoders, encode, results
     hands, turns, budget   threads, decoders and memory, shared out among tenants
     model         the model child: feed it, replace it when it dies
+    pending       the pictures that it owes an answer
     process, slots   a child and the shared memory that pictures cross in
     worker        all of these put together
     departure, watchdog, ticker, progress, patience, device

@@ -2,11 +2,6 @@
 
 One thread owns the child for its whole life: the kernel ties a child to the thread that started
 it, and one reader keeps what happened in order.
-
-A picture whose device batch ended the child goes through alone from then on; only a picture
-that was alone on the device gets a strike, and too many strikes make it `crashed`. Pictures
-that were still waiting go to the next child as if nothing had happened, unless the child died
-with none on the device: then whichever of them did it has to be found, and each goes alone.
 """
 
 from __future__ import annotations
@@ -16,11 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+import numpy as np
 import structlog
 
-from boxyard_schemas.errors import Permanent, SetupError, Unavailable
+from boxyard_schemas.errors import Permanent, SetupError
+from boxyard_worker.detect.pending import OnStrike, Pending, Waiting, crashed
 from boxyard_worker.detect.process import ChildProcess
 from boxyard_worker.detect.slots import Slots
 from boxyard_worker.detector.contract import ModelDescription, ModelImage, RawDetections
@@ -38,20 +35,11 @@ from boxyard_worker.meters import DetectMeters
 
 log = structlog.get_logger(__name__)
 
-OnStrike = Callable[[int], None]
 _TICK_S = 0.2
 _LOAD_DEATHS = 3
 """So many children in a row that die while loading end the worker."""
-
-
-@dataclass
-class _Waiting:
-    """A picture that is in a slot and has no answer yet."""
-
-    message: Infer
-    future: Future[RawDetections]
-    strikes: int
-    on_strike: OnStrike
+_IN_SLOT = np.empty((0, 0, 3), np.uint8)
+"""A message carries no pixels: they are in its slot."""
 
 
 class Model:
@@ -84,17 +72,16 @@ class Model:
         self._load = load
         self._slots = slots
         self._visible_device = visible_device
-        self._batch_deadline_s = batch_deadline_s
         self._load_deadline_s = load_deadline_s
         self._max_strikes = max_strikes
         self._on_broken = on_broken
         self._meters = meters or DetectMeters()
         self._numbers = itertools.count()
-        self._lock = threading.Lock()
-        self._waiting: dict[int, _Waiting] = {}
-        self._on_device: tuple[int, ...] = ()
-        self._deadline = 0.0
-        self._child: ChildProcess | None = None
+        self._pending = Pending(
+            patience_s=load.max_wait_s + batch_deadline_s,
+            max_strikes=max_strikes,
+            meters=self._meters,
+        )
         self._loaded: Future[ModelDescription] = Future()
         self._broken: SetupError | None = None
         self._stopping = threading.Event()
@@ -112,7 +99,7 @@ class Model:
     @property
     def pid(self) -> int | None:
         """Process id of the child that is warm, if one is."""
-        child = self._child
+        child = self._pending.child
         return child.pid if child else None
 
     def infer(
@@ -130,42 +117,23 @@ class Model:
             Unavailable: the model is being stopped or cannot be loaded.
         """
         if strikes >= self._max_strikes:
-            raise _crashed(strikes)
+            raise crashed(strikes)
         with self._slots.hold(image.pixels) as slot:
-            message = self._message(image, slot, alone=strikes > 0)
-            waiting = _Waiting(message, Future(), strikes, on_strike)
-            self._send(waiting)
-            return waiting.future.result()
+            message = Infer(
+                id=next(self._numbers),
+                slot=slot,
+                shape=(image.pixels.shape[0], image.pixels.shape[1]),
+                image=replace(image, pixels=_IN_SLOT),
+                alone=strikes > 0,
+            )
+            waiting = Waiting(message, strikes, on_strike)
+            self._pending.add(waiting)
+            return waiting.answer.result()
 
     def stop(self) -> None:
         """Ends the child; pictures that wait are answered `Unavailable`."""
         self._stopping.set()
         self._owner.join()
-
-    def _message(self, image: ModelImage, slot: int, *, alone: bool) -> Infer:
-        height, width = image.pixels.shape[:2]
-        return Infer(
-            id=next(self._numbers),
-            slot=slot,
-            shape=(height, width),
-            width=image.width,
-            height=image.height,
-            score_threshold=image.score_threshold,
-            max_detections=image.max_detections,
-            masks=image.masks,
-            text=image.text,
-            custom_entities=image.custom_entities,
-            alone=alone,
-        )
-
-    def _send(self, waiting: _Waiting) -> None:
-        with self._lock:
-            if self._broken or self._stopping.is_set():
-                raise Unavailable("The model does not run.", retry_after_s=5)
-            self._waiting[waiting.message.id] = waiting
-            if self._child:
-                self._child.send(waiting.message)
-                self._deadline = min(self._deadline, self._end_of_patience())
 
     def _own(self) -> None:
         try:
@@ -174,7 +142,7 @@ class Model:
             log.exception("model.unattended")
             self._break(SetupError(f"The model's process cannot be started: {error}."))
         finally:
-            self._dismiss()
+            self._pending.close()
 
     def _replace_children(self) -> None:
         deaths = 0
@@ -183,8 +151,7 @@ class Model:
             try:
                 warm = self._serve(child)
             finally:
-                with self._lock:  # nobody may be writing to the socket that is closed next
-                    self._child = None
+                self._pending.disconnect()
                 child.end()
             if self._stopping.is_set() or self._broken:
                 break
@@ -195,19 +162,19 @@ class Model:
     def _serve(self, child: ChildProcess) -> bool:
         """Reads what the child says until it dies; returns whether it was ever warm."""
         child.send(self._load)
-        self._deadline = time.monotonic() + self._load_deadline_s
-        warm = False
+        warm, load_deadline = False, time.monotonic() + self._load_deadline_s
         while not self._stopping.is_set():
-            if not child.poll(_TICK_S):
-                if time.monotonic() > self._deadline:
-                    log.error("model.deadline", pid=child.pid, pictures=len(self._on_device))
-                    return warm
-                continue
-            message = child.receive()
-            if message is None:
-                return warm
-            warm = warm or isinstance(message, Ready)
-            self._hear(child, message)
+            # Before the look, so that what comes while this thread stands still is heard.
+            late = time.monotonic() > (self._pending.deadline if warm else load_deadline)
+            if child.poll(0 if late else _TICK_S):
+                message = child.receive()
+                if message is None:
+                    break
+                warm = warm or isinstance(message, Ready)
+                self._hear(child, message)
+            elif late:
+                log.error("model.deadline", pid=child.pid, pictures=self._pending.on_device)
+                break
         return warm
 
     def _hear(self, child: ChildProcess, message: FromChild) -> None:
@@ -217,61 +184,30 @@ class Model:
             case LoadFailed(detail):
                 self._break(SetupError(f"The model cannot be loaded. {detail}"))
             case Started(ids):
-                self._on_device = ids
                 self._meters.batches.observe(len(ids))
-                self._deadline = self._end_of_patience()
+                self._pending.begin(ids)
             case Done(number, detections):
-                if waiting := self._leave(number):
-                    waiting.future.set_result(detections)
+                if waiting := self._pending.take(number):
+                    waiting.answer.set_result(detections)
             case Failed(number, detail, code):
-                if waiting := self._leave(number):
-                    waiting.future.set_exception(Permanent(code, detail))
+                if waiting := self._pending.take(number):
+                    waiting.answer.set_exception(Permanent(code, detail))
 
     def _take_up(self, child: ChildProcess, description: ModelDescription) -> None:
         log.info("model.warm", pid=child.pid, device=description.device)
-        with self._lock:
-            self._deadline = self._end_of_patience() if self._waiting else float("inf")
-            self._child = child
-            for waiting in self._waiting.values():
-                child.send(waiting.message)
+        self._pending.connect(child)
         if not self._loaded.done():
             self._loaded.set_result(description)
 
-    def _leave(self, number: int) -> _Waiting | None:
-        """Takes a picture that has its answer off the books."""
-        with self._lock:
-            waiting = self._waiting.pop(number, None)
-            if not any(other in self._waiting for other in self._on_device):
-                self._deadline = self._end_of_patience() if self._waiting else float("inf")
-        return waiting
-
-    def _end_of_patience(self) -> float:
-        """When a child that has pictures must have begun a device batch, or be through with it."""
-        return time.monotonic() + self._load.max_wait_s + self._batch_deadline_s
-
     def _bury(self, child: ChildProcess, deaths: int) -> None:
-        """Draws the consequences of a child's death for those who may have caused it."""
-        batch, self._on_device = self._on_device, ()
-        with self._lock:
-            hit = [self._waiting[n] for n in batch if n in self._waiting]
-            # One that was loading had been told of none.
-            suspects = hit if hit or deaths else list(self._waiting.values())
         self._meters.restarts.inc()
-        log.error("model.died", pid=child.pid, status=child.status, pictures=len(hit))
+        log.error(
+            "model.died", pid=child.pid, status=child.status, pictures=self._pending.on_device
+        )
         if deaths >= _LOAD_DEATHS:
             self._break(SetupError(f"The model's process died {deaths} times while loading."))
-        for waiting in suspects:
-            waiting.message = replace(waiting.message, alone=True)
-        if len(batch) == 1 and hit:
-            self._strike(hit[0])
-
-    def _strike(self, waiting: _Waiting) -> None:
-        waiting.strikes += 1
-        self._meters.strikes.inc()
-        waiting.on_strike(waiting.strikes)
-        if waiting.strikes >= self._max_strikes:
-            self._leave(waiting.message.id)
-            waiting.future.set_exception(_crashed(waiting.strikes))
+        # One that was loading had been told of no picture.
+        self._pending.blame(all_else=not deaths)
 
     def _break(self, error: SetupError) -> None:
         self._broken = error
@@ -279,16 +215,3 @@ class Model:
             self._loaded.set_exception(error)
         else:
             self._on_broken(error)
-
-    def _dismiss(self) -> None:
-        with self._lock:
-            self._child = None
-            waiting, self._waiting = list(self._waiting.values()), {}
-        for each in waiting:
-            each.future.set_exception(Unavailable("The model was stopped.", retry_after_s=5))
-
-
-def _crashed(strikes: int) -> Permanent:
-    return Permanent(
-        "crashed", f"The picture ended the model's process {strikes} times, alone on the device."
-    )

@@ -1,11 +1,18 @@
-"""One model child: a process and the socket to it."""
+"""One model child: a process, the socket to it, and a thread that writes to it.
+
+A child that stands still reads nothing, and a socket holds only so much: nobody but that thread
+shall ever wait for it.
+"""
 
 from __future__ import annotations
 
 import os
+import queue
 import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import cast
 
@@ -34,13 +41,18 @@ class ChildProcess:
             )
             self._connection = Connection(ours.detach())
         self.pid = self._process.pid
+        self._outbox: queue.SimpleQueue[Load | Infer | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="model-writer", daemon=True)
+        self._writer.start()
 
     def send(self, message: Load | Infer) -> None:
-        """Sends; callers take turns. To a dead child it goes nowhere: the owner will notice."""
-        try:
-            self._connection.send(message)
-        except OSError:
-            return
+        """Sends, without waiting. To a dead child it goes nowhere: the owner will notice."""
+        self._outbox.put(message)
+
+    def _write(self) -> None:
+        with suppress(OSError):
+            while message := self._outbox.get():
+                self._connection.send(message)
 
     def poll(self, timeout_s: float) -> bool:
         """Whether there is something to receive, the end included."""
@@ -55,12 +67,20 @@ class ChildProcess:
 
     def end(self) -> None:
         """Closes the socket, on which the child ends itself, and kills it if it does not."""
+        self._hang_up()
+        self._outbox.put(None)
+        self._writer.join()
         self._connection.close()
         try:
             self._process.wait(_FAREWELL_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _hang_up(self) -> None:
+        """Ends what the writer may be waiting for."""
+        with socket.socket(fileno=os.dup(self._connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
     @property
     def status(self) -> int | None:

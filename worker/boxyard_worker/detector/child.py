@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Hashable
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -87,7 +88,8 @@ class _Child:
         try:
             message = self._inbox.get(timeout=wait_s)
             while True:
-                image = self._image(message)
+                pixels = _map(self._slots[message.slot], message.shape)
+                image = replace(message.image, pixels=pixels)
                 self._batcher.put(
                     (message.id, image), self._group(message, image), time.monotonic()
                 )
@@ -102,18 +104,6 @@ class _Child:
             except Exception as error:  # the picture's own batch will meet it again, and say so
                 _check_device(error)
         return "alone", message.id
-
-    def _image(self, message: Infer) -> ModelImage:
-        return ModelImage(
-            pixels=_map(self._slots[message.slot], message.shape),
-            width=message.width,
-            height=message.height,
-            score_threshold=message.score_threshold,
-            max_detections=message.max_detections,
-            masks=message.masks,
-            text=message.text,
-            custom_entities=message.custom_entities,
-        )
 
     def _detect(self, batch: list[tuple[int, ModelImage]]) -> None:
         self._connection.send(Started(tuple(number for number, _ in batch)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from boxyard_worker.detector.contract import ModelDescription, RawDetections
+from boxyard_worker.detector.contract import ModelDescription, ModelImage, RawDetections
 
 
 @dataclass(frozen=True)
@@ -50,26 +50,14 @@ class Infer:
         id: the parent's number for it, never used twice.
         slot: index of its slot.
         shape: height and width of the pixels in the slot.
-        width: original width in pixels.
-        height: original height in pixels.
-        score_threshold: of the request.
-        max_detections: of the request.
-        masks: whether masks are wanted.
-        text: what to look for, or None for the model's own classes.
-        custom_entities: the text names things; else it is a sentence.
+        image: all but its pixels, which are empty here.
         alone: it must not share a device batch, because one that held it ended a child.
     """
 
     id: int
     slot: int
     shape: tuple[int, int]
-    width: int
-    height: int
-    score_threshold: float
-    max_detections: int
-    masks: bool
-    text: str | None = None
-    custom_entities: bool = True
+    image: ModelImage
     alone: bool = False
 
 
