@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import httpx
 import redis
 
 from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
+from ports import hold_port
 from process import Process
 
 MODEL = "rtmdet-ins_demo"
@@ -32,6 +32,7 @@ _QUICK = {
     "heartbeat_s": 1,
     "detector": "standin",
     "decoders": 1,
+    "decode_deadline_s": 120,
     "max_wait_ms": 2,
     "allowed_networks": "127.0.0.0/8",
     "allowed_ports": "",
@@ -108,7 +109,7 @@ class Stack:
         return self._named("sweep")[0]
 
     def serve(self, *, ready: bool = True, port: int = 0, **settings: Any) -> Process:
-        self.port = port or free_port()
+        self.port = port or hold_port()
         self.url = f"http://127.0.0.1:{self.port}"
         words = [sys.executable, "-m", "boxyard_producer.server", "--port", str(self.port)]
         server = self._part("server", words, **settings)
@@ -185,13 +186,6 @@ def variables(settings: dict[str, Any]) -> dict[str, str]:
 
 def await_ready(detector: Process) -> None:
     detector.await_alive(lambda: bool(detector.events("worker.ready")))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _worker(*words: str) -> list[str]:

@@ -11,6 +11,8 @@ import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from ports import hold_port
+
 Environment = dict[str, Any]
 Answer = Iterable[bytes]
 Application = Callable[[Environment, Callable[..., Any]], Answer]
@@ -53,7 +55,7 @@ class FaultyS3:
         self.faults: dict[str, Fault] = {}
         self.met = 0
         self._serve: Application = DomainDispatcherApplication(create_backend_app)
-        self.port = 0
+        self.port = hold_port()
 
     @property
     def url(self) -> str:
@@ -72,7 +74,6 @@ class FaultyS3:
     def come(self) -> None:
         """Listens."""
         self._server: BaseWSGIServer = make_server("127.0.0.1", self.port, self, threaded=True)
-        self.port = self._server.port
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 

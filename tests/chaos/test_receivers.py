@@ -12,9 +12,10 @@ from typing import Any
 from chaos.faults import fault
 from chaos.listener import Listener
 from chaos.reading import attempts_of, delivery_of
-from chaos.stack import Stack, free_port
+from chaos.stack import Stack
 from chaos.trial import Figures, Trial
 from pictures import png, scene
+from ports import hold_port
 from process import await_true
 from receivers import Answer, Received, drip, reset, say
 
@@ -54,7 +55,7 @@ def test_a_receiver_that_is_down_is_tried_by_the_schedule_until_it_is_up(
     trial: Trial, figures: Figures, scale: Callable[..., int]
 ) -> None:
     """a port that nobody listens on for several attempts; then the receiver comes"""
-    attempts, port = scale(slice=4, full=11), free_port()
+    attempts, port = scale(slice=4, full=11), hold_port()
     job = submit(trial, f"http://127.0.0.1:{port}/")
     await_true(lambda: len(attempts_of(trial.a, job)) >= attempts, "the attempts")
     with listening(trial, port=port):
@@ -90,7 +91,7 @@ def test_an_endpoint_that_is_gone_is_disabled_and_catches_up_when_it_is_enabled(
     trial: Trial, figures: Figures
 ) -> None:
     """an endpoint that answers 410, two jobs, and the endpoint enabled again"""
-    port = free_port()
+    port = hold_port()
     made = trial.a.send("POST", "/v1/endpoints", json={"url": f"http://127.0.0.1:{port}/"})
     assert made is not None
     path, secret = f"/v1/endpoints/{made.json()['id']}", made.json()["secret"]

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = (
     *("pyproject.toml", "README.md", "LICENSE", "docker-compose.yml", ".env.example"),
     *(".dockerignore", "requirements", "schemas", "ledger", "producer", "worker", "deploy"),
-    *("examples/callback_consumer.py", "tests/swift_server.py", "tests/compose"),
+    *("examples/callback_consumer.py", "tests/swift_server.py", "tests/ports.py", "tests/compose"),
 )
 IMAGES = ("valkey", "s3", "prometheus", "producer", "detect-demo")
 PROJECT = "boxyard-test"
