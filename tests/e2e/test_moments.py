@@ -71,7 +71,7 @@ def post(yard: Yard, store: tuple[str, int], monkeypatch: pytest.MonkeyPatch) ->
         "S3_SECRET_ACCESS_KEY": "secret",
     }.items():
         monkeypatch.setenv(f"BOXYARD_{name}", value)
-    settings = type(yard.settings)(redis_url=yard.redis.url, lease_s=yard.settings.lease_s)
+    settings = type(yard.settings)(redis_url=yard.redis.url)
     S3(settings).client.create_bucket(Bucket="yard")
     yard.settings = settings
     with (
@@ -111,6 +111,7 @@ def test_a_worker_killed_around_a_step_leaves_one_result(post: Post, moment: Mom
         job = post.accept()
         hold.wait()
         worker.kill()
+    post.yard.end_leases()
     post.yard.worker()
     recorded = moment == Moment("finish", done=True)
     post.check_recorded_once(job, attempts=1 if recorded else 2)
@@ -135,11 +136,12 @@ def test_a_worker_that_sleeps_before_it_records_takes_its_result_away_again(post
     with Moment("finish", done=False).hold(post) as hold:
         job = post.accept()
         hold.wait()
-        sleeper.process.send_signal(signal.SIGSTOP)
+        sleeper.freeze()
+        post.yard.end_leases()
         post.yard.worker()
         post.check_recorded_once(job, attempts=2)
         hold.release()
-        sleeper.process.send_signal(signal.SIGCONT)
+        sleeper.thaw()
         sleeper.await_event("job.ended", job=job, how="dropped")
     sleeper.await_event("job.result-discarded", job=job)
     (left,) = post.ledger.blobs.keys(keys.result_prefix("default", job))
