@@ -57,12 +57,10 @@ class Process:
 
     def events(self, name: str, **fields: object) -> list[dict[str, Any]]:
         """What it logged in this life, by the event's name and fields."""
-        lines = self.text().splitlines(keepends=True)
-        named = (line for line in lines if line.startswith("{") and name in line)
-        whole = [json.loads(line) for line in named if line[-1] == "\n"]
+        named = (line for line in self.lines() if line.startswith("{") and name in line)
         return [
             line
-            for line in whole
+            for line in map(json.loads, named)
             if line["event"] == name and all(line.get(key) == fields[key] for key in fields)
         ]
 
@@ -74,6 +72,10 @@ class Process:
         """Until there is a sign of life; an end instead is an error."""
         await_true(lambda: sign() or not self.alive, f"{self.name} to be ready", self.tail)
         assert self.alive, self.tail()
+
+    def lines(self) -> list[str]:
+        """Of this life; not the one that is being written."""
+        return self.text().split("\n")[:-1]
 
     def text(self) -> str:
         with self._log.open("rb") as file:
