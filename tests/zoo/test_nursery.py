@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import faulthandler
 import os
 import signal
@@ -25,7 +26,7 @@ def live(task: Task) -> Outcome:
         case "leave":
             sys.exit(3)
         case "hang":
-            time.sleep(60)
+            time.sleep(600)
         case "grow":
             held = []  # the pages that it shares with this process do not all count as its own
             while True:
@@ -36,7 +37,7 @@ def live(task: Task) -> Outcome:
 
 @pytest.fixture
 def limits() -> Limits:
-    return Limits(seconds=6.0, mib=resident_mib(os.getpid()) + 150)
+    return Limits(seconds=120, mib=resident_mib(os.getpid()) + 150)
 
 
 def raise_all(limits: Limits, *names: str, jobs: int = 4) -> dict[str, Outcome]:
@@ -49,16 +50,17 @@ def raise_all(limits: Limits, *names: str, jobs: int = 4) -> dict[str, Outcome]:
 def test_an_entry_that_crashes_hangs_or_grows_says_so_and_the_others_answer(
     limits: Limits,
 ) -> None:
-    outcomes = raise_all(limits, "crash", "leave", "hang", "grow", "good")
+    outcomes = raise_all(limits, "crash", "leave", "grow", "good")
+    outcomes |= raise_all(dataclasses.replace(limits, seconds=2), "hang")
     assert {name: outcome.reason for name, outcome in outcomes.items()} == {
         "crash": "its process ended by SIGSEGV",
         "leave": "its process ended by status 3",
-        "hang": "took longer than 6 s",
         "grow": f"took more than {limits.mib} MiB of memory",
         "good": "",
+        "hang": "took longer than 2 s",
     }
     assert outcomes["good"].found == 7
-    assert outcomes["hang"].load_s >= 6
+    assert outcomes["hang"].load_s >= 2
 
 
 def test_outcomes_come_as_soon_as_they_are_known_and_in_turn_with_one_process(
@@ -70,7 +72,7 @@ def test_outcomes_come_as_soon_as_they_are_known_and_in_turn_with_one_process(
     outcomes = raise_outcomes([Task("hang"), Task("good")], live, jobs=2, limits=limits)
     assert next(outcomes).task.name == "good"
     outcomes.close()  # type: ignore[attr-defined]  # it is a generator
-    assert time.monotonic() - begun < 6, "who stops listening ends what still runs"
+    assert time.monotonic() - begun < 120, "who stops listening ends what still runs"
 
 
 def test_a_later_run_goes_on_behind_a_torn_line(tmp_path: Path) -> None:
