@@ -6,7 +6,6 @@ that is lost is rung again by the sweeper.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,8 +64,6 @@ def _controller(app: Celery, name: str, settings: DetectSettings) -> Any:
     app.conf.broker_connection_max_retries = None  # a broker that is away comes back
     app.conf.worker_redirect_stdouts = False
     app.conf.worker_hijack_root_logger = False
-    # It names the broker by the transport's class; the transport itself says when it is connected.
-    logging.getLogger("celery.worker.consumer.connection").setLevel(logging.WARNING)
     app.finalize()
     return app.WorkController(
         app=app,

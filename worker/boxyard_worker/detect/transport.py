@@ -55,12 +55,12 @@ def bell_transport(scheme: str, model: str) -> type[Any]:
         def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
             """Does nothing."""
 
-    class Transport(base):  # type: ignore[misc] # kombu has no types
-        def establish_connection(self) -> Any:
-            connection = super().establish_connection()
-            log.info("bells.connected", model=model)
-            return connection
+    class Named(type(base)):  # type: ignore[misc] # kombu has no types
+        def __str__(cls) -> str:
+            """As Celery logs the broker: `redis://…`, and not the class."""
+            return scheme
 
+    class Transport(base, metaclass=Named):  # type: ignore[misc] # kombu has no types
         def _deliver(self, message: Any, queue: str) -> None:
             try:
                 check_bell(message, model)
