@@ -136,12 +136,12 @@ def test_score_gives_the_cards_answer_for_the_picture_as_it_should_be_read(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     files = dict(pictures())
     yard.worker("--max-batch", "1", detector="mmdetection")
-    settings = {"api_key": KEY, "webhook_secret": "whsec_YQ==", "score_deadline_s": 120}
+    settings = {"api_key": KEY, "webhook_secret": "whsec_YQ==", "score_deadline_s": 600}
     server = ServerProcess(tmp_path, yard.settings, **settings)
     rows = [b64encode(data).decode() for data in files.values()]
     try:
         with server.client(KEY) as client:
-            client.timeout = 120
+            client.timeout = 600
             frame = {"columns": ["image"], "index": list(range(len(rows))), "data": rows}
             answer = client.post("/score", json={"input_data": frame})
     finally:

@@ -12,9 +12,10 @@ from boxyard_ledger import LedgerSettings
 from boxyard_ledger.s3 import S3
 from boxyard_schemas import JobState, UrlImage
 from pictures import png, scene
+from process import PATIENCE_S, await_true
 from receivers import Receiver, say
 from swift_server import KEEPER, SwiftServer
-from yard import Yard, await_true
+from yard import Yard
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_a_worker_with_a_wrong_secret_says_so_and_does_not_start(
     yard: Yard, swift: SwiftServer
 ) -> None:
     worker = yard.worker(ready=False, **store(swift, "guessed"))
-    assert worker.process.wait(60) == 1
+    assert worker.process.wait(PATIENCE_S) == 1
     said = worker.tail().strip().splitlines()[-1]
     assert said.startswith("boxyard-worker: S3 refuses Boxyard's credentials")
     assert "SignatureDoesNotMatch" in said

@@ -31,8 +31,9 @@ from boxyard_schemas import (
     UrlImage,
 )
 from pictures import png, scene
+from process import PATIENCE_S, await_true
 from receivers import Receiver, say
-from yard import MODEL, await_true
+from yard import MODEL
 
 BUCKET, KEY = "acme", token_hex(16)
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSBkZWZhdWx0IHRlbmFudA=="
@@ -67,7 +68,7 @@ def process(environment: dict[str, str], log: Path, *words: str) -> Iterator[Non
         yield
     finally:
         started.terminate()
-        assert started.wait(60) == 0, log.read_text()[-3000:]
+        assert started.wait(PATIENCE_S) == 0, log.read_text()[-3000:]
 
 
 @pytest.fixture
@@ -109,7 +110,9 @@ def client(url: str) -> Iterator[Client]:
 def add_endpoint(url: str, receiver: Receiver) -> tuple[str, str]:
     """A callback endpoint's id and secret."""
     headers = {"Authorization": f"Bearer {KEY}"}
-    answer = httpx.post(f"{url}/v1/endpoints", json={"url": receiver.url}, headers=headers)
+    answer = httpx.post(
+        f"{url}/v1/endpoints", json={"url": receiver.url}, headers=headers, timeout=60
+    )
     return answer.json()["id"], answer.json()["secret"]
 
 
@@ -128,7 +131,7 @@ def test_pictures_given_in_all_four_ways_come_back_by_all_three_deliveries(
         endpoint, secret = add_endpoint(url, set_up)
         delivery = {"callback": {"url": bare.url}, "endpoint": endpoint, "s3": f"s3://{BUCKET}/out"}
         job = client.submit(MODEL, images, delivery=Delivery.model_validate(delivery))
-        client.wait(job.id, timeout_s=60)
+        client.wait(job.id, timeout_s=PATIENCE_S)
         result = client.result(job.id)
         await_true(lambda: bool(bare.requests and set_up.requests), "the callbacks", str)
         events = {SECRET: bare.requests[0], secret: set_up.requests[0]}
