@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import boto3
 from moto.server import ThreadedMotoServer
 
+from ports import hold_port
 from receivers import Receiver
 
 
@@ -23,8 +24,8 @@ class Place(Protocol):
 
 class CallbackPlace:
     def __init__(self) -> None:
-        self._receiver = Receiver()
-        self._port = self._receiver.port
+        self._port = hold_port()
+        self._receiver = Receiver(port=self._port)
         self.delivery = {"callback": {"url": self._receiver.url}}
 
     def arrived(self) -> int:
@@ -42,10 +43,9 @@ class BucketPlace:
         # What moto holds is shared by all its servers of a process.
         self.bucket = f"acme-{token_hex(4)}"
         self.delivery = {"s3": f"s3://{self.bucket}/out/"}
-        self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        self._server.start()
-        host, self._port = self._server.get_host_and_port()
-        self.url = f"http://{host}:{self._port}"
+        self._port = hold_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.start()
         self._s3().create_bucket(Bucket=self.bucket)
 
     def arrived(self) -> int:

@@ -15,6 +15,7 @@ from boxyard_ledger import DeliveryState, Ledger
 from boxyard_worker.deliver import DeliverSettings
 from boxyard_worker.deliver.channels import read_retry_after
 from boxyard_worker.deliver.schedule import Schedule
+from ports import hold_port
 from receivers import Canary, Receiver, drip, reset, say
 
 from .conftest import Yard
@@ -43,12 +44,11 @@ def test_an_answer_that_is_lost_after_the_receiver_took_it_means_once_more(yard:
 
 
 def test_a_receiver_that_is_down_gets_it_when_it_is_up(yard: Yard) -> None:
-    with Receiver() as receiver:
-        port = receiver.port
+    port = hold_port()
     with yard.delivering(delivery_schedule_s=(0.3,) * 50):
         job = yard.end_job(callback={"url": f"http://127.0.0.1:{port}/"})
         yard.until(job, lambda status: len(status.attempts) > 0)
-        with Receiver(port=port) as receiver:
+        with Receiver(port=port):
             status = yard.ended(job)
     assert status.attempts[0].outcome == "post-failed"
     assert status.attempts[-1].outcome == "delivered"

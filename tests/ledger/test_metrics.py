@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 import urllib.request
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from boxyard_ledger import (
 )
 from boxyard_schemas import Callback, Delivery, Priority
 from boxyard_schemas.errors import SetupError
+from ports import hold_port
 from process import await_true
 
 from .conftest import MODEL, MakeJob
@@ -199,13 +199,11 @@ def test_figures_are_served_on_the_port_that_is_set_and_no_longer_than_the_proce
     ledger: Ledger, ledger_settings: LedgerSettings, accept: MakeJob
 ):
     accept()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = hold_port()
     url = f"http://127.0.0.1:{port}/metrics"
     settings = ledger_settings.model_copy(update={"metrics_port": port})
     with exposed(ledger.registry, settings):
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             found = parse(answer.read().decode())
         assert one(found, "process_resident_memory_bytes") > 0
         assert not any(name.endswith("_created") for name, _ in found)
@@ -215,4 +213,4 @@ def test_figures_are_served_on_the_port_that_is_set_and_no_longer_than_the_proce
         ):
             pass
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(url, timeout=10)
+        urllib.request.urlopen(url, timeout=60)
