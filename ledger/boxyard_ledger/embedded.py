@@ -76,7 +76,7 @@ class EmbeddedRedis:
             self._password = _keep_password(self.configuration)
             command.append(str(self.configuration))
         command += self._options()
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
                 stdout=log,
@@ -101,7 +101,8 @@ class EmbeddedRedis:
         return self._data_dir / "redis.conf"
 
     @property
-    def _log(self) -> Path:
+    def log(self) -> Path:
+        """Where the server's own words are appended."""
         return self._data_dir / "redis.log"
 
     def _options(self) -> list[str]:
@@ -122,7 +123,7 @@ class EmbeddedRedis:
                     return
                 time.sleep(0.02)
         self.kill()
-        tail = self._log.read_text(errors="replace")[-2000:]
+        tail = self.log.read_text(errors="replace")[-2000:]
         raise SetupError(
             f"The embedded Redis did not come up; it must be 7.0 or newer. Its log ends:\n{tail}"
         )

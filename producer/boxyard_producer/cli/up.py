@@ -19,6 +19,7 @@ from ..stack.credentials import DEFAULT_DATA
 from ..stack.embedded import find_operators
 from .terminal import say
 
+_MB = 1_000_000
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -41,6 +42,9 @@ def up(
             metavar="CIDR", help="Pictures and callbacks may be there though it is not global."
         ),
     ] = None,
+    log_mb: Annotated[
+        int, typer.Option(min=1, help="Megabytes of a log; the one before is kept beside it.")
+    ] = StackSettings.log_bytes // _MB,
     detector: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run Redis, the server and the workers here until Ctrl-C; restart what dies."""
@@ -53,6 +57,7 @@ def up(
         data=data,
         allow_networks=tuple(_network(each) for each in allow_network or ()),
         detector=detector,
+        log_bytes=log_mb * _MB,
         redis_url=find_operators(data, os.environ.get("BOXYARD_REDIS_URL")),
     )
     began = time.monotonic()

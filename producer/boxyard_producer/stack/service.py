@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from .logs import begin_anew
+
 _PR_SET_PDEATHSIG = 1
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _STEADY_S = 60.0
@@ -90,6 +92,11 @@ class Service:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def shorten_log(self, most: int) -> None:
+        """Begin the log anew when it has more than `most` bytes."""
+        if begin_anew(self.log, most):
+            self._log_began = 0
 
     def last_words(self, lines: int = 12) -> str:
         """The end of what it wrote to its log since its start."""

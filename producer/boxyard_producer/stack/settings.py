@@ -29,6 +29,8 @@ class StackSettings:
     detector: str | None = None
     redis_url: str | None = None
     """A Redis of the operator's, in place of an embedded one."""
+    log_bytes: int = 50_000_000
+    """A log that grew beyond it is begun anew; the one before is kept beside it."""
 
     @property
     def url(self) -> str:

@@ -53,7 +53,7 @@ class Stack:
         self._prepare()
         credentials = Credentials.keep(self.settings.data, self.settings.url)
         redis = open_redis(self.settings)
-        self._supervisor = Supervisor([], redis, self._tell)
+        self._supervisor = Supervisor([], redis, self._tell, log_bytes=self.settings.log_bytes)
         url = redis.url if redis else str(self.settings.redis_url)
         where = f"in {redis.configuration.parent}" if redis else "as BOXYARD_REDIS_URL says"
         self._tell(f"redis {where}")

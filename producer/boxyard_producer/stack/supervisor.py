@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from boxyard_schemas.errors import SetupError
 
+from .logs import begin_anew
 from .service import Service, describe_exit
+from .settings import StackSettings
 
 if TYPE_CHECKING:
     from boxyard_ledger.embedded import EmbeddedRedis
@@ -25,6 +27,7 @@ class Supervisor:
         redis: the embedded server under them, running; none where it is the operator's.
         tell: takes one line for people about what happens.
         patience_s: how long a service may take to stop.
+        log_bytes: a log that grew beyond it is begun anew, and kept as `NAME.1` until the next.
     """
 
     def __init__(
@@ -33,9 +36,10 @@ class Supervisor:
         redis: EmbeddedRedis | None,
         tell: Callable[[str], None],
         patience_s: float = 20.0,
+        log_bytes: int = StackSettings.log_bytes,
     ) -> None:
         self.services, self.redis, self._tell = services, redis, tell
-        self._patience_s = patience_s
+        self._patience_s, self._log_bytes = patience_s, log_bytes
         self._due: dict[str, float] = {}
 
     def start(self) -> None:
@@ -58,10 +62,13 @@ class Supervisor:
                 )
 
     def tend(self) -> None:
-        """Start again what has died and whose pause is over."""
-        if self.redis and not self.redis.alive:
-            self._revive(self.redis)
+        """Start again what has died and whose pause is over; keep the logs short."""
+        if self.redis:
+            begin_anew(self.redis.log, self._log_bytes)
+            if not self.redis.alive:
+                self._revive(self.redis)
         for service in self.services:
+            service.shorten_log(self._log_bytes)
             self._tend(service)
 
     def stop(self) -> None:
