@@ -1,19 +1,32 @@
-"""How a loop is told to stop."""
+"""How a process is told to stop."""
 
 from __future__ import annotations
 
 import signal
-from threading import Event
-from types import FrameType
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Event, Thread
+
+
+def heed_signals(heed: Callable[[int], None], *numbers: int) -> None:
+    """Has a thread of its own heed signals, one after the other. Call it from the main thread.
+
+    A handler may interrupt whoever holds the lock that it needs, another handler included: it
+    would wait for ever. A queue's `put` may be interrupted anywhere.
+    """
+    heard: SimpleQueue[int] = SimpleQueue()
+
+    def heed_each() -> None:
+        while True:
+            heed(heard.get())
+
+    Thread(target=heed_each, name="signals", daemon=True).start()
+    for number in numbers:
+        signal.signal(number, lambda number, frame: heard.put(number))
 
 
 def stop_on_signals() -> Event:
     """An event that SIGTERM or SIGINT sets. Call it from the main thread."""
     stop = Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
+    heed_signals(lambda number: stop.set(), signal.SIGTERM, signal.SIGINT)
     return stop

@@ -6,13 +6,13 @@ import os
 import signal
 import threading
 import time
-from types import FrameType
 
 import structlog
 
 from boxyard_worker.detect.application import Consumer
 from boxyard_worker.detect.model import Model
 from boxyard_worker.detect.progress import Progress
+from boxyard_worker.signals import heed_signals
 
 log = structlog.get_logger(__name__)
 
@@ -42,15 +42,14 @@ class Departure:
         """From now on signals end this consumer. Call it from the main thread."""
         self._consumer = consumer
         threading.Thread(target=self._see_off, name="departure", daemon=True).start()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, self._heed)
+        heed_signals(self._heed, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
     def begin(self, exit_code: int) -> None:
         """Ends the worker warmly with an exit code."""
         self._exit_code = exit_code if self._exit_code is None else self._exit_code
         self.stopping.set()
 
-    def _heed(self, number: int, frame: FrameType | None) -> None:
+    def _heed(self, number: int) -> None:
         if number == signal.SIGQUIT or self.stopping.is_set():
             self.hurry.set()
         self.begin(0)
