@@ -146,9 +146,12 @@ class Deliveries:
             NotFound: this tenant has no such delivery.
             Conflict: it has not ended.
         """
-        former = self._replay([self.get(tenant, delivery_id).delivery])[0]
-        if former in (DeliveryState.PENDING, DeliveryState.SENDING):
-            raise Conflict(f"Delivery {delivery_id} is {former}: it has not ended.", state=former)
+        status = self.get(tenant, delivery_id)
+        if (state := status.state) in (DeliveryState.PENDING, DeliveryState.SENDING):
+            raise Conflict(f"Delivery {delivery_id} is {state}: it has not ended.", state=state)
+        # When it has not ended any more, then somebody replayed it just now: perhaps this very
+        # call, sent again after a lost answer.
+        self._replay([status.delivery])
         return self.get(tenant, delivery_id)
 
     def replay_exhausted(

@@ -41,10 +41,8 @@ class Tenants:
             SetupError: BOXYARD_SECRET_KEYS is not fit.
         """
         _check_name(tenant)
-        # Named last: a tenant that is listed has a secret.
         if tenant in self.names() or (secret := self._secrets.create(tenant)) is None:
             raise Conflict(f"There is a tenant called {tenant!r} already.")
-        self._connection.command("SADD", keys.TENANTS, tenant)
         return secret
 
     def register(self, tenant: Tenant, *, api_key: str, webhook_secret: str) -> None:

@@ -37,10 +37,16 @@ class WebhookSecrets:
         self._shelf = Shelf(connection, SecretsRecord, "webhook secret")
 
     def create(self, tenant: Tenant) -> str | None:
-        """A new tenant's first secret; None when it has one."""
+        """Names a tenant and gives it its first secret; None when it has one."""
         secret, facts = new_secret(), keys.tenant_facts(tenant)
-        made = self._connection.command("HSETNX", facts, _KEPT, self._sealed(tenant, secret))
-        return secret if made else None
+        sealed = self._sealed(tenant, secret)
+        *_, kept = self._connection.commands(
+            ("HSETNX", facts, _KEPT, sealed),
+            ("SADD", keys.TENANTS, tenant),
+            ("HGET", facts, _KEPT),  # ours also when it was sent again after a lost answer
+            atomic=True,
+        )
+        return secret if kept == sealed else None
 
     def bootstrap(self, tenant: Tenant, secret: str) -> None:
         """Takes the operator's secret; the same one again changes nothing."""

@@ -10,6 +10,7 @@ from boxyard_ledger import (
     DeliveryKind,
     DeliveryState,
     Ledger,
+    receiver_of,
 )
 from boxyard_schemas import Delivery, EndpointRequest, EventType
 
@@ -247,6 +248,31 @@ def test_a_receiver_whose_holder_spoke_up_meanwhile_is_not_freed(
     (receiver,) = raw.zrange("boxyard:receiver-leases", 0, -1)
     assert not ledger.deliveries._receivers.release(receiver)
     assert ledger.deliveries.list("acme", job.id)[0].state is DeliveryState.SENDING
+
+
+def test_what_a_later_holder_left_is_not_lost_by_a_sweeper_that_stood_still(
+    ledger: Ledger, cancelled: Callable, end_leases: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    for _ in range(2):
+        cancelled(to("https://receiver.example/hook"))
+    (first,) = ledger.deliveries.claim(worker="d")
+    end_leases()
+    receivers, connection = ledger.deliveries._receivers, ledger.deliveries._connection
+    command, meanwhile = connection.command, [True]
+
+    def stand_still(*words: str | float) -> object:
+        answer = command(*words)
+        if words[0] == "SMEMBERS" and meanwhile and meanwhile.pop():
+            record(ledger, first, DELIVERED)
+            assert len(ledger.deliveries.claim(worker="dies")) == 1
+            end_leases()
+        return answer
+
+    monkeypatch.setattr(connection, "command", stand_still)
+    assert not receivers.release(receiver_of(first.delivery))
+    assert ledger.deliveries.release_expired_leases(10) == 1
+    (again,) = ledger.deliveries.claim(worker="e")
+    assert again.attempt == 2
 
 
 def test_an_outcome_prolongs_the_hold_on_the_rest(

@@ -16,6 +16,7 @@ from boxyard_schemas.errors import UnknownJob
 from chaos.proxy import Proxy
 
 from .conftest import MODEL
+from .outcomes import EXHAUSTED, PENDING, record, to
 
 T = TypeVar("T")
 
@@ -100,6 +101,27 @@ def test_a_job_is_erased_once(shaky: Ledger, accept: Callable, lose: Callable, s
     lose(script, lambda: shaky.jobs.erase("acme", job.id))
     with pytest.raises(UnknownJob):
         shaky.jobs.get("acme", job.id)
+
+
+def test_a_delivery_is_replayed_once(shaky: Ledger, cancelled: Callable, lose: Callable):
+    cancelled(to("https://receiver.example/hook"))
+    (claim,) = shaky.deliveries.claim(worker="d")
+    record(shaky, claim, EXHAUSTED)
+    name = claim.delivery.id
+    status = lose("replay_deliveries", lambda: shaky.deliveries.replay("acme", name))
+    assert status.state is PENDING
+
+
+def test_a_tenant_is_made_once_and_its_maker_has_the_secret(
+    shaky: Ledger, ledger: Ledger, proxy: Proxy
+):
+    with proxy.hold(b"HSETNX", answer=True) as hold, ThreadPoolExecutor(1) as pool:
+        made = pool.submit(shaky.tenants.create, "new")
+        hold.wait()
+        hold.drop()
+        secret = made.result(30)
+    assert ledger.tenants.webhook_secrets("new") == [secret]
+    assert "new" in ledger.tenants.names()
 
 
 def test_an_upload_is_counted_once(shaky: Ledger, lose: Callable, raw: redis.Redis):
