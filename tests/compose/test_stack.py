@@ -132,6 +132,13 @@ def test_no_panel_of_the_board_is_blank(stack: Stack, accepted: Accepted) -> Non
     await_true(all_show_numbers, "all the figures")
 
 
+def test_each_alert_comes_for_what_it_stands_for_and_not_before(stack: Stack) -> None:
+    cases = (stack.files / "alerts.yml").read_text()
+    script = f"cat >/tmp/alerts.yml <<'END'\n{cases}\nEND\npromtool test rules /tmp/alerts.yml"
+    tested = stack.inside("prometheus", script)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
 def test_in_the_end_nothing_that_was_accepted_is_lost(accepted: Accepted) -> None:
     accepted.judge(accepted.ids)
     assert len(accepted.ids) >= 29

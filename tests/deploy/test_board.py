@@ -153,3 +153,18 @@ def test_a_panel_without_numbers_is_noticed_unless_it_counts_what_went_wrong() -
             assert blank_panels(prometheus) == [title for title in titles if title not in calm]
     with answering(400) as prometheus:
         assert blank_panels(prometheus) == titles
+
+
+def test_of_each_alert_it_is_said_when_it_comes_and_what_to_do() -> None:
+    """Whether it comes so, the compose test asks Prometheus itself."""
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())
+    cases = yaml.safe_load((ROOT / "tests" / "compose" / "alerts.yml").read_text())["tests"]
+    page = (ROOT / "docs" / "operations.md").read_text()
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    assert alerts == {
+        asked["alertname"]
+        for case in cases
+        for asked in case["alert_rule_test"]
+        if asked["exp_alerts"]
+    }
+    assert alerts == set(re.findall(r"^\| `(Boxyard\w+)` \|", page, re.MULTILINE))
