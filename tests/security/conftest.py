@@ -106,12 +106,8 @@ def stack(guarded: Guarded, tmp_path: Path) -> Iterator[Stack]:
         "BOXYARD_ALLOWED_NETWORKS": "127.0.0.0/8",
         "BOXYARD_ALLOWED_PORTS": "",
         "BOXYARD_ALLOWED_BUCKETS": "acme",
-        "BOXYARD_LEASE_S": "2",
         "BOXYARD_DELIVERY_SCHEDULE_S": "[0.2]",
-        "BOXYARD_RETENTION_S": "8",
-        "BOXYARD_UPLOAD_TTL_S": "3",
         "BOXYARD_MAX_ATTEMPTS": "2",
-        "BOXYARD_HEARTBEAT_S": "1",
     }
     environments = {
         role: {**os.environ, **common, "BOXYARD_REDIS_URL": guarded.url(role)} for role in ROLES

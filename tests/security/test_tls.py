@@ -38,7 +38,7 @@ def server_command() -> str:
 
 def _has_tls(command: str) -> bool:
     without_certificate = subprocess.run(
-        [command, "--port", "0", "--tls-port", "1"], capture_output=True, timeout=30, check=False
+        [command, "--port", "0", "--tls-port", "1"], capture_output=True, timeout=60, check=False
     )
     return b"tls-cert-file" in without_certificate.stdout
 
@@ -80,7 +80,7 @@ def open_ledger(port: int, own: Path, tmp_path: Path) -> Iterator[Open]:
             "redis_ca_file": own,
             "redis_certificate_file": own,
             "redis_key_file": own.with_name("key.pem"),
-            "redis_timeout_s": 2,
+            "redis_timeout_s": 30,
             "blob_url": tmp_path.as_uri(),
         }
         opened.append(Ledger.open(LedgerSettings.model_validate({**fields, **changes})))
@@ -167,7 +167,7 @@ def test_without_tls_it_is_said_that_the_port_speaks_it(open_ledger: Open, port:
 def test_tls_to_a_port_without_it_is_said_to_be_so(open_ledger: Open, redis_url: str) -> None:
     plain = redis_url.replace("redis://127.0.0.1", "rediss://localhost")
     with pytest.raises(SetupError, match="write redis://"):
-        open_ledger(redis_url=plain).check_server()
+        open_ledger(redis_url=plain, redis_timeout_s=3).check_server()  # which it waits out
 
 
 @pytest.mark.parametrize("shown", ["nothing", "another authority's"])

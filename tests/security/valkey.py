@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-_START_S = 30.0
+_START_S = 60.0
 
 
 class Server:
