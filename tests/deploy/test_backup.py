@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from threading import Event
 
@@ -23,7 +26,24 @@ from boxyard_schemas.errors import Conflict
 from boxyard_schemas.words import utc_now
 from yard import MODEL, await_true
 
+from .conftest import ROOT
+
 PICTURE, RESULT = b"a picture", b'{"a": "result"}'
+
+TAR_BEFORE_A_REWRITE = """#!{python}
+import os, subprocess, sys, time
+import redis
+
+subprocess.run([{tar!r}, *sys.argv[1:]], check=True)
+try:
+    os.mkdir({once!r})
+except FileExistsError:
+    sys.exit()
+with redis.Redis.from_url({url!r}) as client:
+    client.bgrewriteaof()
+    while not (found := client.info("persistence"))["aof_rewrites"] or found["aof_rewrite_in_progress"]:
+        time.sleep(0.05)
+"""
 
 
 def open_ledger(server: EmbeddedRedis, folder: Path) -> Ledger:
@@ -100,3 +120,30 @@ def test_a_backup_of_a_running_stack_has_every_job_of_before_with_picture_and_re
         with pytest.raises(Conflict):
             ledger.blobs.put(result_key("acme", late, claim.token), b"{}", once=True)
         assert ledger.jobs.ready(MODEL) >= len(before) - 2
+
+
+def test_a_copy_is_made_again_when_redis_has_rewritten_its_file_meanwhile(tmp_path: Path) -> None:
+    live, kept, copy, tools = (tmp_path / name for name in ("live", "kept", "copy", "tools"))
+    tools.mkdir()
+    with EmbeddedRedis(live / "redis") as server, open_ledger(server, live) as ledger:
+        before = [accept(ledger) for _ in range(3)]
+        words = {"tar": shutil.which("tar"), "once": str(tools / "once"), "url": server.url}
+        (tools / "tar").write_text(TAR_BEFORE_A_REWRITE.format(python=sys.executable, **words))
+        (tools / "tar").chmod(0o755)
+        subprocess.run(
+            [ROOT / "deploy" / "backup.sh", live / "redis", live / "blobs", kept],
+            env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
+            check=True,
+        )
+        manifest = "appendonlydir/appendonly.aof.manifest"
+        written = (live / "redis" / manifest).read_text()
+
+    for name, folder in {"jobs": "redis", "blobs": "blobs"}.items():
+        (copy / folder).mkdir(parents=True)
+        subprocess.run(["tar", "-C", copy / folder, "-xpf", kept / f"{name}.tar"], check=True)
+    assert (copy / "redis" / manifest).read_text() == written
+    with EmbeddedRedis(copy / "redis") as server, open_ledger(server, copy) as ledger:
+        assert ledger.jobs.ready(MODEL) == len(before)
+        for job in before:
+            assert isinstance(job.images[0], UploadImage)
+            assert ledger.blobs.get(upload_key("acme", job.images[0].upload)) == PICTURE
