@@ -7,6 +7,8 @@ import signal
 import time
 from ipaddress import ip_network
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Thread
 from typing import Annotated
 
 import typer
@@ -62,14 +64,26 @@ def up(
     )
     began = time.monotonic()
     with Stack(settings, _tell) as stack:
-        for number in _STOPPING:
-            signal.signal(number, lambda *_: stack.stopping.set())
+        stop_on_signals(stack.stopping)
         credentials = stack.start()
         if not stack.stopping.is_set():
             _welcome(credentials, settings, time.monotonic() - began)
         stack.watch()
         _tell("stopping")
     _tell("stopped")
+
+
+def stop_on_signals(stopping: Event) -> None:
+    """Has a thread set the event: a handler may have interrupted who holds the event's lock."""
+    heard: SimpleQueue[int] = SimpleQueue()
+
+    def stop() -> None:
+        heard.get()
+        stopping.set()
+
+    Thread(target=stop, name="signals", daemon=True).start()
+    for number in _STOPPING:
+        signal.signal(number, lambda number, frame: heard.put(number))
 
 
 def _network(cidr: str) -> str:
