@@ -14,12 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from boxyard_ledger import EmbeddedRedis
+from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings, WorkerRecord
 from boxyard_producer.stack import Credentials, Service, Stack, StackSettings
 from boxyard_producer.stack.embedded import find_operators
+from boxyard_producer.stack.readiness import Readiness
 from boxyard_producer.stack.settings import claim_port
 from boxyard_producer.stack.supervisor import Supervisor
+from boxyard_schemas import DEMO_MODEL
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.words import utc_now
+from server_process import serving_process
 
 from .conftest import lives, until
 
@@ -95,6 +99,32 @@ def test_stopping_ends_the_deaf_and_what_a_service_left_behind(
     supervisor.stop()
     until(lambda: not lives(child))
     assert deaf.pid is parent.pid is None
+
+
+def test_a_worker_of_before_makes_no_stack_ready(
+    ledger: Ledger, ledger_settings: LedgerSettings, tmp_path: Path
+):
+    """After a kill the old worker counts until its heartbeat is over."""
+    ledger.tenants.register("a", api_key="key-a", webhook_secret="whsec_YQ==")
+
+    def beat(pid: int) -> None:
+        worker = WorkerRecord(
+            id=f"a-host-{pid}-a1b2c3",
+            model=DEMO_MODEL,
+            host="a-host",
+            device="cpu",
+            warm=True,
+            started_at=utc_now(),
+        )
+        ledger.workers.beat(worker, ttl_s=600)
+
+    with serving_process(tmp_path, ledger_settings) as server:
+        known = Credentials.create(server.url).model_copy(update={"api_key": "key-a"})
+        readiness = Readiness(known, DEMO_MODEL, pid=4712)
+        beat(pid=4711)
+        assert not readiness.model()
+        beat(pid=4712)
+        until(readiness.model)
 
 
 def test_services_end_when_their_parent_is_killed(tmp_path: Path):

@@ -59,8 +59,6 @@ def share_environment(settings: StackSettings, redis_url: str) -> dict[str, str]
     environment = {
         "BOXYARD_BLOB_URL": (settings.data.resolve() / "blobs").as_uri(),
         "BOXYARD_PUBLIC_URL": settings.url,
-        # Somebody waits in front of the terminal until the worker says that it is warm.
-        "BOXYARD_HEARTBEAT_S": "1",
         **inherited,
         "BOXYARD_REDIS_URL": redis_url,
         "PYTHONUNBUFFERED": "1",

@@ -11,10 +11,16 @@ from .credentials import Credentials
 
 
 class Readiness:
-    """Asks the server as a caller would."""
+    """Asks the server as a caller would.
 
-    def __init__(self, credentials: Credentials, model: str) -> None:
-        self._credentials, self._model = credentials, model
+    Args:
+        credentials: the stack's.
+        model: what its worker serves.
+        pid: of that worker; one that was killed before this start may still be counted.
+    """
+
+    def __init__(self, credentials: Credentials, model: str, pid: int | None) -> None:
+        self._credentials, self._model, self._pid = credentials, model, pid
 
     def server(self) -> bool:
         """Whether the server reaches Redis and the blob store."""
@@ -24,7 +30,7 @@ class Readiness:
             return False
 
     def model(self) -> bool:
-        """Whether a worker has loaded the model and tried it.
+        """Whether the worker has loaded the model and tried it.
 
         Raises:
             SetupError: the stack's own key was revoked.
@@ -39,7 +45,9 @@ class Readiness:
                 "This stack's own API key was revoked. Remove the line of api_key from "
                 "credentials.json in its data folder, and the next start makes another."
             ) from error
-        return any(worker.warm for worker in model.workers)
+        # A worker's id is its host, its process and chance.
+        own = (worker for worker in model.workers if f"-{self._pid}-" in worker.id)
+        return any(worker.warm for worker in own)
 
     def _client(self) -> Client:
         known = self._credentials

@@ -60,7 +60,7 @@ class Stack:
         keep_environment(self.settings.data, share_environment(self.settings, url), credentials)
         self._supervisor.services = plan_services(self.settings, url, credentials)
         self._supervisor.start()
-        self._await(self._supervisor, Readiness(credentials, self.settings.model))
+        self._await(self._supervisor, credentials)
         return credentials
 
     def watch(self) -> None:
@@ -80,8 +80,10 @@ class Stack:
         port = claim_port(self.settings.host, self.settings.port)
         self.settings = replace(self.settings, port=port)
 
-    def _await(self, supervisor: Supervisor, readiness: Readiness) -> None:
+    def _await(self, supervisor: Supervisor, credentials: Credentials) -> None:
         model, device = self.settings.model, self.settings.device
+        (detect,) = (each for each in supervisor.services if each.name == "detect")
+        readiness = Readiness(credentials, model, detect.pid)
         self._wait(supervisor, readiness.server, "server", _SERVER_S, _LOOK_S)
         self._tell(f"server at {self.settings.url}")
         self._tell(f"detect is loading {model} on {device}")
