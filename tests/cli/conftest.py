@@ -30,21 +30,17 @@ def until(true: Callable[[], object], limit_s: float = 60) -> None:
 
 def lives(pid: int) -> bool:
     """Whether a process runs; a zombie that nobody has waited for does not."""
-    try:
-        return _stat(pid)[0] != "Z"
-    except FileNotFoundError:
-        return False
+    return (_stat(pid) or ["Z"])[0] != "Z"
+
+
+def children(pid: int) -> set[int]:
+    """The processes that this one has started."""
+    return {child for child, parent in _parents().items() if parent == pid}
 
 
 def descendants(pid: int) -> set[int]:
     """Every process under this one."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                parents[int(entry.name)] = int(_stat(int(entry.name))[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+    parents = _parents()
     found, level = set(), {pid}
     while level:
         level = {child for child, parent in parents.items() if parent in level}
@@ -52,9 +48,17 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
+def _parents() -> dict[int, int]:
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    return {pid: int(stat[1]) for pid in pids if (stat := _stat(pid))}
+
+
 def _stat(pid: int) -> list[str]:
-    """State, parent, … of a process."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    """State, parent, … of a process; nothing when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):  # the latter when it goes while it is read
+        return []
 
 
 class RunningStack:
@@ -99,7 +103,7 @@ class RunningStack:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(60)
+        status = self.process.wait(120)
         self._reader.join()
         return status
 
