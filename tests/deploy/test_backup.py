@@ -41,7 +41,8 @@ except FileExistsError:
     sys.exit()
 with redis.Redis.from_url({url!r}) as client:
     client.bgrewriteaof()
-    while not (found := client.info("persistence"))["aof_rewrites"] or found["aof_rewrite_in_progress"]:
+    written = lambda of: of["aof_rewrites"] and not of["aof_rewrite_in_progress"]
+    while not written(client.info("persistence")):
         time.sleep(0.05)
 """
 
