@@ -34,9 +34,9 @@ def server(
 @pytest.mark.parametrize(
     "options",
     [
-        ("--exclude-path-regex", OWN_KEY, "--max-time", "25"),
+        ("--exclude-path-regex", OWN_KEY, "--max-examples", "10"),
         # These would end the key that the run itself comes with, if it read of it elsewhere.
-        ("--include-path-regex", OWN_KEY, "--phases", "coverage,fuzzing", "--max-time", "5"),
+        ("--include-path-regex", OWN_KEY, "--phases", "coverage,fuzzing", "--max-examples", "30"),
     ],
     ids=["all", "own-key"],
 )
@@ -45,7 +45,8 @@ def test_every_answer_is_one_that_the_openapi_document_names(
 ) -> None:
     command = [Path(sys.executable).with_name("schemathesis"), "--config-file", CONFIG, "run"]
     command += [f"{server.url}/openapi.json", "--header", "Authorization: Bearer key-a"]
-    command += ["--checks", "all", "--seed", "1", "--no-shrink", *options]
+    # So many requests, however long they take; a machine that is very slow makes fewer.
+    command += ["--checks", "all", "--seed", "1", "--no-shrink", "--max-time", "120", *options]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout[-20_000:] + ran.stderr
     assert " passed" in ran.stdout
