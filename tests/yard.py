@@ -14,6 +14,7 @@ from boxyard_ledger import EmbeddedRedis, JobRecord, JobStatus, Ledger, LedgerSe
 from boxyard_schemas import JobResult, StoredImage, UploadImage, new_id
 from boxyard_schemas.errors import Unavailable
 from boxyard_schemas.words import utc_now
+from leases import end_leases
 from process import Process, await_true
 
 MODEL = "rtmdet-ins_demo"
@@ -102,13 +103,9 @@ class Yard:
         return end
 
     def end_leases(self) -> None:
-        """Now, as if all who hold jobs had been silent for too long.
-
-        So a test need not wait for the end of one, nor can a slow machine bring it about.
-        """
+        """Now, as if all who hold jobs had been silent for too long."""
         with redis.Redis.from_url(self.redis.url) as client:
-            for held in client.zrange(keys.LEASES, 0, -1):
-                client.zadd(keys.LEASES, {held: 0}, xx=True)
+            end_leases(client)
 
     def result(self, job: str) -> JobResult:
         """The recorded result of a job, once it has ended."""

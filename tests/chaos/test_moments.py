@@ -26,6 +26,7 @@ from chaos.proxy import Hold, Proxy
 from chaos.recovery import percentile
 from chaos.stack import MODEL, Stack
 from chaos.trial import Figures, Trial
+from leases import end_leases
 from pictures import png, scene
 from process import Process, await_true
 
@@ -58,7 +59,11 @@ def shared_tapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tapped]:
         exits.callback(s3.stop)
         host, port = s3.get_host_and_port()
         _make_bucket(f"http://{host}:{port}")
-        settings = {"blob_url": "s3://boxyard/blobs", "s3_endpoint_url": f"http://{host}:{port}"}
+        settings = {
+            "blob_url": "s3://boxyard/blobs",
+            "s3_endpoint_url": f"http://{host}:{port}",
+            "lease_s": 60,  # ended where a test says so, and by nothing else
+        }
         folder = tmp_path_factory.mktemp("tapped")
         stack = exits.enter_context(Stack(folder, **settings, **_ACCESS))
         yield _tap(stack, port, exits)
@@ -125,6 +130,7 @@ def kill_at(moment: Moment, tapped: Tapped, trial: Trial) -> str:
         job = trial.a.submit(inline(png(scene())), delivery=trial.callback(trial.a))
         hold.wait()
         tapped.worker.kill()
+    end_leases(tapped.stack.client)
     tapped.spare.thaw()
     tapped.worker.start()
     return job
@@ -184,6 +190,7 @@ def _sleep_at(moment: Moment, tapped: Tapped, trial: Trial) -> None:
         job = trial.a.submit(inline(png(scene())))
         hold.wait()
         tapped.worker.freeze()
+        end_leases(tapped.stack.client)
         tapped.spare.thaw()
         _await_end(trial, job)
         hold.release()
