@@ -137,8 +137,8 @@ class Caller:
         return told
 
     def result(self, job: str) -> JobResult | None:
-        answer = self.send("GET", f"/v1/jobs/{job}/result")
-        if answer is None or answer.status_code != 200:
+        answer = self.insist("GET", f"/v1/jobs/{job}/result")
+        if answer.status_code != 200:
             return None
         found = JobResult.model_validate_json(answer.content)
         self.history.note(_read(self.tenant, job, found, answer.content))
@@ -151,8 +151,7 @@ class Caller:
         while cursor is not None:
             asked = time.monotonic()
             params = {"limit": 200, **filters, **({"cursor": cursor} if cursor else {})}
-            answer = self.send("GET", "/v1/jobs", params=params)
-            assert answer is not None, "no listing"
+            answer = self.insist("GET", "/v1/jobs", params=params)
             assert answer.status_code == 200, answer.text
             for job in answer.json()["jobs"]:
                 self._told(job, asked)
@@ -170,6 +169,16 @@ class Caller:
         if _is_blunder(answer):
             line = Blunder(self.tenant, f"{method} {path}: {answer.status_code}")
             self.history.note(line)
+        return answer
+
+    def insist(self, method: str, path: str, **how: Any) -> httpx.Response:
+        """What is said while no fault is done: a slow machine alone may put it off."""
+        end = time.monotonic() + _ANSWER_S
+        while (answer := self.send(method, path, **how)) is None or (
+            answer.status_code in (429, 503) and time.monotonic() < end
+        ):
+            assert time.monotonic() < end, f"no answer to {method} {path}"
+            time.sleep(_PAUSE_S)
         return answer
 
     def _ask_about(self, job: str, method: str, path: str) -> dict[str, Any] | None:

@@ -39,8 +39,7 @@ def codes_of(caller: Caller, job: str) -> list[str]:
 
 def delivery_of(caller: Caller, job: str) -> dict[str, Any]:
     """How the one delivery of a job stands; empty before the job has ended."""
-    answer = caller.send("GET", f"/v1/jobs/{job}/deliveries")
-    assert answer is not None
+    answer = caller.insist("GET", f"/v1/jobs/{job}/deliveries")
     return next(iter(answer.json()["deliveries"]), {})
 
 

@@ -86,8 +86,7 @@ def test_both_secrets_sign_while_one_is_rotated_and_then_the_new_one_alone(
     good: list[str] = []
     with listening(trial, good) as listener:
         if whose == "endpoint":
-            created = trial.a.send("POST", "/v1/endpoints", json={"url": listener.url})
-            assert created is not None
+            created = trial.a.insist("POST", "/v1/endpoints", json={"url": listener.url})
             delivery: dict[str, object] = {"endpoint": created.json()["id"]}
             path, old = f"/v1/endpoints/{created.json()['id']}/rotate", created.json()["secret"]
         else:
@@ -106,7 +105,6 @@ def test_both_secrets_sign_while_one_is_rotated_and_then_the_new_one_alone(
 
 
 def rotate(trial: Trial, path: str, *, overlap_s: int) -> str:
-    answer = trial.a.send("POST", path, json={"overlap_s": overlap_s})
-    assert answer is not None
+    answer = trial.a.insist("POST", path, json={"overlap_s": overlap_s})
     secret: str = answer.json()["secret"]
     return secret

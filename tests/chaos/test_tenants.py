@@ -43,9 +43,7 @@ class Operation:
 
 
 def ask(caller: Caller, method: str, path: str, **how: Any) -> httpx.Response:
-    answer = caller.send(method, path, **how)
-    assert answer is not None, f"{method} {path} was not answered"
-    return answer
+    return caller.insist(method, path, **how)
 
 
 def operations(caller: Caller) -> Iterator[Operation]:
