@@ -23,8 +23,8 @@ from process import Process
 MODEL = "rtmdet-ins_demo"
 _QUICK = {
     "redis_timeout_s": 2,
-    "lease_s": 2,
-    "delivery_lease_s": 3,
+    "lease_s": 6,
+    "delivery_lease_s": 15,
     "delivery_deadline_s": 5,
     "delivery_schedule_s": "[0.2, 0.5, 1, 1, 2, 2, 3, 3, 5, 5, 5, 5]",
     "delivery_poll_s": 0.1,
