@@ -25,7 +25,7 @@ class Recovery:
         self._struck: dict[tuple[str, str], tuple[int, float]] = {}
 
     def strike(self) -> None:
-        """Call it right before a worker dies."""
+        """Call it when a worker dies or was cut off."""
         now = time.time()
         for status in self._trial.running():
             self._struck[status.job.tenant, status.job.id] = status.attempts, now

@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from typing import Any
 
+from boxyard_ledger import keys
 from boxyard_schemas import JobState, detect_queue
 from boxyard_worker.detector.standin import Trouble
 from chaos.callers import Source
@@ -14,7 +16,7 @@ from chaos.recovery import Recovery, percentile
 from chaos.stack import MODEL, await_ready
 from chaos.trial import Figures, Trial
 from pictures import png, scene, trouble
-from process import Process, await_true
+from process import PATIENCE_S, Process, await_true
 
 Scale = Callable[..., int]
 
@@ -59,21 +61,33 @@ def test_a_bell_that_dies_with_an_idle_worker_is_rung_again(
 
 def _submit_to(frozen: Process, spare: Process, trial: Trial, picture: Source) -> str:
     """A job whose bell is in the frozen worker's hands, and nobody rings again yet."""
-    ledger, tenant = trial.stack.ledger, trial.a.tenant
+    client = trial.stack.client
     trial.stack.sweeper.freeze()
+    spare.freeze()
     while True:
-        # Redis gives a bell to whoever waits longest, and each waits for a second at a time.
-        frozen.thaw()
-        time.sleep(0.1)
+        # Each waits for a bell for a second at a time; a frozen one soon waits no more.
         frozen.freeze()
-        spare.freeze()
+        await_true(lambda: _listeners(client) == 0, "nobody to wait for a bell")
+        frozen.thaw()
+        await_true(lambda: _listeners(client) == 1, "the worker to wait for a bell", frozen.tail)
+        frozen.freeze()
+        rung = _pushes(client)
         job = trial.a.submit(picture)
-        time.sleep(0.1)
-        taken = not trial.stack.client.llen(detect_queue(MODEL))
-        spare.thaw()
-        time.sleep(0.4)
-        if taken and ledger.jobs.get(tenant, job).state == JobState.QUEUED:
+        await_true(lambda rung=rung: _pushes(client) > rung, "a bell", trial.logs)
+        if not client.llen(detect_queue(MODEL)):
+            assert trial.stack.ledger.jobs.get(trial.a.tenant, job).state == JobState.QUEUED
+            spare.thaw()
             return job
+
+
+def _listeners(client: Any) -> int:
+    """How many connections wait for a bell."""
+    return sum(each["cmd"] == "brpop" and "b" in each["flags"] for each in client.client_list())
+
+
+def _pushes(client: Any) -> int:
+    """How many times anything was put into a queue so far."""
+    return int(client.info("commandstats").get("cmdstat_lpush", {}).get("calls", 0))
 
 
 @fault(3, "zombie worker")
@@ -94,10 +108,7 @@ def _sleep_over_the_lease(trial: Trial, worker: Process) -> int:
     dropped = len(worker.events("job.ended", how="dropped"))
     (other,) = (each for each in trial.stack.detectors if each is not worker)
     other.freeze()
-    slow = trial.a.upload(png(trouble(Trouble.SLOW)))
-    jobs = [trial.a.submit(slow, slow) for _ in range(2)]
-    await_true(lambda: len(trial.running()) == 2, "the worker to hold both jobs")
-    worker.freeze()
+    jobs = _freeze_at_work(trial, worker)
     other.thaw()
     for job in jobs:
         _end(trial, job)
@@ -108,6 +119,24 @@ def _sleep_over_the_lease(trial: Trial, worker: Process) -> int:
 
     await_true(lambda: stale() == len(jobs), "the zombie to be refused", worker.tail)
     return stale()
+
+
+def _freeze_at_work(trial: Trial, worker: Process) -> list[str]:
+    """Two jobs that a worker has in its hands when it falls asleep."""
+    slow = trial.a.upload(png(trouble(Trouble.SLOW)))
+    while True:
+        jobs = [trial.a.submit(slow, slow) for _ in range(2)]
+        await_true(lambda: not _queued(trial), "the worker to take both jobs", worker.tail)
+        worker.freeze()
+        if {job.job.id for job in trial.running()} == {*jobs}:
+            return jobs
+        worker.thaw()  # one was done before it was met
+        for job in jobs:
+            _end(trial, job)
+
+
+def _queued(trial: Trial) -> int:
+    return int(trial.stack.client.zcard(keys.listed(trial.a.tenant, JobState.QUEUED)))
 
 
 @fault(8, "deploy")
@@ -149,7 +178,7 @@ def _replace(part: Process, *signals: signal.Signals) -> float:
     for number in signals or (signal.SIGTERM,):
         part.send(number)
         time.sleep(0.05 if len(signals) > 1 else 0)
-    assert part.process.wait(60) == 0, part.tail()
+    assert part.process.wait(PATIENCE_S) == 0, part.tail()
     took = time.monotonic() - begun
     part.start()
     return took
