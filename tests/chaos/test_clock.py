@@ -14,7 +14,7 @@ import pytest
 
 from chaos.faults import fault
 from chaos.trial import Figures, Trial
-from process import Process
+from process import Process, await_true
 
 _SHIM = Path(__file__).with_name("clock.c")
 _HOUR_S = 3600
@@ -44,8 +44,12 @@ def test_a_worker_whose_clock_jumps_by_an_hour_keeps_its_leases_and_takes_no_oth
     with trial.stack.further(worker):
         with trial.load(per_s=20, slow=0.1):
             for shift in jumps:
+                false = len(list(_false(worker)))
                 clock.write_text(str(shift))
                 time.sleep(1.5)
+                await_true(
+                    lambda false=false: len(list(_false(worker))) > false, "a claim", worker.tail
+                )
         figures["jumps"] = len(jumps)
         figures["jobs claimed by a false clock"] = len(list(_false(worker)))
         trial.conclude(figures)

@@ -23,14 +23,19 @@ from chaos.namespace import missing
 from chaos.stack import Stack
 from chaos.trial import Figures, Trial
 from pictures import png, scene
-from process import await_true
+from process import PATIENCE_S, await_true
+
+_ANSWERS = 30
 
 
 def knock(caller: Caller, seconds: float) -> Counter[str]:
-    """What the server says to uploads meanwhile; 503 must come with a Retry-After."""
+    """What the server says to uploads for so long, and until it has said enough.
+
+    503 must come with a Retry-After.
+    """
     said: Counter[str] = Counter()
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end or said.total() < _ANSWERS:
         answer = caller.send("POST", "/v1/uploads", content=png(scene()))
         assert answer is not None, "no answer"
         if answer.status_code == 503:
@@ -78,7 +83,7 @@ def test_no_part_starts_on_a_redis_that_would_evict(tmp_path: Path, figures: Fig
         stack.client.config_set("maxmemory-policy", "allkeys-lru")
         parts = [stack.serve(ready=False), stack.detect(ready=False)]
         parts += [stack.deliver(), stack.sweep()]
-        codes = [part.process.wait(60) for part in parts]
+        codes = [part.process.wait(PATIENCE_S) for part in parts]
         for part, code in zip(parts, codes, strict=True):
             assert code == 1, f"{part.name}: {part.tail()}"
             assert "maxmemory-policy is allkeys-lru" in part.text()
@@ -110,7 +115,7 @@ class Up(Stack):
         self.client.close()
         self.ledger.close()
         self.up.send(signal.SIGINT)
-        assert self.up.process.wait(60) == 0
+        assert self.up.process.wait(PATIENCE_S) == 0
 
 
 def _redis_url_below(pid: int) -> str:

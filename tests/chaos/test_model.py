@@ -40,11 +40,11 @@ def test_a_poison_picture_ends_alone_and_its_mates_succeed(
 def test_pictures_on_which_the_model_fails_are_told_so_and_their_mates_succeed(
     trial: Trial, figures: Figures
 ) -> None:
-    """an endless loop, an allocation beyond the machine, an error; a batch deadline of 1 s"""
+    """an endless loop, an allocation beyond the machine, an error; a batch deadline of 3 s"""
     a, stack = trial.a, trial.stack
     good = a.upload(png(scene()))
     bad = [a.upload(png(trouble(kind))) for kind in (Trouble.HANG, Trouble.EXHAUST, Trouble.RAISE)]
-    worker = stack.detect("--model", OTHER_MODEL, batch_deadline_s=1)
+    worker = stack.detect("--model", OTHER_MODEL, batch_deadline_s=3)
     with stack.further(worker):
         start = time.monotonic()
         job = a.submit(good, *bad, good, model=OTHER_MODEL)
