@@ -16,6 +16,7 @@ from boxyard_ledger import JobRecord, Ledger, LedgerSettings, WorkerRecord
 from boxyard_ledger.embedded import find_server
 from boxyard_schemas import JobState, UrlImage, new_id
 from boxyard_schemas.words import utc_now
+from process import await_true
 
 from .conftest import ROOT, Services
 
@@ -104,15 +105,14 @@ def test_valkey_runs_as_the_stack_starts_it_and_forgets_nothing(
 
 
 def wait_for_server(port: int, password: str) -> None:
-    end = time.monotonic() + 30
+    def answers() -> bool:
+        try:
+            return bool(client.ping())
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
+
     with redis.Redis(port=port, username="monitor", password=password) as client:
-        while time.monotonic() < end:
-            try:
-                client.ping()
-                return
-            except redis.ConnectionError:
-                time.sleep(0.05)
-    raise TimeoutError
+        await_true(answers, "the server")
 
 
 @pytest.mark.parametrize("age_s", [0, 600])

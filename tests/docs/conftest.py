@@ -39,7 +39,7 @@ def _stack(data: Path, *options: str) -> Iterator[dict[str, str]]:
             yield _printed(stack)
         finally:
             stack.send_signal(signal.SIGINT)
-            stack.wait(60)
+            stack.wait(120)
 
 
 def _printed(stack: subprocess.Popen[str]) -> dict[str, str]:
