@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import redis
@@ -70,7 +71,7 @@ class EmbeddedRedis:
             SetupError: there is no server to start, or it did not come up; with its log.
         """
         self._data_dir.mkdir(parents=True, exist_ok=True)
-        self._port = self._port or _free_port()
+        self._port = self._port or _hold_port(self)
         command = [*_DIE_WITH_PARENT, find_server()]
         if self._guarded:
             self._password = _keep_password(self.configuration)
@@ -129,7 +130,7 @@ class EmbeddedRedis:
         )
 
     def _answers(self, client: redis.Redis) -> bool:
-        # The port was free a moment ago; another server may have taken it since.
+        # Who asks for this very port may have been given it all the same.
         try:
             facts: dict[str, object] = client.info()
         except (redis.ConnectionError, redis.TimeoutError):
@@ -181,8 +182,15 @@ def _keep_password(path: Path) -> str:
     return path.read_text().split()[1]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _hold_port(owner: object) -> int:
+    """A free port that nobody else is given by chance while `owner` is there.
+
+    A socket is bound to it that never listens. It is in no server's way that sets SO_REUSEADDR, as
+    Redis does, and while the server is down its clients send their password to no stranger.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        weakref.finalize(owner, os.close, holder.detach())
+    return port

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,16 @@ def test_it_keeps_its_address_and_its_data_over_a_crash(tmp_path: Path):
         assert server.url == url
         with redis.Redis.from_url(url) as client:
             assert client.get("a") == b"1"
+
+
+def test_while_it_is_down_its_port_is_nobody_elses(tmp_path: Path):
+    with EmbeddedRedis(tmp_path) as server:
+        server.kill()
+        with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+            stranger.bind(("127.0.0.1", urlsplit(server.url).port))
+        server.start()
+        with redis.Redis.from_url(server.url) as client:
+            assert client.ping()
 
 
 def test_it_ends_with_its_parent(tmp_path: Path):
