@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -16,6 +17,8 @@ Answer = TypeVar("Answer")
 _THREADS = 32
 _PATIENCE_S = 30.0
 _LINGER_S = 5.0
+_LEAST_S = 1.0
+"""Also for what comes when those who lingered have gone: a store that is well takes less."""
 _RETRY_AFTER_S = 10
 
 
@@ -25,6 +28,7 @@ class BlobLane:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="blobs")
         self._limits = set[asyncio.Timeout]()
+        self._end = math.inf  # by the event loop's clock
 
     async def run(
         self,
@@ -40,8 +44,10 @@ class BlobLane:
         """
         context = copy_context()  # what the request's log lines say
         future = self._threads.submit(lambda: context.run(work, *args, **options))
+        now = asyncio.get_running_loop().time()
+        end = max(min(self._end, now + _PATIENCE_S), now + _LEAST_S)
         try:
-            async with asyncio.timeout(_PATIENCE_S) as limit:
+            async with asyncio.timeout_at(end) as limit:
                 self._limits.add(limit)
                 try:
                     return await asyncio.wrap_future(future)
@@ -53,11 +59,11 @@ class BlobLane:
             ) from None
 
     def release(self) -> None:
-        """Lets everybody go who still waits a little later: the server is about to stop."""
-        end = asyncio.get_running_loop().time() + _LINGER_S
+        """Lets everybody go a little later, who waits and who still comes: the server stops."""
+        self._end = asyncio.get_running_loop().time() + _LINGER_S
         for limit in self._limits:
             if not limit.expired():
-                limit.reschedule(min(end, limit.when() or end))
+                limit.reschedule(min(self._end, limit.when() or self._end))
 
     def close(self) -> None:
         """Begins nothing more."""
