@@ -7,8 +7,8 @@ umask 077
 mkdir "$target"
 
 pack() { # FOLDER NAME: an S3 server may keep a part of an object in extended attributes
-    # 1 is tar's word for a file that grew or went meanwhile.
-    tar -C "$1" --xattrs --numeric-owner --warning=no-file-changed -cf "$target/$2.tar" . || [ $? -eq 1 ]
+    # 1 is tar's word for a file that grew or went meanwhile; drafts do that.
+    tar -C "$1" --xattrs --numeric-owner --exclude=./.unfinished -cf "$target/$2.tar" . || [ $? -eq 1 ]
 }
 
 manifest() { # what belongs together: Redis names other files here once it rewrites
