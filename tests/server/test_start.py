@@ -18,7 +18,7 @@ def start(**settings: str) -> tuple[int, list[dict[str, str]]]:
         env={**os.environ, **{f"BOXYARD_{name.upper()}": text for name, text in settings.items()}},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return done.returncode, [json.loads(line) for line in done.stderr.splitlines()]
