@@ -66,7 +66,7 @@ def test_every_bad_picture_fails_alone_and_says_why(yard: Yard) -> None:
         Receiver(say(503)) as broken,
         Receiver(drip) as slow,
     ):
-        yard.worker(fetch_deadline_s=3, max_image_bytes=20_000, max_pixels=100_000)
+        yard.worker(fetch_deadline_s=8, max_image_bytes=20_000, max_pixels=100_000)
         lost = yard.upload(b"its blob is gone")
         yard.ledger.blobs.delete(upload_key("default", lost.upload))
         wanted = {
@@ -109,8 +109,8 @@ def test_a_poison_picture_crashes_and_its_mates_succeed(yard: Yard) -> None:
 
 
 def test_a_cancelled_job_is_dropped_and_the_worker_goes_on(yard: Yard) -> None:
-    worker = yard.worker(ready=True)
-    slow = yard.accept([png(trouble(Trouble.SLOW))])
+    worker = yard.worker("--max-batch", "1")
+    slow = yard.accept([png(trouble(Trouble.SLOW))] * 5)
     worker.await_event("picture.stage", job=slow, stage="infer")
     assert yard.ledger.jobs.cancel("default", slow).state == JobState.CANCELLED
     assert yard.await_end(yard.accept([png(scene())])).state == JobState.SUCCEEDED
