@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from beside import beside
 from boxyard_schemas.errors import Permanent, SetupError, Unavailable
 from boxyard_worker.detect.model import Model
 from boxyard_worker.detect.process import ChildProcess
@@ -133,7 +134,7 @@ def test_strikes_of_an_earlier_claim_count(make_model: MakeModel) -> None:
 
 
 def test_a_hanging_batch_is_ended_at_its_deadline(make_model: MakeModel) -> None:
-    model = make_model(deadline_s=0.5)
+    model = make_model(deadline_s=3)
     first = model.pid
     with pytest.raises(Permanent) as caught:
         model.infer(image(trouble(Trouble.HANG)), strikes=2)
@@ -145,7 +146,7 @@ def test_a_hanging_batch_is_ended_at_its_deadline(make_model: MakeModel) -> None
 def test_a_child_that_stands_still_before_it_begins_a_batch_is_replaced_and_nobody_is_blamed(
     make_model: MakeModel,
 ) -> None:
-    model = make_model(max_wait_s=0.2, deadline_s=0.5)
+    model = make_model(max_wait_s=0.2, deadline_s=3)
     first = model.pid
     assert first is not None
     os.kill(first, signal.SIGSTOP)
@@ -183,11 +184,11 @@ def test_an_answer_that_comes_while_the_worker_stands_still_is_not_too_late(
 
     def stand_still(child: ChildProcess, timeout_s: float) -> bool:
         nonlocal stood_still_s
-        heard = poll(child, timeout_s)
-        if not heard and model._pending.on_device:
-            assert poll(child, 60)
-            stood_still_s += 3600
-        return heard
+        if stood_still_s or not model._pending.on_device:
+            return poll(child, timeout_s)
+        assert poll(child, 60)
+        stood_still_s = 3600
+        return False
 
     clock = SimpleNamespace(monotonic=lambda: monotonic() + stood_still_s)
     for module in ("model", "pending"):
@@ -204,12 +205,17 @@ def test_a_child_that_cannot_be_started_is_told_and_not_waited_for(make_model: M
 
 
 def test_a_killed_child_is_replaced_and_costs_a_batch_no_strike(make_model: MakeModel) -> None:
-    model = make_model(max_wait_s=0.3)
+    model = make_model(max_batch=2, max_wait_s=2)
     strikes: list[int] = []
     pid = model.pid
     assert pid is not None
-    threading.Timer(0.6, os.kill, (pid, signal.SIGKILL)).start()
-    found = run_together(model, [trouble(Trouble.SLOW)] * 2, on_strike=strikes.append)
+
+    def kill(stop: threading.Event) -> None:
+        await_true(lambda: model._pending.on_device == 2, "both in one batch")
+        os.kill(pid, signal.SIGKILL)
+
+    with beside(kill):
+        found = run_together(model, [trouble(Trouble.SLOW)] * 2, on_strike=strikes.append)
     assert [boxes(each) for each in found if isinstance(each, RawDetections)] == [SCENE] * 2
     assert strikes == []
     assert model.pid != pid
@@ -226,10 +232,11 @@ def test_deaths_leak_neither_files_nor_memory(make_model: MakeModel) -> None:
         assert boxes(model.infer(image(scene(800, 800)))) == SCENE
 
     die()
-    files = len(os.listdir("/proc/self/fd"))
+    before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         die()
-    assert len(os.listdir("/proc/self/fd")) == files
+    # One that an earlier test left may be closed meanwhile.
+    assert len(os.listdir("/proc/self/fd")) <= before
     kept = sum(os.fstat(file).st_blocks * 512 for file in model._slots.files)
     assert kept <= 16 * (1 << 16)
 
