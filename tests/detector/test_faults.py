@@ -59,3 +59,33 @@ def test_point_rend_refines_the_masks_of_a_picture_whose_mate_has_no_instance() 
     assert mate.masks.shape == (0, 128, 128)
     assert bool(one.masks.any())
     torch.testing.assert_close(one.masks, alone.masks)
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("ga-retinanet_r50-caffe_fpn_1x_coco", "bbox_head"),
+        ("ga-faster-rcnn_r50-caffe_fpn_1x_coco", "rpn_head"),
+    ],
+    ids=["retinanet", "rpn"],
+)
+def test_guided_anchors_of_a_batch_are_those_of_each_picture_alone(name: str, head: str) -> None:
+    from boxyard_worker.detector.faults import mend
+
+    mmdetection.init_default_scope("mmdet")
+    config = read_config(find_model(name).config).model
+    limits = config.test_cfg.get("rpn", config.test_cfg)
+    settings = {**config[head], "in_channels": 8, "feat_channels": 8, "test_cfg": limits}
+    torch.manual_seed(3)
+    part = mmdetection.MODELS.build(settings).eval()
+    mend(part)
+    maps = [torch.randn((2, 8, side, side)) for side in (16, 8, 4, 2, 1)]
+    meta = {"img_shape": (128, 128), "pad_shape": (128, 128), "scale_factor": (1.0, 1.0)}
+    with torch.inference_mode():
+        found = part.predict_by_feat(*part(maps), batch_img_metas=[meta, meta])
+        for number, mate in enumerate(found):
+            lone = part([each[number : number + 1] for each in maps])
+            (alone,) = part.predict_by_feat(*lone, batch_img_metas=[meta])
+            torch.testing.assert_close(mate.bboxes, alone.bboxes)
+            torch.testing.assert_close(mate.scores, alone.scores)
+            assert len(alone)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from mmdet.models.dense_heads import SSDHead
+from mmdet.models.dense_heads import GuidedAnchorHead, SSDHead
 from mmdet.models.roi_heads import PointRendRoIHead
 from mmdet.models.roi_heads.mask_heads import fcn_mask_head
 
@@ -21,6 +21,8 @@ def mend(model: Any) -> None:
     for part in model.modules():
         if isinstance(part, SSDHead):
             part.loss_cls = None  # mmdet asks each dense head's loss about scores: it has none
+        elif isinstance(part, GuidedAnchorHead):
+            part.forward_single = _each_alone(part.forward_single)
         elif isinstance(part, PointRendRoIHead):
             part._mask_point_forward_test = _refining_some(part._mask_point_forward_test)
 
@@ -59,3 +61,16 @@ def _refining_some(refine: Callable[..., torch.Tensor]) -> Callable[..., torch.T
         return refine(x, rois, labels, masks) if len(rois) else masks
 
     return refine_some
+
+
+def _each_alone(
+    forward: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
+) -> Callable[[torch.Tensor], tuple[torch.Tensor, ...]]:
+    """Shows guided anchoring the pictures of a batch one by one: its convolutions are masked by
+    what it saw in one, and mmdet refuses more. What is before and behind it takes the batch.
+    """
+
+    def forward_each(maps: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(map(torch.cat, zip(*map(forward, maps.split(1)), strict=True)))
+
+    return forward_each
