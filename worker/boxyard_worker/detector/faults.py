@@ -71,6 +71,7 @@ def _each_alone(
     """
 
     def forward_each(maps: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(map(torch.cat, zip(*map(forward, maps.split(1)), strict=True)))
+        each = (forward(maps[at : at + 1]) for at in range(len(maps)))
+        return tuple(torch.cat(parts) for parts in zip(*each, strict=True))
 
     return forward_each
