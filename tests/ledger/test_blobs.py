@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -232,6 +233,21 @@ def test_a_directory_keeps_nothing_outside_itself_and_no_drafts(tmp_path: Path):
         blobs.put("../secret", b"y")
     blobs.put("a/b", b"x")
     assert [path.name for path in (tmp_path / "root").rglob("*") if path.is_file()] == ["b"]
+
+
+def test_drafts_that_a_crash_left_go_and_no_others_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    drafts = tmp_path / ".unfinished"
+    drafts.mkdir()
+    left, under_way = drafts / "left", drafts / "under-way"
+    left.write_bytes(b"x")
+    under_way.write_bytes(b"x")
+    os.utime(left, (time.time() - 7200,) * 2)
+    ahead = time.time() + 7200
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    DirectoryBlobs(tmp_path).put("a/b", b"x")
+    assert list(drafts.iterdir()) == [under_way]
 
 
 def test_a_directory_loses_its_empty_folders_but_no_put(tmp_path: Path):

@@ -84,9 +84,13 @@ class DirectoryBlobs:
         if time.monotonic() - self._tidied < _DRAFT_S:
             return
         self._tidied = time.monotonic()
+        if not self._drafts.exists():
+            return
+        os.utime(self._drafts)
+        now = self._drafts.stat().st_mtime  # by the clock that dates drafts, whatever ours says
         for draft in self._drafts.glob("*"):
             with suppress(FileNotFoundError):
-                if draft.stat().st_mtime < time.time() - _DRAFT_S:
+                if draft.stat().st_mtime < now - _DRAFT_S:
                     draft.unlink()
 
     def _sync(self, folder: Path) -> None:
