@@ -260,7 +260,7 @@ def test_a_connection_that_is_reset_is_no_answer() -> None:
 
 def test_a_consumer_that_answers_late_now_and_then_is_tried_to_the_end() -> None:
     with Receiver(say(204), late, say(204)) as receiver:
-        findings = trial(receiver.url, limit_s=4, cases=4)
+        findings = trial(receiver.url, limit_s=6, cases=4)
     assert wrong(findings) == {"the same event again", "every answer in time"}
     assert len(findings) == 5
 
