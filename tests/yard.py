@@ -40,7 +40,9 @@ class Yard:
         self.redis = server
         self._folder = folder
         self._workers: list[WorkerProcess] = []
-        self.settings = LedgerSettings(redis_url=server.url, blob_url=(folder / "blobs").as_uri())
+        self.settings = LedgerSettings(
+            redis_url=server.url, blob_url=(folder / "blobs").as_uri(), redis_timeout_s=30
+        )
         self.ledger = Ledger.open(self.settings)
 
     def worker(self, *options: str, ready: bool = True, **settings: object) -> WorkerProcess:

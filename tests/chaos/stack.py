@@ -66,7 +66,8 @@ class Stack:
         self.redis.start()
         self.settings.setdefault("redis_url", self.redis.url)
         known: dict[str, Any] = {name: self.settings[name] for name in self._ledger_names()}
-        self.ledger = Ledger.open(LedgerSettings(**known))
+        # The test itself is patient; only the parts hear of a stall soon.
+        self.ledger = Ledger.open(LedgerSettings(**{**known, "redis_timeout_s": 30}))
         self.client: Any = redis.Redis.from_url(self.redis.url, decode_responses=True)
         return self
 
