@@ -25,6 +25,12 @@ MODEL = "rtmdet-ins_demo"
 MakeJob = Callable[..., JobRecord]
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that pauses leaves no blob to a later round of erasing."""
+    monkeypatch.setattr("boxyard_ledger.erasures._PATIENCE_S", 60)
+
+
 @pytest.fixture
 def own_ledger(own_redis: EmbeddedRedis, tmp_path: Path) -> Iterator[Ledger]:
     settings = LedgerSettings(
