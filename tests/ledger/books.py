@@ -70,7 +70,12 @@ class Books(RuleBasedStateMachine):
         self.folder = TemporaryDirectory()
         blob_url = Path(self.folder.name).as_uri()
         self.ledger = Ledger.open(
-            LedgerSettings(redis_url=self.url, blob_url=blob_url, max_attempts=MAX_ATTEMPTS)
+            LedgerSettings(
+                redis_url=self.url,
+                redis_timeout_s=30,
+                blob_url=blob_url,
+                max_attempts=MAX_ATTEMPTS,
+            )
         )
         self.jobs: dict[str, Expected] = {}
         self.uploads: dict[str, set[str]] = {}

@@ -32,6 +32,12 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def ledger_settings(ledger_settings: LedgerSettings) -> LedgerSettings:
+    """Patient: only the tests of stalls mean a Redis that answers late."""
+    return ledger_settings.model_copy(update={"redis_timeout_s": 30})
+
+
+@pytest.fixture
 def own_ledger(own_redis: EmbeddedRedis, tmp_path: Path) -> Iterator[Ledger]:
     settings = LedgerSettings(
         redis_url=own_redis.url, redis_timeout_s=3, blob_url=(tmp_path / "blobs").as_uri()
