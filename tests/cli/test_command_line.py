@@ -288,7 +288,7 @@ def test_a_second_stack_cannot_take_the_same_data(stack: RunningStack, boxyard: 
     assert "--data" in done.stderr
 
 
-def test_sigterm_or_a_kill_leaves_no_process_and_a_restart_keeps_jobs_and_keys(tmp_path: Path):
+def test_sigterm_leaves_no_process_and_a_restart_keeps_jobs_and_keys(tmp_path: Path):
     first = RunningStack(tmp_path / "data", outside())
     try:
         until(lambda: first.says("webhook secret:"), limit_s=150)
@@ -306,16 +306,24 @@ def test_sigterm_or_a_kill_leaves_no_process_and_a_restart_keeps_jobs_and_keys(t
         assert second.credentials.api_key == known.api_key
         with second.client() as client:
             assert client.job(job.id).id == job.id
-        _in_shell_of(second, f"keys revoke key_{'0' * 32} --tenant default")
-        family = descendants(second.process.pid)
-        second.process.kill()
-        until(lambda: not [pid for pid in family if lives(pid)])
     finally:
         second.stop()
-    third = RunningStack(tmp_path / "data", outside())
-    assert third.process.wait(150) == 1
-    third.stop()
-    assert "api_key" in third.text
+
+
+def test_a_kill_leaves_no_process_and_a_stack_whose_key_was_revoked_says_so(tmp_path: Path):
+    first = RunningStack(tmp_path / "data", outside())
+    try:
+        until(lambda: first.says("webhook secret:"), limit_s=150)
+        _in_shell_of(first, f"keys revoke key_{'0' * 32} --tenant default")
+        family = descendants(first.process.pid)
+        first.process.kill()
+        until(lambda: not [pid for pid in family if lives(pid)])
+    finally:
+        first.stop()
+    second = RunningStack(tmp_path / "data", outside())
+    assert second.process.wait(150) == 1
+    second.stop()
+    assert "api_key" in second.text
 
 
 def _in_shell_of(stack: RunningStack, *commands: str) -> str:
