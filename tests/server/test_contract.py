@@ -45,8 +45,8 @@ def test_every_answer_is_one_that_the_openapi_document_names(
 ) -> None:
     command = [Path(sys.executable).with_name("schemathesis"), "--config-file", CONFIG, "run"]
     command += [f"{server.url}/openapi.json", "--header", "Authorization: Bearer key-a"]
-    # So many requests, however long they take; a machine that is very slow makes fewer.
-    command += ["--checks", "all", "--seed", "1", "--no-shrink", "--max-time", "120", *options]
+    # A number of examples and no time limit: schemathesis would go on until it is reached.
+    command += ["--checks", "all", "--seed", "1", "--no-shrink", *options]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout[-20_000:] + ran.stderr
     assert " passed" in ran.stdout
