@@ -34,7 +34,7 @@ def server(
 @pytest.mark.parametrize(
     "options",
     [
-        ("--exclude-path-regex", OWN_KEY, "--max-examples", "10"),
+        ("--exclude-path-regex", OWN_KEY, "--max-examples", "20"),
         # These would end the key that the run itself comes with, if it read of it elsewhere.
         ("--include-path-regex", OWN_KEY, "--phases", "coverage,fuzzing", "--max-examples", "30"),
     ],
