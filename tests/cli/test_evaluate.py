@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as rle
 
 from boxyard_schemas import JobState
+from chaos.proxy import Proxy
 
 from .conftest import BOXYARD, Boxyard, RunningStack, outside
 
@@ -92,6 +94,33 @@ def test_labels_that_the_set_does_not_know_are_refused_before_anything_is_sent(
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert "labels blue are no categories" in line
+
+
+def test_a_server_that_is_away_in_the_middle_is_waited_for(
+    stack: RunningStack, coloured: Path
+) -> None:
+    port = int(stack.credentials.url.rpartition(":")[2])
+    with (
+        Proxy(port) as line,
+        line.hold(b"POST /v1/jobs", answer=False) as hold,
+        subprocess.Popen(
+            [*BOXYARD, *words(coloured, "--json")],
+            env=outside() | stack.environment | {"BOXYARD_URL": line.url},
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as running,
+    ):
+        try:
+            hold.wait()
+            line.refuses = True
+            line.reset()
+            time.sleep(10)  # the client's ordinary five tries are over by then
+            line.refuses = False
+            said, _ = running.communicate(timeout=150)
+        finally:
+            running.kill()
+    assert running.returncode == 0
+    assert json.loads(said)["images"] == 10
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from .terminal import err, out, say, warn
 if TYPE_CHECKING:
     from ..evaluation import Evaluation, Figures, Findings, Picture
 
-_PATIENCE_S = 3600.0
+_PATIENT = Retries(patience_s=3600, attempts=300)
 """A queue that is full or a server that restarts is waited for; a set may take hours."""
 
 
@@ -73,9 +73,10 @@ async def _send(model: str, findings: Findings, in_flight: int) -> str:
     from ..evaluation import Passage  # noqa: PLC0415
 
     truth = findings.truth
-    async with connect_async(Retries(patience_s=_PATIENCE_S)) as client:
+    async with connect_async(Retries()) as client:  # a wrong address is said at once
         known = await client.model(model)
-        truth.check_labels(known.classes)
+    truth.check_labels(known.classes)
+    async with connect_async(_PATIENT) as client:
         passage = Passage(client, model, masks=truth.has_masks, jobs=in_flight)
         with _Bar(known.name, findings) as bar:
             await passage.run(truth.pictures, bar)
