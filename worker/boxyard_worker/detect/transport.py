@@ -55,7 +55,7 @@ def bell_transport(scheme: str, model: str) -> type[Any]:
         def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
             """Does nothing."""
 
-    class Named(type(base)):  # type: ignore[misc] # kombu has no types
+    class Named(type):
         def __str__(cls) -> str:
             """As Celery logs the broker: `redis://…`, and not the class."""
             return scheme
