@@ -26,6 +26,8 @@ Task = Literal["object-detection", "instance-segmentation"]
 _PREFIXES = ("mmd-3x-", "mmdet-3x-")
 _LONGEST = 200
 """Characters of a name that is compared with others, or said again: no model has a longer one."""
+_ALIKE = 0.6
+"""Least likeness (`difflib` ratio) of a name to the beginning of one that is suggested."""
 
 
 class Paper(Response):
@@ -131,9 +133,11 @@ def _spellings() -> Mapping[str, str]:
 
 
 def _near(bare: str, served: Iterable[str]) -> list[str]:
-    """The three models with the nearest spellings that share half of the name's trigrams.
+    """The three models with the nearest spellings that begin like the name.
 
-    Comparing letter by letter is left to the few: for all it takes up to a quarter of a second.
+    Names begin with the family; a part that is shared elsewhere, such as `ope`, says nothing.
+    Comparing letter by letter takes up to a quarter of a second for all spellings, so only those
+    that share half of the name's trigrams are compared.
     """
     if len(bare) > _LONGEST:
         return []
@@ -141,7 +145,8 @@ def _near(bare: str, served: Iterable[str]) -> list[str]:
     known = (*_trigrams_of_all(), *((name, name, _trigrams(name)) for name in served))
     shared = ((len(wanted & theirs), spelling, name) for spelling, name, theirs in known)
     close = sorted((each for each in shared if 2 * each[0] >= max(len(wanted), 1)), reverse=True)
-    ranked = sorted(close[:50], key=lambda each: _likeness(bare, each[1]), reverse=True)
+    alike = [each for each in close[:50] if _likeness(bare, each[1][: len(bare) + 2]) >= _ALIKE]
+    ranked = sorted(alike, key=lambda each: _likeness(bare, each[1]), reverse=True)
     return list(dict.fromkeys(name for _, _, name in ranked))[:3]
 
 

@@ -213,7 +213,7 @@ def test_a_familys_name_alone_suggests_three_of_it() -> None:
     assert len(suggestions("mask-rcnn")) == 3
 
 
-@pytest.mark.parametrize("name", ["nonsense", "x", "1", "z" * 200])
+@pytest.mark.parametrize("name", ["nonsense", "x", "1", "z" * 200, "nope", "test", "model", "coco"])
 def test_what_is_like_nothing_suggests_nothing(name: str) -> None:
     assert suggestions(name) == []
 

@@ -65,6 +65,45 @@ def test_waiting_ends_when_the_job_does(api: httpx.Client, worker: Worker) -> No
     assert time.monotonic() - began < 50
 
 
+def test_a_submission_that_waits_is_answered_with_the_job_that_ended(
+    api: httpx.Client, worker: Worker
+) -> None:
+    with ThreadPoolExecutor() as pool:
+        submission = pool.submit(
+            api.post,
+            "/v1/jobs",
+            params={"wait": 55},
+            json={"model": DEMO_MODEL, "images": [{"url": URL}]},
+        )
+        worker.finish(worker.claim(), SEEN)
+        answer = submission.result()
+    assert (answer.status_code, answer.json()["state"]) == (200, "succeeded")
+    assert api.get(answer.headers["location"]).json() == answer.json()
+
+
+def test_a_submission_that_waits_in_vain_is_accepted(serve: Serve) -> None:
+    api = serve(max_wait_s=0.2)
+    answer = api.post(
+        "/v1/jobs",
+        params={"wait": 50},
+        json={"model": DEMO_MODEL, "images": [{"url": URL}]},
+    )
+    assert (answer.status_code, answer.json()["state"]) == (202, "queued")
+
+
+@pytest.mark.parametrize("wait", ["-1", "nan", "soon"])
+def test_a_submission_with_no_time_to_wait_is_refused_before_it_is_accepted(
+    api: httpx.Client, wait: str
+) -> None:
+    answer = api.post(
+        "/v1/jobs",
+        params={"wait": wait},
+        json={"model": DEMO_MODEL, "images": [{"url": URL}]},
+    )
+    problem(answer, 422, "invalid-request")
+    assert api.get("/v1/jobs").json()["jobs"] == []
+
+
 def test_waiting_is_capped_by_the_server(serve: Serve) -> None:
     api = serve(max_wait_s=0.2)
     where = submit(api).headers["location"]

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from fastapi_offline import FastAPIOffline
 
 from boxyard_ledger import Ledger
 
@@ -29,13 +31,16 @@ _ROOMY = frozenset({"/v1/jobs", "/v1/uploads", "/score"})
 
 def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
     """The front door over an open ledger, which stays the caller's to close."""
-    app = FastAPI(
+    # `/docs` with its scripts served from here: neither the server nor the browser may need the
+    # internet.
+    app = FastAPIOffline(
         title="Boxyard",
         version=VERSION,
         description="Asynchronous object detection: jobs in, predictions out.",
         lifespan=_listen,
         # They would send callers to whatever address the Host header names.
         redirect_slashes=False,
+        redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings, app.state.ledger = settings, ledger
@@ -45,12 +50,17 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
     for room in (jobs, deliveries, uploads, models, endpoints, keys, score, health):
         app.include_router(room.router)
     app.webhooks.include_router(callbacks.router)
+    app.add_api_route("/", _lead_to_docs, include_in_schema=False)
     app.add_middleware(BodyLimit, settings=settings, roomy=_ROOMY)
     app.state.meters = RequestMeters()
     app.add_middleware(MeteredRequests, meters=app.state.meters)
     install_problems(app)
     install_openapi(app)
     return app
+
+
+async def _lead_to_docs() -> RedirectResponse:
+    return RedirectResponse("docs")  # relative, so that a proxy may put a prefix before it
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from boxyard_schemas import (
     Scope,
 )
 from boxyard_schemas.errors import (
+    BoxyardError,
     Conflict,
     IdempotencyConflict,
     InvalidRequest,
@@ -58,11 +60,14 @@ IdempotencyKey = Annotated[
     ),
 ]
 
+Wait = Annotated[float, Query(ge=0, description="Hold the answer until the job ends, for seconds.")]
+
 
 @router.post(
     "",
     status_code=202,
     responses={
+        200: {"description": "The job ended within `wait` seconds.", "model": Job},
         202: {
             "description": "The job is recorded.",
             "headers": {
@@ -89,15 +94,26 @@ async def submit_job(
     tenant: Caller,
     acceptance: TheAcceptance,
     lane: TheLane,
+    settings: TheSettings,
+    endings: TheEndings,
+    wait: Wait = 0,
     idempotency_key: IdempotencyKey = None,
     traceparent: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Job:
-    """Enqueue one job. After 202 it survives any crash."""
+    """Enqueue one job, and with `wait` answer when it has ended. It survives any crash from now on.
+
+    An answer that comes before the end is a 202.
+    """
     accept = partial(acceptance.accept, key=idempotency_key, traceparent=traceparent)
     inline = any(isinstance(image, Base64Image) for image in request.images)
     status = await (lane.run if inline else run_in_threadpool)(accept, tenant, request)
     response.headers["Location"] = f"/v1/jobs/{status.job.id}"
     announce(response, request.model, f"/v1/models/{status.job.model}")
+    if wait:
+        with suppress(BoxyardError):  # the job is accepted, whatever keeps the server from waiting
+            status = await endings.wait(tenant, status.job.id, min(wait, settings.max_wait_s))
+        if status.state.terminal:
+            response.status_code = 200
     return status.view()
 
 
@@ -128,9 +144,7 @@ async def read_job(
     tenant: Caller,
     settings: TheSettings,
     endings: TheEndings,
-    wait: Annotated[
-        float, Query(ge=0, description="Hold the answer until the job ends, for seconds.")
-    ] = 0,
+    wait: Wait = 0,
 ) -> Job:
     """How a job stands, at once or when it has ended."""
     status = await endings.wait(tenant, job_id, min(wait, settings.max_wait_s))
