@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -172,14 +173,23 @@ def find_server() -> str:
 
 
 def _keep_password(path: Path) -> str:
-    if not path.exists():
+    """The password in the configuration; a file that has none is written anew."""
+    if not _find_password(path):
         fresh = path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w") as file:
             file.write(f"requirepass {secrets.token_hex(24)}\n")
         fresh.replace(path)
-    return path.read_text().split()[1]
+    return _find_password(path)
+
+
+def _find_password(path: Path) -> str:
+    try:
+        found = re.match(r"requirepass ([0-9a-f]{48})\n", path.read_text())
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
+    return found[1] if found else ""
 
 
 def _hold_port(owner: object) -> int:

@@ -121,6 +121,10 @@ class Tenants:
         self._check_known(tenant)
         return self._secrets.rotate(tenant, overlap_s)
 
+    def forget_webhook_secret(self, tenant: Tenant) -> None:
+        """Drops a tenant's secrets, whose sealing key was lost; `register` gives it another."""
+        self._secrets.forget(tenant)
+
     def seal_clear(self, tenant: Tenant) -> None:
         """Seals what an older version kept in the clear."""
         self._secrets.seal_clear(tenant)

@@ -58,6 +58,10 @@ class WebhookSecrets:
         kept = self._sealed(tenant, secret)
         self._connection.command("HSET", facts, _GIVEN, given, _KEPT, kept)
 
+    def forget(self, tenant: Tenant) -> None:
+        """Drops a tenant's secrets, which no key that is left opens; `bootstrap` gives another."""
+        self._connection.command("HDEL", keys.tenant_facts(tenant), _KEPT, _CLEAR, _GIVEN)
+
     def list(self, tenant: Tenant) -> list[str]:
         """What signs now, newest first.
 

@@ -190,14 +190,6 @@ def test_a_stack_makes_its_sealing_key_once_and_keeps_it_for_its_owner(tmp_path:
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
-def test_a_stack_of_an_older_version_gets_a_sealing_key_and_keeps_the_rest(tmp_path: Path) -> None:
-    before = {"url": "http://127.0.0.1:1", "api_key": "k", "webhook_secret": "whsec_YQ=="}
-    (tmp_path / "credentials.json").write_text(json.dumps(before))
-    after = Credentials.keep(tmp_path, "http://127.0.0.1:1")
-    assert (after.api_key, after.webhook_secret) == ("k", "whsec_YQ==")
-    assert Credentials.keep(tmp_path, "http://127.0.0.1:1") == after
-
-
 def test_each_process_of_a_stack_gets_the_secrets_that_it_needs_alone(
     stack: RunningStack,
 ) -> None:

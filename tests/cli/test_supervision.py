@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +18,7 @@ import pytest
 
 from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings, WorkerRecord
 from boxyard_producer.stack import Credentials, Service, Stack, StackSettings
-from boxyard_producer.stack.embedded import find_operators
+from boxyard_producer.stack.environment import operators_environment
 from boxyard_producer.stack.readiness import Readiness
 from boxyard_producer.stack.settings import claim_port
 from boxyard_producer.stack.supervisor import Supervisor
@@ -62,6 +64,43 @@ def test_a_service_that_was_killed_is_started_again_and_people_are_told(
     os.kill(first, signal.SIGKILL)
     until(lambda: supervisor.tend() or (part.pid and part.pid != first))
     assert said == ["part ended with signal SIGKILL; starting it again in 0.5 s"]
+    supervisor.stop()
+
+
+def test_a_service_is_started_again_after_its_log_folder_was_removed(tmp_path: Path) -> None:
+    said: list[str] = []
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "part.log"
+    part = Service("part", [sys.executable, "-c", FOREVER], os.environ, log)
+    supervisor = Supervisor([part], None, said.append)
+    supervisor.start()
+    first = part.pid
+    assert first
+    shutil.rmtree(tmp_path / "logs")
+    os.kill(first, signal.SIGKILL)
+    until(lambda: supervisor.tend() or (part.pid and part.pid != first))
+    until(lambda: log.exists() and "up" in log.read_text())
+    supervisor.stop()
+
+
+def test_a_service_that_cannot_be_started_is_tried_again_and_ends_no_other(
+    tmp_path: Path, service: Callable[[str], Service]
+) -> None:
+    said: list[str] = []
+    program = tmp_path / "program"
+    program.symlink_to(sys.executable)
+    part = Service("part", [str(program), "-c", FOREVER], os.environ, tmp_path / "a" / "part.log")
+    other = service(FOREVER)
+    supervisor = Supervisor([part, other], None, said.append)
+    supervisor.start()
+    first = part.pid
+    assert first
+    program.unlink()
+    os.kill(first, signal.SIGKILL)
+    until(lambda: supervisor.tend() or "part cannot be started" in "".join(said))
+    assert other.ended() is None
+    program.symlink_to(sys.executable)
+    until(lambda: supervisor.tend() or part.pid)
     supervisor.stop()
 
 
@@ -153,9 +192,55 @@ def test_credentials_are_the_owners_alone_and_stay_over_restarts(tmp_path: Path)
     assert Credentials.find(tmp_path) == second
 
 
-def test_damaged_credentials_are_named(tmp_path: Path):
-    (tmp_path / "credentials.json").write_text("{")
-    with pytest.raises(SetupError, match=r"credentials\.json is damaged"):
+KEPT = Credentials.create("http://127.0.0.1:1")
+WHOLE = json.loads(KEPT.model_dump_json())
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        "null",
+        "\0" * 100,
+        b"\xff\xfe".decode("latin-1"),
+        *(json.dumps({**WHOLE, name: 1}) for name in WHOLE),
+        *(json.dumps({**WHOLE, name: "x"}) for name in ("url", "webhook_secret", "secret_keys")),
+        json.dumps({name: text for name, text in WHOLE.items() if name != "secret_keys"}),
+        json.dumps({**WHOLE, "secret_keys": WHOLE["secret_keys"][:-2]}),
+    ],
+)
+def test_credentials_that_are_damaged_or_gone_are_restored_from_the_environment_file(
+    tmp_path: Path, damaged: str | None
+) -> None:
+    KEPT.write(tmp_path)
+    KEPT.write_environment(tmp_path, {"BOXYARD_REDIS_URL": "redis://:it's@127.0.0.1:5/0"})
+    (tmp_path / "redis").mkdir()
+    file = tmp_path / "credentials.json"
+    if damaged is None:
+        file.unlink()
+    else:
+        file.write_text(damaged)
+        with pytest.raises(SetupError, match=r"is damaged\. Do not remove it: `boxyard up`"):
+            Credentials.find(tmp_path)
+    assert Credentials.keep(tmp_path, KEPT.url) == KEPT
+    assert Credentials.find(tmp_path) == KEPT
+    if damaged is not None:
+        assert file.with_name("credentials.json.damaged").read_text() == damaged
+
+
+@pytest.mark.parametrize("environment", [None, "", "export BOXYARD_URL=", "'", "\0"])
+@pytest.mark.parametrize("credentials", [None, "{"])
+def test_lost_keys_are_not_replaced_unasked_while_something_may_be_sealed_with_them(
+    tmp_path: Path, credentials: str | None, environment: str | None
+) -> None:
+    (tmp_path / "redis").mkdir()
+    for name, text in (("credentials.json", credentials), ("env", environment)):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    with pytest.raises(SetupError, match="--new-credentials"):
         Credentials.keep(tmp_path, "http://127.0.0.1:1")
 
 
@@ -199,13 +284,33 @@ def test_a_disk_that_takes_no_more_is_said_with_the_file(tmp_path: Path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_shell_that_knows_a_stack_may_start_it_again(tmp_path: Path):
+def test_a_shell_that_has_read_a_stacks_environment_names_none_of_its_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "redis").mkdir()
     (tmp_path / "redis" / "redis.conf").write_text("requirepass 0123abcd\n")
-    assert find_operators(tmp_path, "redis://:0123abcd@127.0.0.1:5/0") is None
-    assert find_operators(tmp_path, "") is None
-    for url in ("redis://:another@127.0.0.1:5/0", "redis://127.0.0.1:6379/0"):
-        assert find_operators(tmp_path, url) == url
+    monkeypatch.setenv("BOXYARD_STACK", str(tmp_path))
+    monkeypatch.setenv("BOXYARD_REDIS_URL", "redis://:0123abcd@127.0.0.1:5/0")
+    monkeypatch.setenv("BOXYARD_BLOB_URL", (tmp_path / "blobs").as_uri())
+    environment, other = operators_environment()
+    assert other == tmp_path
+    assert not {"BOXYARD_STACK", "BOXYARD_REDIS_URL", "BOXYARD_BLOB_URL"} & set(environment)
+
+
+@pytest.mark.parametrize("configuration", [None, "", "garbled", "requirepass another\n"])
+def test_what_the_operator_set_stays_in_a_shell_that_has_read_a_stacks_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str | None
+) -> None:
+    (tmp_path / "redis").mkdir()
+    if configuration is not None:
+        (tmp_path / "redis" / "redis.conf").write_text(configuration)
+    own = {"BOXYARD_REDIS_URL": "redis://127.0.0.1:6379/0", "BOXYARD_BLOB_URL": "s3://bucket"}
+    monkeypatch.setenv("BOXYARD_STACK", str(tmp_path))
+    for name, text in own.items():
+        monkeypatch.setenv(name, text)
+    environment, other = operators_environment()
+    assert other is None
+    assert own.items() <= environment.items()
 
 
 def test_the_address_that_is_told_can_be_reached():

@@ -88,6 +88,21 @@ def test_a_guarded_one_asks_for_a_password_that_its_owner_alone_can_read(tmp_pat
         assert own.get("a") == b"1"
 
 
+@pytest.mark.parametrize("damaged", ["", "requirepass", "\n\n", "requirepass abc\n", "\0\0"])
+def test_a_guarded_one_starts_with_its_data_though_its_configuration_is_damaged(
+    tmp_path: Path, damaged: str
+) -> None:
+    with EmbeddedRedis(tmp_path, guarded=True) as server:
+        with redis.Redis.from_url(server.url) as client:
+            client.set("a", "1")
+        configuration = server.configuration
+    configuration.write_text(damaged)
+    with EmbeddedRedis(tmp_path, guarded=True) as server:
+        assert urlsplit(server.url).password
+        with redis.Redis.from_url(server.url) as client:
+            assert client.get("a") == b"1"
+
+
 def test_closing_it_twice_is_no_error(tmp_path: Path):
     server = EmbeddedRedis(tmp_path)
     server.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from ipaddress import ip_network
@@ -18,7 +17,7 @@ from boxyard_schemas import DEMO_MODEL
 
 from ..stack import Credentials, Stack, StackSettings
 from ..stack.credentials import DEFAULT_DATA
-from ..stack.embedded import find_operators
+from ..stack.environment import operators_environment
 from .terminal import say
 
 _MB = 1_000_000
@@ -47,9 +46,19 @@ def up(
     log_mb: Annotated[
         int, typer.Option(min=1, help="Megabytes of a log; the one before is kept beside it.")
     ] = StackSettings.log_bytes // _MB,
+    new_credentials: Annotated[
+        bool,
+        typer.Option("--new-credentials", help="Make new keys: those in the data were lost."),
+    ] = False,
     detector: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run Redis, the server and the workers here until Ctrl-C; restart what dies."""
+    environment, other = operators_environment()
+    if other and other != data.resolve():
+        _tell(
+            f"This shell has read the environment of the stack in {other}; the stack in {data} "
+            "starts with a Redis and blobs of its own."
+        )
     settings = StackSettings(
         host=host,
         port=port,
@@ -60,7 +69,9 @@ def up(
         allow_networks=tuple(_network(each) for each in allow_network or ()),
         detector=detector,
         log_bytes=log_mb * _MB,
-        redis_url=find_operators(data, os.environ.get("BOXYARD_REDIS_URL")),
+        redis_url=environment.get("BOXYARD_REDIS_URL") or None,
+        environment=environment,
+        new_credentials=new_credentials,
     )
     began = time.monotonic()
     with Stack(settings, _tell) as stack:
@@ -104,6 +115,6 @@ def _welcome(credentials: Credentials, settings: StackSettings, seconds: float) 
     say(f"API key: {credentials.api_key}")
     say(f"webhook secret: {credentials.webhook_secret}")
     say("\nNext, from another terminal here:")
-    say(f"  . {escape(str(settings.data / 'env'))}    # tells that shell all of this")
+    say(f"  . {escape(str(settings.data / 'env'))}    # gives that shell all of this")
     say(f"  boxyard submit PICTURE --model {model} --wait")
     say("Ctrl-C stops everything; what is accepted goes on at the next start.\n")

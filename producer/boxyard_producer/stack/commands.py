@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .credentials import Credentials
+from .environment import blobs_of
 from .service import Service
 from .settings import StackSettings
 
@@ -55,9 +55,11 @@ def metrics_ports(shared: Mapping[str, str], names: Sequence[str]) -> dict[str, 
 
 def share_environment(settings: StackSettings, redis_url: str) -> dict[str, str]:
     """What every process of the stack reads; what the operator set in `BOXYARD_…` stays."""
-    inherited = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    inherited = {
+        name: value for name, value in settings.environment.items() if name not in _SECRETS
+    }
     environment = {
-        "BOXYARD_BLOB_URL": (settings.data.resolve() / "blobs").as_uri(),
+        "BOXYARD_BLOB_URL": blobs_of(settings.data),
         "BOXYARD_PUBLIC_URL": settings.url,
         **inherited,
         "BOXYARD_REDIS_URL": redis_url,

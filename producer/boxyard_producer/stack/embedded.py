@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from boxyard_schemas.errors import SetupError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from boxyard_ledger.embedded import EmbeddedRedis
 
     from .settings import StackSettings
@@ -40,18 +38,6 @@ def check_parts() -> None:
         )
 
 
-def find_operators(data: Path, redis_url: str | None) -> str | None:
-    """The operator's Redis, if the environment names one.
-
-    A shell that read the stack's own `env` names the one of its last start: that is none.
-    """
-    if not redis_url:
-        return None
-    configuration = data / "redis" / "redis.conf"
-    own = configuration.is_file() and configuration.read_text().split()[1] in redis_url
-    return None if own else redis_url
-
-
 def open_redis(settings: StackSettings) -> EmbeddedRedis | None:
     """A server of the stack's own that runs, or none where the operator named one.
 
@@ -65,3 +51,15 @@ def open_redis(settings: StackSettings) -> EmbeddedRedis | None:
     redis = EmbeddedRedis(settings.data.resolve() / "redis", guarded=True)
     redis.start()
     return redis
+
+
+def forget_webhook_secret(redis_url: str) -> None:
+    """Make place for a new webhook secret of the default tenant: the key of the old one is lost.
+
+    Raises:
+        SetupError: Redis is away, or unfit.
+    """
+    from boxyard_ledger import Ledger, LedgerSettings  # noqa: PLC0415 - needs the extras
+
+    with Ledger.open(LedgerSettings(redis_url=redis_url)) as ledger:
+        ledger.tenants.forget_webhook_secret("default")

@@ -1,12 +1,16 @@
-"""What a shell needs to work on a stack by hand."""
+"""What a shell needs to work on a stack by hand, and what a later start takes from that shell."""
 
 from __future__ import annotations
 
-import shlex
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from .credentials import Credentials, write_private
+from .credentials import Credentials
+
+_STACK = "BOXYARD_STACK"
+"""The data directory of the stack whose `env` a shell has read."""
+_PLACES = ("BOXYARD_REDIS_URL", "BOXYARD_BLOB_URL")
 
 
 def keep_environment(data: Path, shared: Mapping[str, str], credentials: Credentials) -> None:
@@ -19,12 +23,41 @@ def keep_environment(data: Path, shared: Mapping[str, str], credentials: Credent
         shared: what every process of the stack reads.
         credentials: the stack's.
     """
-    variables = {
-        "BOXYARD_URL": credentials.url,
-        "BOXYARD_API_KEY": credentials.api_key,
-        "BOXYARD_WEBHOOK_SECRET": credentials.webhook_secret,
-        "BOXYARD_SECRET_KEYS": credentials.secret_keys,
-        **{name: shared[name] for name in ("BOXYARD_REDIS_URL", "BOXYARD_BLOB_URL")},
-    }
-    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
-    write_private(data / "env", "".join(lines))
+    others = {_STACK: str(data.resolve()), **{name: shared[name] for name in _PLACES}}
+    credentials.write_environment(data, others)
+
+
+def operators_environment() -> tuple[dict[str, str], Path | None]:
+    """This process's environment without what a stack's own `env` has put there.
+
+    A shell that has read the `env` of a stack names that stack's Redis and blobs: a stack that is
+    started from it has its own all the same. What the operator set stays.
+
+    Returns:
+        The environment, and the data directory of the stack whose places were left out.
+    """
+    environment = dict(os.environ)
+    named = environment.pop(_STACK, None)
+    if not named:
+        return environment, None
+    data = Path(named)
+    own = [place for place in _PLACES if _is_own(data, environment.get(place, ""))]
+    for place in own:
+        del environment[place]
+    return environment, data if own else None
+
+
+def _is_own(data: Path, url: str) -> bool:
+    """Whether a URL leads to a stack's embedded Redis or to the blobs in its data directory."""
+    if url == blobs_of(data):
+        return True
+    try:
+        _, password = (data / "redis" / "redis.conf").read_text().split()[:2]
+    except (OSError, ValueError):
+        return False
+    return password in url
+
+
+def blobs_of(data: Path) -> str:
+    """The URL of a stack's own blob store."""
+    return (data.resolve() / "blobs").as_uri()

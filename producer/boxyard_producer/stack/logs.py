@@ -14,10 +14,13 @@ def begin_anew(log: Path, most: int) -> bool:
     Who writes to the log keeps it open: so it is copied and emptied, and not renamed. A line that
     comes between the two is lost.
     """
-    if not log.exists() or log.stat().st_size <= most:
-        return False
     former = log.with_name(f"{log.name}.1")
-    with suppress(OSError):  # a disk that is full needs the room more than anybody the log
-        shutil.copyfile(log, former)
-    os.truncate(log, 0)
+    try:
+        if log.stat().st_size <= most:
+            return False
+        with suppress(OSError):  # on a full disk, room is worth more than the log
+            shutil.copyfile(log, former)
+        os.truncate(log, 0)
+    except OSError:  # it is gone, or its disk is away: there is nothing to shorten
+        return False
     return True

@@ -47,6 +47,7 @@ class Service:
 
     def start(self) -> None:
         """Start it; from the main thread, because it ends with the thread that started it."""
+        self.log.parent.mkdir(exist_ok=True)  # logs may be removed at any time
         with self.log.open("ab") as log:
             self._log_began = log.tell()
             self._process = subprocess.Popen(
@@ -67,6 +68,10 @@ class Service:
     def bury(self) -> float:
         """Forget a process that ended; say how many seconds to wait before the next start."""
         self.kill()
+        return self.pause()
+
+    def pause(self) -> float:
+        """Seconds to wait before the next start; they grow while it fails soon after each."""
         steady = time.monotonic() - self._started > _STEADY_S
         self._quick_deaths = 0 if steady else self._quick_deaths + 1
         return min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** max(0, self._quick_deaths - 1))

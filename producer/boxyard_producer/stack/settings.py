@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from boxyard_schemas import DEMO_MODEL
@@ -29,6 +31,10 @@ class StackSettings:
     detector: str | None = None
     redis_url: str | None = None
     """A Redis of the operator's, in place of an embedded one."""
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    """The operator's, for every process of the stack."""
+    new_credentials: bool = False
+    """The keys were lost: make new ones."""
     log_bytes: int = 50_000_000
     """A log that grew beyond it is begun anew; the one before is kept beside it."""
 

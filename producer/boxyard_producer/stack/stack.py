@@ -14,7 +14,7 @@ from boxyard_schemas.errors import SetupError
 
 from .commands import plan_services, share_environment
 from .credentials import Credentials
-from .embedded import check_parts, open_redis
+from .embedded import check_parts, forget_webhook_secret, open_redis
 from .environment import keep_environment
 from .readiness import Readiness
 from .settings import StackSettings, claim_port
@@ -51,12 +51,14 @@ class Stack:
         """
         check_parts()
         self._prepare()
-        credentials = Credentials.keep(self.settings.data, self.settings.url)
+        credentials = self._keep_credentials()
         redis = open_redis(self.settings)
         self._supervisor = Supervisor([], redis, self._tell, log_bytes=self.settings.log_bytes)
         url = redis.url if redis else str(self.settings.redis_url)
         where = f"in {redis.configuration.parent}" if redis else "as BOXYARD_REDIS_URL says"
         self._tell(f"redis {where}")
+        if self.settings.new_credentials:
+            forget_webhook_secret(url)
         keep_environment(self.settings.data, share_environment(self.settings, url), credentials)
         self._supervisor.services = plan_services(self.settings, url, credentials)
         self._supervisor.start()
@@ -79,6 +81,23 @@ class Stack:
         self._lock = _hold(_make(self.settings.data))
         port = claim_port(self.settings.host, self.settings.port)
         self.settings = replace(self.settings, port=port)
+
+    def _keep_credentials(self) -> Credentials:
+        data, url = self.settings.data, self.settings.url
+        if self.settings.new_credentials:
+            fresh = Credentials.create(url)
+            fresh.write(data)
+            return fresh
+        try:
+            Credentials.find(data)
+        except SetupError:
+            kept = Credentials.keep(data, url)
+            self._tell(
+                f"credentials.json in {data} was damaged: it has the keys of the last start again, "
+                "and what was in it is in credentials.json.damaged"
+            )
+            return kept
+        return Credentials.keep(data, url)
 
     def _await(self, supervisor: Supervisor, credentials: Credentials) -> None:
         model, device = self.settings.model, self.settings.device

@@ -93,6 +93,8 @@ class Supervisor:
             redis.start()
         except SetupError as error:  # a full disk, say: space may come back
             self._tell(error.detail)
+        except OSError as error:
+            self._tell(f"redis cannot be started: {error}")
 
     def _tend(self, service: Service) -> None:
         now = time.monotonic()
@@ -105,4 +107,11 @@ class Supervisor:
                 f"starting it again in {pause_s:.1f} s"
             )
         elif service.pid is None and now >= self._due.get(service.name, now):
+            self._start_again(service, now)
+
+    def _start_again(self, service: Service, now: float) -> None:
+        try:
             service.start()
+        except OSError as error:  # no memory, or the data directory is away: it may come back
+            self._due[service.name] = now + service.pause()
+            self._tell(f"{service.name} cannot be started: {error}")
