@@ -11,7 +11,7 @@ from boxyard_schemas import Job, JobResult, JobState, Parameters
 from boxyard_schemas.errors import Forbidden, ServiceError, UnknownJob
 
 from ..client import AsyncClient
-from .truth import Picture
+from .images import Picture
 
 PICTURES_PER_JOB = 8
 
