@@ -410,12 +410,54 @@ def test_several_used_categories_of_one_name_are_refused(tmp_path: Path) -> None
         Truth.read(lay_out(tmp_path, clean), tmp_path)
 
 
+NASTY = (
+    None, True, -1, 0, 1, 0.5, 1e308, NAN, INFINITE, 10**400, "", "1", "x", "nan", [], [[]], {},
+    [1], ["1", 2, 3, 4], [1, 2, 3, 4], [[1, 2, 3, 4, 5, 6]], [[[1, 2], [3, 4]]], [NAN] * 4,
+    {"size": [HEIGHT, WIDTH], "counts": "oo"}, {"size": [HEIGHT, WIDTH], "counts": [PIXELS]},
+    {"counts": 5}, "../1.png",
+)  # fmt: skip
+
+
+@property_test
+@given(
+    seed=st.integers(0, 99),
+    changes=st.lists(
+        st.tuples(
+            st.sampled_from(["images", "categories", "annotations"]),
+            st.integers(0, 2),
+            st.integers(0, 9),
+            st.sampled_from(NASTY),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+)
+def test_any_file_is_refused_or_judged_to_the_end(
+    tmp_path: Path, seed: int, changes: list[tuple[str, int, int, Any]]
+) -> None:
+    clean, results = draw(seed)
+    damaged = copy.deepcopy(clean)
+    for part, entry, place, value in changes:
+        names = sorted(damaged[part][entry])
+        damaged[part][entry][names[place % len(names)]] = value
+    try:
+        truth = Truth.read(lay_out(tmp_path, clean, json.dumps(damaged).encode()), tmp_path)
+    except InvalidRequest:
+        return
+    known = {picture.id for picture in truth.pictures}
+    found = [each for each in results if each["image_id"] in known]
+    for kind in ("bbox", "segm") if truth.has_masks else ("bbox",):
+        assert all(-1 <= figure <= 1 for figure in judged(truth, found, kind).values())
+
+
 def test_boxes_that_lead_out_of_an_image_are_judged_as_they_are_and_named(tmp_path: Path) -> None:
     clean, results = draw(seed=3)
     clean["annotations"][3]["bbox"] = [100, 60, 40, 40]
     clean["annotations"][4]["bbox"] = [-0.5, 60, 40, 30]  # by rounding
     truth = Truth.read(lay_out(tmp_path, clean), tmp_path)
     assert truth.repairs == (
+        "`bbox` is not the box around the mask; both are judged as they are: "
+        "annotation 4 (image 1), annotation 5 (image 2).",
         "Boxes that lead out of their images are judged as they are: annotation 4 (image 1).",
     )
     same(truth, clean, results)
@@ -429,6 +471,13 @@ def test_an_annotation_without_a_mask_is_named_where_others_have_one(tmp_path: P
     (said,) = truth.repairs
     assert said.startswith("Boxes alone are judged, not masks")
     assert "annotation 5 (image 2)" in said
+
+
+def test_a_mask_without_a_pixel_is_named(tmp_path: Path) -> None:
+    clean, _ = draw(seed=4)
+    clean["annotations"][4]["segmentation"] = {"size": [HEIGHT, WIDTH], "counts": [PIXELS]}
+    (said,) = Truth.read(lay_out(tmp_path, clean), tmp_path).repairs
+    assert said.startswith("Masks without a pixel")
 
 
 def test_beyond_the_limit_nothing_needs_to_be_right(tmp_path: Path) -> None:

@@ -117,6 +117,15 @@ def test_a_damaged_file_is_refused_before_anything_is_sent(
     ]
 
 
+def test_a_file_that_cannot_be_saved_is_known_before_anything_is_sent(
+    boxyard: Boxyard, coloured: Path
+) -> None:
+    nowhere = {"BOXYARD_URL": "http://127.0.0.1:9", "BOXYARD_API_KEY": "none"}
+    done = boxyard(*words(coloured, "--save", "away/found.json"), environment=nowhere)
+    assert done.returncode == 1
+    assert "away/found.json: No such file or directory" in done.stderr
+
+
 def test_what_is_repaired_is_said_and_judged_alike(
     stack: RunningStack, boxyard: Boxyard, coloured: Path
 ) -> None:

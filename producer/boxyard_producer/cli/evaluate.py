@@ -56,6 +56,8 @@ def evaluate(
     for repair in truth.repairs:
         warn(f"{annotations}: {repair}")
     findings = Findings(truth)
+    if save:
+        save.open("a").close()  # what cannot be written is better known before hours of work
     name = asyncio.run(_send(model, findings, in_flight))
     if save:
         save.write_text(json.dumps(findings.results()) + "\n")

@@ -14,6 +14,8 @@ from .remarks import Malformed, Remarks, repeated
 
 _LARGEST_AREA = 1e10
 """Pixels; what is larger, COCO's evaluation leaves out."""
+_ALIKE = 0.5
+"""Intersection over union of a box and the one around its mask; less is another box."""
 _TOLERANCE = 1.0
 """Pixels that a box may be outside of its image by rounding."""
 
@@ -153,6 +155,10 @@ def _read(reference: Reference, picture: Picture) -> Annotation:
     record = reference.record
     mask = read_mask(record, picture.width, picture.height)
     box = _box(record, mask, picture)
+    if mask and not mask.area:
+        record.repair("Masks without a pixel are judged as they are, and nothing matches them")
+    elif mask and _overlap(box, mask.box) < _ALIKE:
+        record.repair("`bbox` is not the box around the mask; both are judged as they are")
     return Annotation(
         label=record.label,
         image=reference.image,
@@ -178,6 +184,16 @@ def _box(record: Record, mask: Mask | None, picture: Picture) -> tuple[float, ..
     if x >= picture.width or y >= picture.height or x + width <= 0 or y + height <= 0:
         raise Malformed("`bbox` lies outside of the image")
     return box
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Intersection over union of two boxes."""
+    sides = [
+        min(one[axis] + one[axis + 2], other[axis] + other[axis + 2]) - max(one[axis], other[axis])
+        for axis in (0, 1)
+    ]
+    shared = max(sides[0], 0) * max(sides[1], 0)
+    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
 
 
 def _area(record: Record, mask: Mask | None, box: tuple[float, ...]) -> float:
