@@ -213,3 +213,30 @@ def test_ctrl_c_takes_what_waits_out_of_the_queue(stack: RunningStack, coloured:
             running.kill()
     assert running.returncode == 130
     assert waiting() == 0
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_ctrl_c_ends_promptly_while_the_server_is_away(stack: RunningStack, coloured: Path) -> None:
+    port = int(stack.credentials.url.rpartition(":")[2])
+    with (
+        Proxy(port) as line,
+        subprocess.Popen(
+            [*BOXYARD, *words(coloured, "--in-flight", "1", model=UNSERVED)],
+            env=outside() | stack.environment | {"BOXYARD_URL": line.url},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as running,
+    ):
+        try:
+            assert running.stderr
+            assert any(f"No worker serves {UNSERVED}" in said for said in running.stderr)
+            line.refuses = True
+            line.reset()
+            os.kill(running.pid, signal.SIGINT)
+            running.wait(30)
+        finally:
+            running.kill()
+    assert running.returncode == 130
+    with stack.client() as client:
+        for job in client.iter_jobs(JobState.QUEUED):
+            client.cancel(job.id)
