@@ -41,14 +41,16 @@ def draw(seed: int, images: int = 4) -> tuple[Set, list[dict[str, Any]]]:
         # Every category and image is there, and ids are of both ends.
         image, category = 1 + id % images, 1 + (id // images) % len(NAMES)
         box = _box(chance)
-        mask = _run_lengths(box) if chance.random() < 0.4 else [_corners(box)]
+        outline = _corners(box)
+        mask = chance.choice([[outline], _halves(box), _run_lengths(box), _compressed([outline])])
+        area = rle.area(_encoded(mask))
         truth["annotations"].append(
             {"id": id, "image_id": image, "category_id": category, "bbox": box,
-             "area": float(box[2] * box[3]), "iscrowd": int(id % 7 == 0), "segmentation": mask}
+             "area": float(area), "iscrowd": int(id % 7 == 0), "segmentation": mask}
         )  # fmt: skip
         for _ in range(chance.randrange(3)):
             shifted = [*(side + chance.randrange(3) for side in box[:2]), *box[2:]]
-            found = _compressed(_corners(shifted))
+            found = _compressed([_corners(shifted)])
             score = chance.random()
             results.append(
                 {"image_id": image, "category_id": category, "bbox": shifted, "score": score,
@@ -101,8 +103,24 @@ def _corners(box: Sequence[int]) -> list[int]:
     return [x, y, x + width, y, x + width, y + height, x, y + height]
 
 
-def _compressed(polygon: list[int]) -> dict[str, Any]:
-    (mask,) = rle.frPyObjects([polygon], HEIGHT, WIDTH)
+def _halves(box: Sequence[int]) -> list[list[float]]:
+    """Two triangles that reach to the box's sides, with coordinates between pixels."""
+    x, y, width, height = box
+    right, bottom = x + width, y + height
+    return [
+        [x, y, right - 0.5, y, x, y + height * 0.75],
+        [right, bottom, x + 2.25, bottom, right, y + height / 3],
+    ]
+
+
+def _encoded(mask: Any) -> Any:
+    if isinstance(mask, list):
+        return rle.merge(rle.frPyObjects(mask, HEIGHT, WIDTH))
+    return mask if isinstance(mask["counts"], str) else rle.frPyObjects(mask, HEIGHT, WIDTH)
+
+
+def _compressed(polygons: list[list[int]]) -> dict[str, Any]:
+    mask = _encoded(polygons)
     return {"size": mask["size"], "counts": mask["counts"].decode()}
 
 

@@ -42,8 +42,8 @@ def text_in_masks(truth: Set, chance: random.Random) -> None:
     for each in truth["annotations"]:
         mask = each["segmentation"]
         if isinstance(mask, list):
-            each["segmentation"] = [[f"{number:.1f}" for number in part] for part in mask]
-        else:
+            each["segmentation"] = [list(map(str, part)) for part in mask]
+        elif isinstance(mask["counts"], list):
             mask["counts"] = list(map(str, mask["counts"]))
 
 
@@ -96,7 +96,7 @@ def ids_from_0(truth: Set, chance: random.Random) -> None:
 
 def flat_polygons(truth: Set, chance: random.Random) -> None:
     for each in truth["annotations"]:
-        if isinstance(each["segmentation"], list):
+        if isinstance(each["segmentation"], list) and len(each["segmentation"]) == 1:
             (each["segmentation"],) = each["segmentation"]
 
 
@@ -512,6 +512,13 @@ def test_a_file_that_is_no_image_is_refused(tmp_path: Path, content: bytes) -> N
     (tmp_path / "2.png").write_bytes(content)
     with pytest.raises(InvalidRequest, match=r"image 2 \(2.png\)"):
         Truth.read(file, tmp_path)
+
+
+def test_file_names_may_be_whole_paths_into_the_folder(tmp_path: Path) -> None:
+    clean, _ = draw(seed=6)
+    for each in clean["images"]:
+        each["file_name"] = str(tmp_path / each["file_name"])
+    assert len(Truth.read(lay_out(tmp_path, clean), tmp_path).pictures) == 4
 
 
 def test_images_may_be_links_to_elsewhere(tmp_path: Path) -> None:

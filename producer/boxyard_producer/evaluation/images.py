@@ -59,7 +59,7 @@ def read_images(
         label = f"{record.label} ({printable(name)})" if isinstance(name, str) else record.label
         with remarks.faults_of(label):
             ids.append(record.whole("id"))
-            names.append(_inside(record.text("file_name")))
+            names.append(_inside(folder, record.text("file_name")))
             if limit is None or number < limit:
                 width, height = _size(record, folder / names[-1])
                 pictures.append(Picture(ids[-1], folder / names[-1], width, height))
@@ -70,10 +70,13 @@ def read_images(
     return frozenset(ids), tuple(pictures)
 
 
-def _inside(name: str) -> str:
-    """A `file_name` in its shortest form; one that leads out of the folder names any file here."""
-    path = os.path.normpath(name)
-    if os.path.isabs(path) or path.split(os.sep)[0] == os.pardir:
+def _inside(folder: Path, name: str) -> str:
+    """A `file_name` as a path within the folder, in its shortest form.
+
+    One that leads out of the folder could send any file of this machine. Links within are followed.
+    """
+    path = os.path.relpath(folder / name, folder)
+    if path.split(os.sep)[0] == os.pardir:
         raise Malformed("`file_name` leads out of the folder of images")
     return path
 

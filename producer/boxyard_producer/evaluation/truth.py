@@ -121,11 +121,13 @@ class Truth:
         Raises:
             InvalidRequest: naming them.
         """
-        strange = sorted(set(labels) - self.categories.keys())
+        named = set(labels)
+        strange = sorted(named - self.categories.keys())
         if strange:
             raise InvalidRequest(
                 f"The model's labels {shorten(strange)} are no categories of the annotation file, "
-                f"which has {shorten(list(self.categories))}.{_alike(strange, self.categories)} "
+                f"which has {shorten(list(self.categories))}; {len(named) - len(strange)} others "
+                f"are.{_alike(strange, self.categories)} "
                 "Evaluate on a set of the model's own labels, or add them to the file's categories."
             )
 
