@@ -321,6 +321,7 @@ REFUSED: dict[str, Damage] = {
     "text-polygon": annotation(segmentation=["10 10 50 10 50 50"]),
     "text-mask": annotation(segmentation="none"),
     "far": annotation(segmentation=[[10, 10, 1e9, 10, 50, 50]]),
+    "to-and-fro": annotation(segmentation=[[1, 1, 100, 80] * 1000]),
     "no-counts": lengths(None),
     "short": lengths([5, 10]),
     "long": lengths([PIXELS, 10]),

@@ -20,6 +20,8 @@ Rle: TypeAlias = dict[str, Any]
 
 _DIGITS = 6
 """Characters of one run length: five bits each, so 30 bits, more than any image has pixels."""
+_PASSES = 4
+"""Times that a polygon may pass a pixel, on average over the image."""
 _OTHER_SUM = "The run lengths are not as many pixels as the image has"
 _POLYGON = "A polygon is not a flat list of x, y, …"
 
@@ -131,7 +133,11 @@ def _read_polygon(record: Record, polygon: object, width: int, height: int) -> l
         raise Malformed("A polygon has an odd number of coordinates")
     if len(flat) < 6:
         raise Malformed("A polygon has fewer than three points")
-    for values, side in ((flat[::2], width), (flat[1::2], height)):
-        if min(values) < -side or max(values) > 2 * side:
-            raise Malformed("A polygon lies far outside of its image")
+    points = np.reshape(flat, (-1, 2))
+    sides = np.array([width, height])
+    if (points < -sides).any() or (points > 2 * sides).any():
+        raise Malformed("A polygon lies far outside of its image")
+    steps = np.abs(np.diff(points, axis=0, append=points[:1])).max(axis=1)
+    if steps.sum() > _PASSES * (sides + 1).prod():  # pycocotools takes memory for every step
+        raise Malformed("A polygon is longer than its image has room for")
     return flat
