@@ -128,7 +128,7 @@ contract: $(VENV)/runtime-installed ## Write JSON Schema, OpenAPI and AsyncAPI a
 	@$(BIN)/python schemas/generate.py
 
 .PHONY: settings
-settings: $(VENV)/runtime-installed ## Write the tables of settings in docs/operations.md again from the code
+settings: $(VENV)/runtime-installed ## Write the tables of settings in docs/operations.md, and the known variables, again from the code
 	@$(BIN)/python deploy/settings.py
 
 .PHONY: board

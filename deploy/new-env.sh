@@ -36,6 +36,15 @@ else
     mv .env.new .env
 fi
 
+# Compose ignores what no service names.
+if [ -e docker-compose.yml ]; then
+    sed -n 's/^\(BOXYARD_[A-Za-z0-9_]*\)=.*/\1/p' .env | while read -r name; do
+        grep -q "\${$name[:}?-]" docker-compose*.yml ||
+            echo "$0: .env sets $name, which docker-compose.yml does not pass on: it is mistyped," \
+                "or belongs into a service's environment in docker-compose.override.yml." >&2
+    done
+fi
+
 # Comments go, and a line that begins with a space joins the one before.
 join='/^#/ || /^$/ { next } /^ / { printf "%s", $0; next } { printf "%s%s", end, $0; end = "\n" }
     END { print "" }'

@@ -1,6 +1,7 @@
-"""Writes the tables of settings in docs/operations.md from the settings classes themselves.
+"""Writes what is known of settings from the settings classes themselves.
 
-`make settings` runs it; a test fails when the page differs from what the code says.
+That is the tables in docs/operations.md, and the names by which every process knows a mistyped
+variable. `make settings` runs it; a test fails when either differs from what the code says.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from boxyard_worker.settings import DetectSettings
 from boxyard_worker.sweep import SweepSettings
 from boxyard_worker.weights.settings import CacheSettings, WeightsSettings
 
-PAGE = Path(__file__).parents[1] / "docs" / "operations.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "operations.md"
+NAMES = ROOT / "schemas" / "boxyard_schemas" / "variables.txt"
 _BEGIN, _END = "<!-- settings: written by `make settings` -->\n", "<!-- end of settings -->\n"
 
 GROUPS: dict[type[BaseSettings], str] = {
@@ -40,6 +43,16 @@ GROUPS: dict[type[BaseSettings], str] = {
     WeightsSettings: "`boxyard models pull`",
 }
 """Each class stands for the settings that it adds to those it builds on."""
+
+OTHERS = {
+    "BOXYARD_URL": "the client and the command line",
+    "BOXYARD_LOG_LEVEL": "an option of `boxyard-worker`",
+    "BOXYARD_CLOCK": "tests/chaos/clock.c",
+    "BOXYARD_COMPOSE": "tests/compose",
+    "BOXYARD_ENGINE_DIR": "tests/compose",
+    "BOXYARD_TEST_SEED": "tests/server",
+}
+"""Variables that are no setting of a class and not in docker-compose.yml, and who reads them."""
 
 _UNITS = {"_s": "seconds", "_ms": "milliseconds", "_bytes": "bytes"}
 _KINDS = {
@@ -67,6 +80,13 @@ def put_in(page: str) -> str:
     """The page with today's tables between its markers."""
     head, rest = page.split(_BEGIN)
     return f"{head}{_BEGIN}\n{write_tables()}\n{_END}{rest.split(_END)[1]}"
+
+
+def write_names() -> str:
+    """Every variable that anything reads, a line each."""
+    settings = {f"BOXYARD_{name.upper()}" for kind in GROUPS for name in kind.model_fields}
+    composed = re.findall(r"\$\{(BOXYARD_\w+)", (ROOT / "docker-compose.yml").read_text())
+    return "".join(f"{name}\n" for name in sorted({*settings, *composed, *OTHERS}))
 
 
 def own_fields(kind: type[BaseSettings]) -> dict[str, FieldInfo]:
@@ -149,3 +169,4 @@ def _table(title: str, rows: Iterator[tuple[str, str, str, str]], what: str = "v
 
 if __name__ == "__main__":
     PAGE.write_text(put_in(PAGE.read_text()))
+    NAMES.write_text(write_names())

@@ -74,10 +74,11 @@ def test_a_set_goes_through_the_queue_and_nothing_of_it_stays(
 def test_figures_are_a_table_and_a_picture_that_cannot_be_read_is_named(
     stack: RunningStack, boxyard: Boxyard, coloured: Path
 ) -> None:
-    (coloured / "2.png").write_bytes(b"no picture")
+    whole = (coloured / "2.png").read_bytes()
+    (coloured / "2.png").write_bytes(whole[: len(whole) // 2])
     done = boxyard(*words(coloured, "--limit", "3"), environment=stack.environment)
     assert done.returncode == 1
-    assert "2.png: unsupported-format" in done.stderr
+    assert "2.png: undecodable-image" in done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
     assert rows[0] == ["rtmdet-ins_demo", "on", "3", "pictures"]
     assert ["Figure", "boxes", "masks"] in rows
@@ -94,6 +95,64 @@ def test_labels_that_the_set_does_not_know_are_refused_before_anything_is_sent(
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert "labels blue are no categories" in line
+
+
+def test_a_damaged_file_is_refused_before_anything_is_sent(
+    boxyard: Boxyard, coloured: Path
+) -> None:
+    truth = json.loads((coloured / "truth.json").read_text())
+    truth["annotations"][3]["bbox"] = [5, 7, float("nan"), 30]
+    truth["annotations"][4]["segmentation"] = {"size": [80, 105], "counts": "o" * 30}
+    truth["images"][5]["file_name"] = "away.png"
+    (coloured / "truth.json").write_text(json.dumps(truth))
+    nowhere = {"BOXYARD_URL": "http://127.0.0.1:9", "BOXYARD_API_KEY": "none"}
+    done = boxyard(*words(coloured), environment=nowhere)
+    assert (done.returncode, done.stdout) == (1, "")
+    said = done.stderr.splitlines()
+    assert "truth.json cannot be used" in said[0]
+    assert [line.strip() for line in said[1:]] == [
+        "The image file is missing: image 6 (away.png).",
+        "`bbox` is not a finite number: annotation 4 (image 4): nan.",
+        "The compressed run lengths are damaged: annotation 5 (image 5).",
+    ]
+
+
+def test_a_file_that_cannot_be_saved_is_known_before_anything_is_sent(
+    boxyard: Boxyard, coloured: Path
+) -> None:
+    nowhere = {"BOXYARD_URL": "http://127.0.0.1:9", "BOXYARD_API_KEY": "none"}
+    done = boxyard(*words(coloured, "--save", "away/found.json"), environment=nowhere)
+    assert done.returncode == 1
+    assert "away/found.json: No such file or directory" in done.stderr
+
+
+def test_what_is_repaired_is_said_and_judged_alike(
+    stack: RunningStack, boxyard: Boxyard, coloured: Path
+) -> None:
+    truth = json.loads((coloured / "truth.json").read_text())
+    for each in truth["annotations"]:
+        each |= {"id": each["id"] - 1, "image_id": str(each["image_id"])}
+        del each["iscrowd"], each["area"]
+    truth["categories"].insert(0, {"id": 0, "name": "red", "supercategory": "none"})
+    (coloured / "truth.json").write_text(json.dumps(truth), encoding="utf-8-sig")
+    done = boxyard(*words(coloured, "--json"), environment=stack.environment)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["bbox"]["AP"] == said["segm"]["AP"] == pytest.approx(1)
+    for repair in ("id 0", "Numbers written as text", "`iscrowd`", "`area`", "category 0"):
+        assert repair in done.stderr
+
+
+def test_a_set_of_which_nothing_can_match_is_refused(
+    stack: RunningStack, boxyard: Boxyard, coloured: Path
+) -> None:
+    truth = json.loads((coloured / "truth.json").read_text())
+    for each in truth["annotations"]:
+        each["iscrowd"] = 1
+    (coloured / "truth.json").write_text(json.dumps(truth))
+    done = boxyard(*words(coloured), environment=stack.environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Nothing could be judged" in done.stderr
 
 
 def test_a_server_that_is_away_in_the_middle_is_waited_for(
@@ -154,3 +213,30 @@ def test_ctrl_c_takes_what_waits_out_of_the_queue(stack: RunningStack, coloured:
             running.kill()
     assert running.returncode == 130
     assert waiting() == 0
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_ctrl_c_ends_promptly_while_the_server_is_away(stack: RunningStack, coloured: Path) -> None:
+    port = int(stack.credentials.url.rpartition(":")[2])
+    with (
+        Proxy(port) as line,
+        subprocess.Popen(
+            [*BOXYARD, *words(coloured, "--in-flight", "1", model=UNSERVED)],
+            env=outside() | stack.environment | {"BOXYARD_URL": line.url},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as running,
+    ):
+        try:
+            assert running.stderr
+            assert any(f"No worker serves {UNSERVED}" in said for said in running.stderr)
+            line.refuses = True
+            line.reset()
+            os.kill(running.pid, signal.SIGINT)
+            running.wait(30)
+        finally:
+            running.kill()
+    assert running.returncode == 130
+    with stack.client() as client:
+        for job in client.iter_jobs(JobState.QUEUED):
+            client.cancel(job.id)

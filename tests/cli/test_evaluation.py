@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from pycocotools import mask as rle
 
 from boxyard_producer.evaluation import FIGURES, Findings, Truth, judge
@@ -46,7 +47,7 @@ def write(folder: Path, **parts: Any) -> Path:
     file = {"images": images, "annotations": annotations, "categories": categories, **parts}
     (folder / "truth.json").write_text(json.dumps(file))
     for image in images:
-        (folder / f"{image['id']}.jpg").touch()
+        Image.new("RGB", (100, 80)).save(folder / f"{image['id']}.jpg")
     return folder / "truth.json"
 
 
@@ -137,41 +138,6 @@ def test_a_limit_judges_the_first_pictures_alone(tmp_path: Path) -> None:
     assert judge(truth, findings.results(), "bbox")["AR100"] == 1
 
 
-@pytest.mark.parametrize(
-    ("parts", "said"),
-    [
-        ({"images": []}, "images"),
-        ({"categories": [{"id": 7}]}, r"categories\.0\.name"),
-        ({"annotations": [{"id": 1}]}, r"annotations\.0\.image_id"),
-        ({"annotations": [annotation(0, image=1)]}, r"annotations\.0\.id"),
-        ({"annotations": [annotation(1, image=1)] * 2}, "same annotation id more than once: 1"),
-        ({"categories": [{"id": 7, "name": "a"}, {"id": 8, "name": "a"}]}, "same category .*: a"),
-        (
-            {"images": [{"id": n, "file_name": "1.jpg", "width": 9, "height": 9} for n in (1, 2)]},
-            "same picture more than once: 1.jpg",
-        ),
-        (
-            {"images": [{"id": n, "file_name": "x/y.jpg", "width": 9, "height": 9} for n in (1,)]},
-            "1 of 1 pictures are missing: .*x/y.jpg",
-        ),
-    ],
-    ids=["empty", "no-name", "no-image", "id-0", "twin-annotation", "twin-category",
-         "twin-picture", "missing"],
-)  # fmt: skip
-def test_a_file_that_cannot_be_judged_by_is_refused_by_its_fault(
-    tmp_path: Path, parts: dict[str, Any], said: str
-) -> None:
-    file = write(tmp_path, **parts)
-    with pytest.raises(InvalidRequest, match=said):
-        Truth.read(file, tmp_path)
-
-
-def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "truth.json").write_text("[")
-    with pytest.raises(InvalidRequest, match=r"truth\.json is no COCO annotation file: Invalid"):
-        Truth.read(tmp_path / "truth.json", tmp_path)
-
-
 def test_annotations_without_masks_ask_for_none(tmp_path: Path) -> None:
     file = write(tmp_path, annotations=[annotation(1, image=1, segmentation=[])])
     assert not Truth.read(file, tmp_path).has_masks
@@ -206,3 +172,26 @@ def test_a_server_that_gives_no_pixels_is_not_guessed_at(truth: Truth) -> None:
     without = found(1, 1, 2, 2).model_copy(update={"pixel_box": None})
     with pytest.raises(ServiceError, match="no pixel box"):
         collected(truth, seen(without), seen())
+
+
+@pytest.mark.parametrize("x1", [float("nan"), float("inf")])
+def test_a_box_of_the_server_that_is_not_finite_is_refused(truth: Truth, x1: float) -> None:
+    box = found(1, 1, 2, 2).model_copy(update={"pixel_box": PixelBox(x1=x1, y1=1, x2=2, y2=2)})
+    with pytest.raises(ServiceError, match=r"1\.jpg that is no finite number"):
+        collected(truth, seen(box), seen())
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        RleMask(size=(80, 100), counts="oooo"),
+        RleMask(size=(80, 100), counts="5"),
+        RleMask(size=(100, 80), counts=found(1, 1, 2, 2).mask.counts),  # type: ignore[union-attr]
+    ],
+    ids=["endless", "short", "transposed"],
+)
+@pytest.mark.timeout(20)
+def test_a_damaged_mask_of_the_server_is_refused(truth: Truth, mask: RleMask) -> None:
+    damaged = found(1, 1, 2, 2).model_copy(update={"mask": mask})
+    with pytest.raises(ServiceError, match=r"damaged mask for 1\.jpg"):
+        collected(truth, seen(damaged), seen())

@@ -184,3 +184,13 @@ def test_a_secret_that_was_left_empty_is_made_and_the_others_stay(stack_with_sec
         "BOXYARD_REDIS_DETECT_PASSWORD"
     }
     assert after["BOXYARD_REDIS_DETECT_PASSWORD"]
+
+
+def test_a_variable_of_env_that_compose_does_not_pass_on_is_named(stack_with_secrets: Path) -> None:
+    with (stack_with_secrets / ".env").open("a") as file:
+        file.write("BOXYARD_GRAFANA_PROT=3001\n")
+    done = subprocess.run(
+        [stack_with_secrets / "deploy" / "new-env.sh"], check=True, capture_output=True, text=True
+    )
+    (line,) = done.stderr.splitlines()
+    assert "BOXYARD_GRAFANA_PROT" in line

@@ -24,6 +24,23 @@ def test_the_tables_of_settings_are_what_the_code_says_today() -> None:
     assert tables["put_in"](PAGE) == PAGE, "run `make settings`"
 
 
+def test_the_names_of_all_variables_are_what_the_code_says_today() -> None:
+    assert tables["write_names"]() == tables["NAMES"].read_text(), "run `make settings`"
+
+
+def test_every_variable_that_anything_reads_is_known() -> None:
+    sources = [ROOT / "docker-compose.yml", ROOT / ".env.example", ROOT / "Makefile"]
+    for folder in ("deploy", "examples", "ledger", "producer", "schemas/boxyard_schemas", "worker"):
+        for kind in ("py", "sh", "lua", "Dockerfile", "template"):
+            sources += (ROOT / folder).rglob(f"*.{kind}")
+    known = set(tables["NAMES"].read_text().split())
+    # A setting of Django's, and the example in a docstring.
+    others = {"BOXYARD_WEBHOOK_SECRETS"}
+    for path in sources:
+        named = set(re.findall(r"BOXYARD_[A-Z0-9_]*[A-Z0-9]\b", path.read_text()))
+        assert named - others <= known, path
+
+
 def test_every_settings_class_of_the_packages_has_its_table() -> None:
     sources = (
         path.read_text()

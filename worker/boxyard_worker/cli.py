@@ -8,6 +8,7 @@ say which extra is missing.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ import typer
 from pydantic import ValidationError
 
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.variables import unknown_variables
 from boxyard_worker.weights.commands import pull, weights
 
 app = typer.Typer(
@@ -141,9 +143,13 @@ def main() -> None:
 
 
 def _start(log_level: str) -> None:
+    import structlog
+
     from boxyard_worker.logs import configure_logs
 
     configure_logs(log_level)
+    for warning in unknown_variables(os.environ):
+        structlog.get_logger("boxyard_worker").warning("unknown setting", detail=warning)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from boxyard_schemas.errors import BoxyardError
+from boxyard_schemas.variables import unknown_variables
 
 from .consumer_test import consumer_test
 from .deliveries import deliveries
@@ -20,7 +22,7 @@ from .listen import listen
 from .models import models
 from .submit import submit
 from .tenants import tenants
-from .terminal import complain
+from .terminal import complain, warn
 from .up import up
 from .weights import list_local, pull, remove
 
@@ -67,6 +69,8 @@ def _options(
     The server is found by BOXYARD_URL and BOXYARD_API_KEY, else by what `boxyard up` left in
     .boxyard here.
     """
+    for warning in unknown_variables(os.environ):
+        warn(warning)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import os
 from boxyard_schemas.errors import SetupError
 
 from ..client import AsyncClient, Client, Retries
+from ..client.address import DEFAULT_URL
 from ..stack.credentials import DEFAULT_DATA, Credentials
 
 
@@ -28,10 +29,11 @@ def connect_async(retries: Retries) -> AsyncClient:
     return AsyncClient(*_place(), retries=retries)
 
 
-def _place() -> tuple[str, str] | tuple[()]:
+def _place() -> tuple[str] | tuple[str, str]:
     """URL and key of the stack in .boxyard here, unless the environment says more."""
-    if os.environ.get("BOXYARD_URL") or os.environ.get("BOXYARD_API_KEY"):
-        return ()
+    url = os.environ.get("BOXYARD_URL")
+    if url or os.environ.get("BOXYARD_API_KEY"):
+        return (url or DEFAULT_URL,)
     local = Credentials.find(DEFAULT_DATA)
     if local is None:
         raise SetupError(

@@ -52,7 +52,12 @@ def evaluate(
     """
     with _extra():
         from ..evaluation import Findings, Truth  # noqa: PLC0415 - numpy comes with an extra
-    findings = Findings(Truth.read(annotations, images, limit))
+    truth = Truth.read(annotations, images, limit)
+    for repair in truth.repairs:
+        warn(f"{annotations}: {repair}")
+    findings = Findings(truth)
+    if save:
+        save.open("a").close()  # what cannot be written is better known before hours of work
     name = asyncio.run(_send(model, findings, in_flight))
     if save:
         save.write_text(json.dumps(findings.results()) + "\n")
@@ -75,7 +80,8 @@ async def _send(model: str, findings: Findings, in_flight: int) -> str:
     truth = findings.truth
     async with connect_async(Retries()) as client:  # a wrong address is said at once
         known = await client.model(model)
-    truth.check_labels(known.classes)
+    for remark in truth.check_model(known.classes):
+        warn(remark)
     async with connect_async(_PATIENT) as client:
         passage = Passage(client, model, masks=truth.has_masks, jobs=in_flight)
         with _Bar(known.name, findings) as bar:
@@ -115,14 +121,17 @@ def _judge(model: str, findings: Findings) -> Evaluation:
     from ..evaluation import Evaluation, judge  # noqa: PLC0415
 
     truth, results = findings.truth, findings.results()
-    masks = bool(results) and all("segmentation" in found for found in results)
+    with_mask = sum("segmentation" in found for found in results)
+    if 0 < with_mask < len(results):
+        warn(f"Boxes alone are judged: {len(results) - with_mask:,} of {len(results):,} instances "
+             "came without a mask.")  # fmt: skip
     return Evaluation(
         model=model,
         images=len(truth.pictures),
         failed=len(findings.failures),
         weights_sha256=tuple(sorted(findings.weights)),
         bbox=judge(truth, results, "bbox"),
-        segm=judge(truth, results, "segm") if masks else None,
+        segm=judge(truth, results, "segm") if results and with_mask == len(results) else None,
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from dataclasses import dataclass, field
 
 import httpx
 
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.variables import meant_by
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -27,7 +29,11 @@ class Address:
         Raises:
             SetupError: the URL is not http(s), no key is given, or it cannot be one.
         """
-        found = url or os.environ.get("BOXYARD_URL") or DEFAULT_URL
+        found = url or os.environ.get("BOXYARD_URL")
+        if not found:
+            found = DEFAULT_URL
+            if mistyped := _mistyped("BOXYARD_URL"):
+                warnings.warn(f"{DEFAULT_URL} is asked.{mistyped}", stacklevel=4)
         # A key that was read from a file has a line break behind it.
         key = (api_key or os.environ.get("BOXYARD_API_KEY") or "").strip()
         if not _is_http(found):
@@ -35,6 +41,7 @@ class Address:
         if not key:
             raise SetupError(
                 "No API key: give api_key= or set BOXYARD_API_KEY. `boxyard up` prints one."
+                + _mistyped("BOXYARD_API_KEY")
             )
         if not re.fullmatch(r"[!-~]+", key):  # never quoted: logs would have it
             raise SetupError(
@@ -47,6 +54,12 @@ class Address:
     def headers(self) -> dict[str, str]:
         """What every request carries."""
         return {"Authorization": f"Bearer {self.api_key}"}
+
+
+def _mistyped(wanted: str) -> str:
+    """A sentence on variables that seem to mean this one."""
+    names = [name for name in os.environ if name != wanted and meant_by(name) == wanted]
+    return f" {', '.join(names)} is not read: did you mean {wanted}?" if names else ""
 
 
 def _is_http(url: str) -> bool:

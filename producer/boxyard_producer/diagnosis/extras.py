@@ -9,7 +9,7 @@ from .finding import Finding
 
 _EXTRAS = {
     "draw": ("PIL",),
-    "evaluate": ("numpy", "pycocotools"),
+    "evaluate": ("numpy", "PIL", "pycocotools"),
     "ledger": (
         *("redis", "celery", "boto3", "cryptography"),
         *("pydantic_settings", "structlog", "prometheus_client"),

@@ -5,9 +5,10 @@ and pycocotools judges what comes back. Needs the extra `evaluate`.
 """
 
 from .findings import Findings, Found
+from .images import Picture
 from .judgement import FIGURES, Evaluation, Figures, judge
 from .passage import Passage
-from .truth import Picture, Truth
+from .truth import Truth
 
 __all__ = [
     "FIGURES",

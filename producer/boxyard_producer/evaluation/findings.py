@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from boxyard_schemas import Detection, ImageFailure, ImageOutcome, ImageSuccess, Provenance
+from boxyard_schemas import (
+    Detection,
+    ImageFailure,
+    ImageOutcome,
+    ImageSuccess,
+    Provenance,
+    RleMask,
+)
 from boxyard_schemas.errors import InvalidRequest, ServiceError
 
-from .truth import Picture, Truth
+from .images import Picture
+from .masks import decode_runs, encode
+from .remarks import Malformed
+from .truth import Truth
 
 Found: TypeAlias = dict[str, Any]
 """One instance: `image_id`, `category_id`, `score`, `bbox` (x, y, width, height in pixels) and,
@@ -54,16 +65,33 @@ class Findings:
             raise ServiceError(f"The server gave no pixel box for {picture.path.name}.")
         corners = found.pixel_box
         width, height = corners.x2 - corners.x1, corners.y2 - corners.y1
+        bbox = [corners.x1, corners.y1, width, height]
+        if not all(map(math.isfinite, (*bbox, found.score))):
+            raise ServiceError(f"The server gave a box or score for {picture.path.name} that is no "
+                               "finite number.")  # fmt: skip
         result: Found = {
             "image_id": picture.id,
             "category_id": self.truth.categories[found.label],
             "score": found.score,
-            "bbox": [corners.x1, corners.y1, width, height],
+            "bbox": bbox,
         }
         if found.mask:
-            mask = {"size": list(found.mask.size), "counts": found.mask.counts}
-            result["segmentation"] = mask
+            result["segmentation"] = _checked(picture, found.mask)
         return result
+
+
+def _checked(picture: Picture, mask: RleMask) -> dict[str, Any]:
+    """A mask that pycocotools can take: damaged run lengths would make it run for ever."""
+    size = [picture.height, picture.width]
+    try:
+        if list(mask.size) != size:
+            raise Malformed("it has another size than the image")
+        rle = encode(decode_runs(mask.counts), picture.width, picture.height)
+    except Malformed as fault:
+        raise ServiceError(
+            f"The server gave a damaged mask for {picture.path.name}: {fault.what}."
+        ) from fault
+    return {"size": size, "counts": rle["counts"].decode("ascii")}
 
 
 def _refuse_other_size(picture: Picture, outcome: ImageSuccess) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from boxyard_schemas import Job, JobResult, JobState, Parameters
-from boxyard_schemas.errors import Forbidden, ServiceError, UnknownJob
+from boxyard_schemas.errors import BoxyardError, Forbidden, ServiceError, UnknownJob
 
 from ..client import AsyncClient
-from .truth import Picture
+from .images import Picture
 
 PICTURES_PER_JOB = 8
 
-_ANSWER_S = 10.0
-"""A busy server may take so long; who waits in front of a full queue presses Ctrl-C again."""
+_WITHDRAWAL_S = 5.0
+"""How long a job that is given up is tried to be erased, for Ctrl-C must end a run whose server is
+away; what stays there expires with its retention."""
 
 
 class Watch(Protocol):
@@ -69,8 +71,10 @@ class Passage:
             try:
                 watch.accepted(job)
                 watch.ended(part, await self._result(job))
-            finally:
                 await self._erase(job)
+            except BaseException:
+                await self._withdraw(job)
+                raise
 
     async def _submit(self, part: Sequence[Picture]) -> Job:
         paths = [picture.path for picture in part]
@@ -85,9 +89,9 @@ class Passage:
 
     async def _take_back(self, asked: asyncio.Future[Job]) -> None:
         """The server may just have accepted what is given up: then its answer is on the way."""
-        await asyncio.wait({asked}, timeout=_ANSWER_S)
+        await asyncio.wait({asked}, timeout=_WITHDRAWAL_S)
         if asked.done() and not asked.exception():
-            await self._erase(asked.result())
+            await self._withdraw(asked.result())
         asked.cancel()
 
     def _parameters(self) -> Parameters:
@@ -104,6 +108,12 @@ class Passage:
         if ended.state not in (JobState.SUCCEEDED, JobState.FAILED):
             raise ServiceError(f"{job.id} ended as {ended.state}: {ended.reason}", job=job.id)
         return await self.client.result(job.id)
+
+    async def _withdraw(self, job: Job) -> None:
+        """Erases a job that is given up, if the server answers in time."""
+        with contextlib.suppress(TimeoutError, BoxyardError):  # the first error is the one to say
+            async with asyncio.timeout(_WITHDRAWAL_S):
+                await self._erase(job)
 
     async def _erase(self, job: Job) -> None:
         try:

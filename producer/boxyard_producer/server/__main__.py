@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ from starlette.datastructures import State
 from boxyard_ledger import Ledger, LedgerSettings, StackGauges, exposed
 from boxyard_ledger.settings import describe_faults
 from boxyard_schemas.errors import BoxyardError, SetupError
+from boxyard_schemas.variables import unknown_variables
 
 from . import ServerSettings, create_app
 from .connections import BoundedProtocol
@@ -40,6 +42,8 @@ def main() -> int:
         # uvicorn drains first and then raises the signal again, which is for us to end well.
         signal.signal(number, lambda *_: sys.exit(0))
     log = structlog.get_logger("boxyard_producer.server")
+    for warning in unknown_variables(os.environ):
+        log.warning("server.setup", detail=warning)
     try:
         settings, ledger_settings = ServerSettings(), LedgerSettings()
     except ValidationError as error:

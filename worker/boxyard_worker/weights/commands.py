@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.variables import unknown_variables
 
 if TYPE_CHECKING:
     from boxyard_worker.weights.cache import Cache, Record
@@ -34,6 +36,7 @@ def pull(
 
     if file and (mirror or len(names) > 1):
         raise typer.BadParameter("A file is of one model and comes from no mirror.")
+    _warn_of_unknown_variables()
     settings = WeightsSettings()
     for entry in [find_entry(name) for name in names]:
         if file:
@@ -52,6 +55,7 @@ def list_weights(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Lists the weights that were pulled to this machine."""
+    _warn_of_unknown_variables()
     if context.invoked_subcommand is not None:
         return
     records = _open_cache().records()
@@ -75,6 +79,11 @@ def remove(
         raise SetupError(f"No weights of {which!r} are here. boxyard-worker weights lists them.")
     for record in gone:
         typer.echo(f"removed {record.name}  sha256:{record.sha256}")
+
+
+def _warn_of_unknown_variables() -> None:
+    for warning in unknown_variables(os.environ):
+        typer.echo(f"boxyard-worker: {warning}", err=True)
 
 
 def _open_cache() -> Cache:
