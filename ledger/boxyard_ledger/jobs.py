@@ -156,7 +156,8 @@ class Jobs:
     ) -> list[Claim]:
         """Takes ready jobs, by priority and then by age, up to `max_images`; one at least.
 
-        Jobs that were not started in time are ended on the way.
+        Jobs that were not started in time are ended on the way. When it leaves ready jobs, or
+        others were always faster, it sends a wake-up for the next claim, if one is missing.
 
         Args:
             model: whose jobs.
@@ -176,7 +177,11 @@ class Jobs:
                 if late := self._look(*keys.split(entry)):
                     self._transitions.expire(late.job)
             if claims:
+                if len(candidates) > len(claims) + len(expired):
+                    self._bells.ring(model)
                 return claims
+        else:
+            self._bells.ring(model)
         return []
 
     def renew(self, claims: Sequence[Claim]) -> set[str]:

@@ -76,7 +76,7 @@ def test_another_tenants_jobs_go_on_while_two_hundred_urls_hang(yard: Yard) -> N
         check_hanging(yard, hanging)
 
 
-def test_a_trickle_of_hanging_jobs_does_not_take_every_chunk(yard: Yard) -> None:
+def test_a_trickle_of_hanging_jobs_does_not_delay_another_tenant(yard: Yard) -> None:
     hanging: list[str] = []
 
     def trickle(url: str, stop: Event) -> None:
@@ -84,7 +84,7 @@ def test_a_trickle_of_hanging_jobs_does_not_take_every_chunk(yard: Yard) -> None
             hanging.append(accept(yard, "a", [url]))
 
     with hanging_server() as slow, Receiver(say(200, png(scene()))) as good:
-        worker = yard.worker(fetch_deadline_s=_EVER, chunks_in_flight=2)
+        worker = yard.worker(fetch_deadline_s=_EVER)
         with beside(partial(trickle, slow)):
             await_true(lambda: len(worker.events("picture.stage")) >= 20, "A's jobs", worker.tail)
             end_jobs(yard, good.url, jobs=5)
@@ -123,7 +123,7 @@ def test_a_worker_that_ends_waits_for_the_slow_ones_that_it_began(yard: Yard) ->
         worker = yard.worker(fetch_deadline_s=6)
         job = accept(yard, "a", [slow])
         worker.await_event("picture.stage", job=job)
-        time.sleep(2)  # its chunk has left by now
+        time.sleep(2)  # the task that claimed it has ended by now
         assert worker.stop() == 0
         assert yard.ledger.jobs.get("a", job).state == JobState.FAILED
 

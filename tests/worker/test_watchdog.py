@@ -36,13 +36,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 class Kennel:
     """A watchdog that only notes when it would end the worker."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, capacity: int = 1) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self.clock = clock
         self.progress = Progress()
         self.exits: list[int] = []
-        self.dog = Watchdog(
-            ledger, MODEL, self.progress, capacity=capacity, stall_s=0.4, end=self.exits.append
-        )
+        self.dog = Watchdog(ledger, MODEL, self.progress, stall_s=0.4, end=self.exits.append)
 
     def watch(self, seconds: float) -> None:
         for _ in range(round(seconds / 0.02)):
@@ -80,8 +78,8 @@ def test_a_worker_without_jobs_may_idle(kennel: Kennel) -> None:
     assert kennel.exits == []
 
 
-def test_a_full_worker_is_left_alone(kennel: Kennel, ready_job: JobRecord) -> None:
-    with kennel.progress.chunk():
+def test_a_worker_that_claims_is_left_alone(kennel: Kennel, ready_job: JobRecord) -> None:
+    with kennel.progress.drain():
         kennel.watch(0.8)
     assert kennel.exits == []
 
@@ -89,7 +87,7 @@ def test_a_full_worker_is_left_alone(kennel: Kennel, ready_job: JobRecord) -> No
 def test_a_worker_that_moves_is_left_alone(
     ledger: Ledger, clock: Clock, ready_job: JobRecord
 ) -> None:
-    kennel = Kennel(ledger, clock, capacity=2)
+    kennel = Kennel(ledger, clock)
     for _ in range(8):
         kennel.progress.move()
         kennel.watch(0.1)

@@ -59,9 +59,6 @@ class DetectMeters:
             "Claims that the ledger no longer honoured: cancelled, or the lease had ended.",
             registry=registry,
         )
-        self.chunks = Gauge(
-            "boxyard_chunks_in_flight", "Celery tasks under way.", registry=registry
-        )
         self.jobs = Gauge("boxyard_jobs_in_flight", "Jobs under way.", registry=registry)
 
 

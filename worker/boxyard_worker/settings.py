@@ -44,7 +44,6 @@ class DetectSettings(CacheSettings, EgressSettings, LedgerSettings):
     batch_deadline_s: float = Field(60, gt=0, description="A device batch's; then a new child.")
     load_deadline_s: float = Field(600, gt=0, description="For loading and warming the model.")
 
-    chunks_in_flight: int = Field(3, ge=1, description="Celery tasks at once.")
     hands: int = Field(64, ge=1, description="Pictures between fetch and finish at once.")
     slots: int = Field(48, ge=1, description="Pictures in shared memory at once.")
     slot_bytes: int = Field(4 << 20, ge=1, description="What a free slot keeps; it grows at need.")

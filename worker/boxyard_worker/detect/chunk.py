@@ -1,19 +1,22 @@
-"""A chunk: the images that one Celery task carries from claim to finish.
+"""From a wake-up to finished jobs: claim chunk after chunk until nothing is ready.
+
+A chunk is the images that one claim takes. The claiming thread only starts its images; it waits
+for nothing but a free thread, so slow images of one chunk never delay the claim of the next.
 
 Every picture has a thread of its own from fetch to encode; almost all of its time it waits, for
-the network or for the device, so the stages of many pictures overlap. What goes wrong with a
-picture becomes its outcome; what goes wrong with the worker gives the job back.
-
-A chunk does not wait for callers' slow servers: once those are all that it waits for, it leaves
-its last jobs to end by themselves, and makes room for the next chunk.
+the network or for the device, so the stages of many pictures overlap. The last picture's thread
+stores and records the job's result, so a blob store that is away holds threads, and through them
+the next claim. What goes wrong with a picture becomes its outcome; what goes wrong with the worker
+gives the job back.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -27,19 +30,14 @@ from boxyard_worker.detect.progress import Progress
 from boxyard_worker.detect.results import Results
 from boxyard_worker.meters import DetectMeters, reason_class
 
-Summary = dict[str, int]
-"""How many jobs of a chunk ended how: finished, returned, dropped; or are slow and go on without
-it. What the task returns."""
-
-_SLOW_S = 1.0
-"""So long a chunk waits before it leaves jobs that wait for their callers' servers."""
-_PASSED_OVER_S = 0.2
-"""So long a bell is held when all that is ready belongs to tenants that have their share."""
+_REST = 9
+"""A claim that found only jobs of tenants that have their share is followed by a pause of so many
+times its own duration: each wake-up leads to one, and it may read thousands of index entries."""
 
 
 @dataclass
 class Chunks:
-    """Runs chunks, several at once.
+    """Claims chunks and carries their jobs through.
 
     Attributes:
         worker: this worker's id.
@@ -49,7 +47,6 @@ class Chunks:
         results: where jobs end.
         provenance: what makes the predictions.
         hands: threads for pictures.
-        clerks: threads for ending jobs.
         progress: is told.
         stopping: set when the worker ends: jobs that have not begun are given back.
         meters: are told how pictures ended.
@@ -62,66 +59,54 @@ class Chunks:
     results: Results
     provenance: Provenance
     hands: Hands[ImageOutcome]
-    clerks: ThreadPoolExecutor
     progress: Progress
     stopping: threading.Event
     meters: DetectMeters = field(default_factory=DetectMeters)
 
-    def run(self) -> Summary:
-        """Claims a chunk and carries it through; empty when nothing was ready."""
-        with self.progress.chunk():
-            busy = self.hands.busy()
-            jobs = self._claim(busy)
-            ends = {self._start(job): job for job in jobs}
-            if jobs or not busy:
-                self.ledger.bells.ring(self.provenance.model)  # others may take what is ready
-            else:
-                self.stopping.wait(_PASSED_OVER_S)
-            return self._attend(ends)
+    def run(self) -> int:
+        """Claims until nothing is ready or the worker stops; returns how many jobs it claimed.
 
-    def _claim(self, busy: set[str]) -> list[HeldJob]:
+        Their images may still be under way then.
+        """
+        claimed = 0
+        with self.progress.drain():
+            while jobs := self._claim():
+                claimed += len(jobs)
+                for job in jobs:
+                    self._start(job)
+        return claimed
+
+    def _claim(self) -> list[HeldJob]:
+        self.hands.wait_for_room()
         if self.stopping.is_set():
             return []
-        limit = self.ledger.settings.chunk_images
-        model = self.provenance.model
-        claims = self.ledger.jobs.claim(model, worker=self.worker, max_images=limit, busy=busy)
+        busy, began = self.hands.busy(), time.monotonic()
+        claims = self.ledger.jobs.claim(
+            self.provenance.model,
+            worker=self.worker,
+            max_images=self.ledger.settings.chunk_images,
+            busy=busy,
+        )
+        if busy and not claims:
+            self.stopping.wait(_REST * (time.monotonic() - began))
         return self.leases.hold(claims)
 
-    def _attend(self, ends: dict[Future[str], HeldJob]) -> Summary:
-        """Waits for jobs to end, but not for those that wait for their caller."""
-        left = set(ends)
-        while left:
-            _, left = wait(left, _SLOW_S)
-            if all(ends[end].unfetched for end in left):
-                break
-        summary = {"slow": len(left)} if left else {}
-        for how in (end.result() for end in ends if end not in left):
-            summary[how] = summary.get(how, 0) + 1
-        return summary
-
-    def _start(self, job: HeldJob) -> Future[str]:
-        """Starts a job's pictures; the future says how the job ended."""
+    def _start(self, job: HeldJob) -> None:
         job.log.info("job.claimed", attempt=job.claim.attempt, images=len(job.record.images))
         self.progress.begin()
         outcomes = [
             self.hands.submit(job.record.tenant, partial(self._outcome, job, index))
             for index in range(len(job.record.images))
         ]
-        end = Future[str]()
-        _when_all(outcomes, lambda: self.clerks.submit(self._settle, job, outcomes, end))
-        return end
+        _when_all(outcomes, lambda: self._settle(job, outcomes))
 
     def _outcome(self, job: HeldJob, index: int, fetched: Fetched) -> ImageOutcome:
-        def arrived() -> None:
-            job.unfetched.discard(index)
-            fetched()
-
         if self.stopping.is_set() and not job.started:
             raise Dropped
         job.started = True
         reference = job.record.images[index].reference
         try:
-            return self.pictures.process(job, index, arrived)
+            return self.pictures.process(job, index, fetched)
         except WorkError as error:
             job.log.info("picture.failed", index=index, code=error.reason, detail=error.detail)
             return ImageFailure(
@@ -138,31 +123,24 @@ class Chunks:
                 reference=reference, code="internal-error", detail=type(error).__name__
             )
         finally:
-            arrived()
             self.progress.move()
 
-    def _settle(
-        self, job: HeldJob, outcomes: Sequence[Future[ImageOutcome]], end: Future[str]
-    ) -> None:
+    def _settle(self, job: HeldJob, outcomes: Sequence[Future[ImageOutcome]]) -> None:
         try:
-            end.set_result(self._end(job, outcomes))
-        except BaseException as error:  # the chunk is told
+            job.log.info("job.ended", how=self._end(job, outcomes))
+        except Exception:  # its lease ends, and the sweeper makes it ready again
             job.log.exception("job.not-ended")
-            end.set_exception(error)
         finally:
+            self.leases.release(job)
             self.progress.end()
 
     def _end(self, job: HeldJob, outcomes: Sequence[Future[ImageOutcome]]) -> str:
         try:
-            how = self._conclude(job, outcomes)
+            return self._conclude(job, outcomes)
         except Dropped:
-            how = self._hand_back(job, "the worker stopped")
+            return self._hand_back(job, "the worker stopped")
         except Unavailable as error:
-            how = self._hand_back(job, error.detail)
-        finally:
-            self.leases.release(job)
-        job.log.info("job.ended", how=how)
-        return how
+            return self._hand_back(job, error.detail)
 
     def _conclude(self, job: HeldJob, outcomes: Sequence[Future[ImageOutcome]]) -> str:
         result = JobResult(
@@ -177,7 +155,7 @@ class Chunks:
         return "finished" if self.results.record(job, result) else "dropped"
 
     def _hand_back(self, job: HeldJob, reason: str) -> str:
-        """Gives a job back uncounted: what is away, or goes, is no failure of the job's."""
+        """Makes a job ready again; what is away, or stops, is no attempt of the job's."""
         if job.lost.is_set():
             return "dropped"
         try:

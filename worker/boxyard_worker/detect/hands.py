@@ -59,6 +59,11 @@ class Hands(Generic[T]):
             self._start_due()
         return task.future
 
+    def wait_for_room(self) -> None:
+        """Waits until a thread is free; it may be taken again by then."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free > 0)
+
     def busy(self) -> set[str]:
         """Tenants of whom pictures wait for a thread: they have their share."""
         with self._changed:

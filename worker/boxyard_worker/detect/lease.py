@@ -20,7 +20,6 @@ class HeldJob:
         claim: the hold.
         strikes: per picture, this claim's included.
         started: whether work on any of its pictures has begun.
-        unfetched: its pictures that wait for their caller's server.
         lost: set when the ledger no longer honours the claim: cancelled or fenced out.
     """
 
@@ -28,7 +27,6 @@ class HeldJob:
         self.claim = claim
         self.strikes = list(claim.strikes) or [0] * len(claim.job.images)
         self.started = False
-        self.unfetched = set(range(len(claim.job.images)))
         self.lost = threading.Event()
         self.log = log.bind(
             job=claim.job.id, tenant=claim.job.tenant, model=claim.job.model, token=claim.token

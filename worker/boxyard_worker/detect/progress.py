@@ -9,25 +9,27 @@ from contextlib import contextmanager
 
 
 class Progress:
-    """Told by the chunks, read by the watchdog. Thread-safe."""
+    """Written by the claiming thread and the images' threads, read by the watchdog."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.chunks = 0
+        self.draining = False
         self.jobs = 0
         self.moved_at = time.monotonic()
 
     @contextmanager
-    def chunk(self) -> Iterator[None]:
-        """A chunk is under way."""
-        self._change(chunks=1)
+    def drain(self) -> Iterator[None]:
+        """Jobs are being claimed."""
+        self.draining = True
+        self.move()
         try:
             yield
         finally:
-            self._change(chunks=-1)
+            self.draining = False
+            self.move()
 
     def begin(self) -> None:
-        """A job is under way; it may outlast its chunk."""
+        """A job is under way."""
         self._change(jobs=1)
 
     def end(self) -> None:
@@ -41,10 +43,9 @@ class Progress:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way."""
-        return not self.chunks and not self.jobs
+        return not self.draining and not self.jobs
 
-    def _change(self, *, chunks: int = 0, jobs: int = 0) -> None:
+    def _change(self, *, jobs: int = 0) -> None:
         with self._lock:
-            self.chunks += chunks
             self.jobs += jobs
             self.moved_at = time.monotonic()

@@ -25,8 +25,7 @@ class Watchdog:
     Args:
         ledger: tells whether jobs are ready, and rings.
         model: whose jobs.
-        progress: what the chunks tell.
-        capacity: chunks at once; fewer under way means that there is room.
+        progress: whether a drain is under way, and when something last moved.
         stall_s: idle beside ready jobs for so long is a stall, seconds.
         end: called on a stall.
     """
@@ -37,14 +36,12 @@ class Watchdog:
         model: str,
         progress: Progress,
         *,
-        capacity: int,
         stall_s: float,
         end: Callable[[int], None] = os._exit,
     ) -> None:
         self._ledger = ledger
         self._model = model
         self._progress = progress
-        self._capacity = capacity
         self._stall_s = stall_s
         self._end = end
         self._idle_since: float | None = None
@@ -71,9 +68,7 @@ class Watchdog:
 
     def _idle_beside_work(self) -> bool:
         try:
-            return (
-                self._progress.chunks < self._capacity and self._ledger.jobs.ready(self._model) > 0
-            )
+            return not self._progress.draining and self._ledger.jobs.ready(self._model) > 0
         except Exception:
             self._idle_since = None
             raise

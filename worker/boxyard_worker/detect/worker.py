@@ -7,7 +7,6 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -55,7 +54,6 @@ class Worker:
         self._egress = Egress(settings)
         self._progress = Progress()
         self._meters = DetectMeters(self._ledger.registry)
-        self._meters.chunks.set_function(lambda: self._progress.chunks)
         self._meters.jobs.set_function(lambda: self._progress.jobs)
         self._leases = Leases(self._ledger, self._meters)
         self._model = _make_model(settings, self._break, self._meters)
@@ -112,14 +110,11 @@ class Worker:
         return description
 
     def _serve(self, description: ModelDescription) -> int:
-        chunks = self._settings.chunks_in_flight
         with (
-            # A claim may hold one job for each image of a chunk.
-            ThreadPoolExecutor(chunks * self._settings.chunk_images, "clerks") as clerks,
             closing(self._make_pictures(description)) as pictures,
             Hands[ImageOutcome](self._count_hands(), on_room=self._ring) as hands,
         ):
-            run = self._make_chunks(description, pictures, hands, clerks).run
+            run = self._make_chunks(description, pictures, hands).run
             consumer = Consumer(self._settings, self._record.id, run)
             self._departure.of(consumer)
             log.info("worker.ready", worker=self._record.id, model=self._settings.model)
@@ -173,7 +168,6 @@ class Worker:
             self._ledger,
             self._settings.model,
             self._progress,
-            capacity=self._settings.chunks_in_flight,
             stall_s=self._settings.stall_s,
         )
         return (
@@ -197,7 +191,6 @@ class Worker:
         description: ModelDescription,
         pictures: Pictures,
         hands: Hands[ImageOutcome],
-        clerks: ThreadPoolExecutor,
     ) -> Chunks:
         settings, departure = self._settings, self._departure
         results = Results(
@@ -214,7 +207,6 @@ class Worker:
             results=results,
             provenance=_provenance(description, settings),
             hands=hands,
-            clerks=clerks,
             progress=self._progress,
             stopping=departure.stopping,
             meters=self._meters,
