@@ -16,6 +16,7 @@ import typer
 from pydantic import ValidationError
 
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.installation import install_command
 from boxyard_worker.weights.commands import pull, weights
 
 app = typer.Typer(
@@ -135,8 +136,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         sys.exit(
             f"boxyard-worker: the Python package {error.name!r} is not installed. "
-            "Install what workers need: pip install 'boxyard[detect]' to detect, "
-            "'boxyard[worker]' to deliver and sweep."
+            f"Install what workers need. To detect: {install_command('detect')}. "
+            f"To deliver and sweep: {install_command('worker')}."
         )
 
 

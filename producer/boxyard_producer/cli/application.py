@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from boxyard_schemas.errors import BoxyardError
+from boxyard_schemas.installation import DISTRIBUTION
 
 from .consumer_test import consumer_test
 from .deliveries import deliveries
@@ -49,7 +50,7 @@ app.command()(doctor)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"boxyard {version('boxyard')}")
+        typer.echo(f"boxyard {version(DISTRIBUTION)}")
         raise typer.Exit
 
 

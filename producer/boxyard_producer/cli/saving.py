@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from boxyard_schemas import ImageSuccess, JobResult
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.installation import install_command
 
 from .terminal import err, warn
 
@@ -58,6 +59,6 @@ def _drawing() -> ModuleType:
         from .. import drawing  # noqa: PLC0415 - Pillow comes with an extra
     except ImportError as error:
         raise SetupError(
-            "Drawing needs Pillow: pip install 'boxyard[draw]', or leave --save-dir out."
+            f"Drawing needs Pillow: {install_command('draw')}, or leave --save-dir out."
         ) from error
     return drawing
