@@ -40,12 +40,12 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    type: str = Field("about:blank", description="URI of the problem's kind.")
+    type: str = Field(default="about:blank", description="URI of the problem's kind.")
     title: str = Field(description="The kind, in words.")
     status: int = Field(description="HTTP status.")
     code: str = Field(description="The kind, for programs; it never changes.")
     detail: str = Field(description="What was wrong, where, and what to do.")
-    instance: str | None = Field(None, description="Path of the request.")
+    instance: str | None = Field(default=None, description="Path of the request.")
 
 
 class BoxyardError(Exception):
