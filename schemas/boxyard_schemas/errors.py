@@ -3,6 +3,7 @@
 BoxyardError
 ├── RequestError                 the caller's to mend; answered as a problem document
 │   ├── InvalidRequest           422  invalid-request
+│   │   └── UnusableImages       422  unusable-images      (images)
 │   ├── Unauthorized             401  unauthorized
 │   ├── Forbidden                403  forbidden
 │   ├── NotFound                 404  not-found
@@ -87,6 +88,12 @@ class InvalidRequest(RequestError):
     """The body, a parameter or a header does not fit the contract."""
 
     status, code, title = 422, "invalid-request", "Invalid request"
+
+
+class UnusableImages(InvalidRequest):
+    """The client cannot send some images; `images` has the number of each and what is wrong."""
+
+    code, title = "unusable-images", "Unusable images"
 
 
 class Unauthorized(RequestError):

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from boxyard_schemas import Callback, Delivery, Job, JobResult, JobState, MaskForm, Parameters
 
 from ..client import Client
-from ..client.requests import JobOptions, invalid
+from ..client.options import JobOptions
+from ..client.requests import invalid
 from .connection import connect
 from .saving import save
 from .tables import tabulate_jobs, tabulate_predictions
