@@ -64,7 +64,7 @@ def submit(
         float | None, typer.Option(metavar="SECONDS", help="Wait no longer than this in all.")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document a line and job, once it has ended.")
+        bool, typer.Option("--json", help="One JSON document a line and job, at once.")
     ] = False,
 ) -> None:
     """Enqueue images and, with --wait, print what was found in them.
