@@ -9,7 +9,6 @@ import stat
 
 from boxyard_schemas.errors import InvalidRequest
 
-_SHOWN = 200
 _BASE64 = re.compile(r"[A-Za-z0-9+/_=\s-]{64,}")
 
 
@@ -47,12 +46,12 @@ def check_file(path: str) -> None:
 _LISTED = "sorted(Path(…).rglob('*.jpg'))"
 
 
-def shorten(text: str) -> str:
-    """A text of any length and content, on one line of bounded length."""
+def shorten(text: str, most: int = 200) -> str:
+    """A text of any length and content, on one line of about `most` characters."""
     whole = text if text.isprintable() else repr(text)[1:-1]
-    if len(whole) <= _SHOWN:
+    if len(whole) <= most:
         return whole
-    return f"{whole[:140]}…{whole[-30:]} ({len(text)} characters)"
+    return f"{whole[: most // 2]}…{whole[-most // 4 :]} ({len(text)} characters)"
 
 
 def _hint(text: str) -> str:
