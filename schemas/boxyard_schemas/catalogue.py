@@ -41,16 +41,19 @@ class CatalogueEntry(Response):
     """What is known of a model before anybody serves it."""
 
     name: ModelName = Field(description="As mmdet 3's index spells it.")
-    aliases: tuple[str, ...] = Field((), description="Other current spellings, without prefixes.")
-    legacy_names: tuple[str, ...] = Field((), description="mmdet-2 names: deprecated.")
+    aliases: tuple[str, ...] = Field(
+        default=(), description="Other current spellings, without prefixes."
+    )
+    legacy_names: tuple[str, ...] = Field(default=(), description="mmdet-2 names: deprecated.")
     task: Task
     family: str = Field(description="The index's collection.", examples=["Sparse R-CNN"])
     config: str = Field(
         description='Path below mmdet\'s `configs` folder; "" for the packaged demo model.'
     )
-    weights_url: str = Field("", description='Where the weights are published, or "".')
+    weights_url: str = Field(default="", description='Where the weights are published, or "".')
     weights_digest: str = Field(
-        "", description='Start of the file\'s sha256, as its name says: 8 hex digits, or "".'
+        default="",
+        description='Start of the file\'s sha256, as its name says: 8 hex digits, or "".',
     )
     box_ap: float | None = Field(description="In percent, as published, on its own data set.")
     mask_ap: float | None = Field(description="In percent, as published, on its own data set.")
@@ -64,9 +67,9 @@ class CatalogueEntry(Response):
     training_data: str
     paper: Paper | None
     extra: str | None = Field(
-        None, description="Boxyard's extra that its worker needs beside `detect`."
+        default=None, description="Boxyard's extra that its worker needs beside `detect`."
     )
-    text_prompt: bool = Field(False, description="Its classes are words of the request.")
+    text_prompt: bool = Field(default=False, description="Its classes are words of the request.")
 
 
 @lru_cache(maxsize=1)

@@ -28,13 +28,13 @@ class JobDelivery(Response):
         description="Callback URL when the job ended, or `s3://bucket/prefix`. "
         "An endpoint that moved since is called where it is now."
     )
-    endpoint: EndpointId | None = Field(None, description="None: a bare URL, or a bucket.")
+    endpoint: EndpointId | None = Field(default=None, description="None: a bare URL, or a bucket.")
     state: Literal["pending", "sending", "delivered", "exhausted"] = Field(
         description="`exhausted`: given up until it is replayed."
     )
     created_at: Timestamp
-    next_attempt_at: Timestamp | None = Field(None, description="While it is `pending`.")
-    attempts: tuple[JobDeliveryAttempt, ...] = Field((), description="Oldest first.")
+    next_attempt_at: Timestamp | None = Field(default=None, description="While it is `pending`.")
+    attempts: tuple[JobDeliveryAttempt, ...] = Field(default=(), description="Oldest first.")
 
 
 class JobDeliveryList(Response):
@@ -47,14 +47,16 @@ class DeliveryPage(Response):
     """Answer of `GET /v1/deliveries`, newest first."""
 
     deliveries: tuple[JobDelivery, ...]
-    next_cursor: str | None = Field(None, description="Give it as `cursor` for the next page.")
+    next_cursor: str | None = Field(
+        default=None, description="Give it as `cursor` for the next page."
+    )
 
 
 class DeliveryReplay(Request):
     """Body of `POST /v1/deliveries/replay`."""
 
-    endpoint: EndpointId | None = Field(None, description="Of this one; of all by default.")
-    cursor: DeliveryId | None = Field(None, description="Where the request before stopped.")
+    endpoint: EndpointId | None = Field(default=None, description="Of this one; of all by default.")
+    cursor: DeliveryId | None = Field(default=None, description="Where the request before stopped.")
 
 
 class DeliveriesReplayed(Response):
@@ -62,5 +64,6 @@ class DeliveriesReplayed(Response):
 
     replayed: int = Field(description="Deliveries that this request made due again.")
     next_cursor: str | None = Field(
-        None, description="There may be more: give it as `cursor` and go on until there is none."
+        default=None,
+        description="There may be more: give it as `cursor` and go on until there is none.",
     )

@@ -15,7 +15,7 @@ class EndpointRequest(Request):
 
     url: HttpUrl
     events: tuple[EventType, ...] = Field(
-        tuple(EventType), min_length=1, description="Only these; all by default."
+        default=tuple(EventType), min_length=1, description="Only these; all by default."
     )
 
 
@@ -23,9 +23,10 @@ class EndpointChange(Request):
     """Body of `PATCH /v1/endpoints/{id}`: what is left out stays as it is."""
 
     url: HttpUrl | None = None
-    events: tuple[EventType, ...] | None = Field(None, min_length=1)
+    events: tuple[EventType, ...] | None = Field(default=None, min_length=1)
     disabled: StrictBool | None = Field(
-        None, description="What a disabled endpoint misses is given up, and can be replayed."
+        default=None,
+        description="What a disabled endpoint misses is given up, and can be replayed.",
     )
 
 
@@ -36,7 +37,7 @@ class Endpoint(Response):
     url: HttpUrl
     events: tuple[EventType, ...]
     created_at: Timestamp
-    disabled_at: Timestamp | None = Field(None, description="None: it is enabled.")
+    disabled_at: Timestamp | None = Field(default=None, description="None: it is enabled.")
     disabled_reason: str | None = None
 
 

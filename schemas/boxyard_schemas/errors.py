@@ -3,6 +3,7 @@
 BoxyardError
 ├── RequestError                 the caller's to mend; answered as a problem document
 │   ├── InvalidRequest           422  invalid-request
+│   │   └── UnusableImages       422  unusable-images      (images)
 │   ├── Unauthorized             401  unauthorized
 │   ├── Forbidden                403  forbidden
 │   ├── NotFound                 404  not-found
@@ -40,12 +41,12 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    type: str = Field("about:blank", description="URI of the problem's kind.")
+    type: str = Field(default="about:blank", description="URI of the problem's kind.")
     title: str = Field(description="The kind, in words.")
     status: int = Field(description="HTTP status.")
     code: str = Field(description="The kind, for programs; it never changes.")
     detail: str = Field(description="What was wrong, where, and what to do.")
-    instance: str | None = Field(None, description="Path of the request.")
+    instance: str | None = Field(default=None, description="Path of the request.")
 
 
 class BoxyardError(Exception):
@@ -87,6 +88,12 @@ class InvalidRequest(RequestError):
     """The body, a parameter or a header does not fit the contract."""
 
     status, code, title = 422, "invalid-request", "Invalid request"
+
+
+class UnusableImages(InvalidRequest):
+    """The client cannot send some images; `images` has the number of each and what is wrong."""
+
+    code, title = "unusable-images", "Unusable images"
 
 
 class Unauthorized(RequestError):

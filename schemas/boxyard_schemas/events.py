@@ -18,10 +18,14 @@ class EventData(Response):
     """The job as it ended and where its result is."""
 
     job: Job
-    result_url: str | None = Field(None, description="Read with an API key of the job's tenant.")
-    result: JobResult | None = Field(None, description="Inline when the event stays under 20 kB.")
+    result_url: str | None = Field(
+        default=None, description="Read with an API key of the job's tenant."
+    )
+    result: JobResult | None = Field(
+        default=None, description="Inline when the event stays under 20 kB."
+    )
     cut: tuple[Literal["metadata", "warnings", "reason"], ...] | None = Field(
-        None,
+        default=None,
         description="Members of `job` that are emptied (`reason`: shortened), since the event "
         "would not stay under 20 kB without its result either; read them at `/v1/jobs/{id}`.",
     )

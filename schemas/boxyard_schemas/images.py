@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     Base64Bytes,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
     StringConstraints,
     Tag,
-    UrlConstraints,
 )
-from pydantic.networks import AnyUrl
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, Url, core_schema
 
 from .ids import UploadId
 from .words import Request
@@ -22,7 +20,7 @@ from .words import Request
 _MAX_URL = 4096
 
 
-def _as_it_is_kept(url: AnyUrl) -> AnyUrl:
+def _canonical(url: Url) -> str:
     # Kept in its canonical form, which may be longer: é becomes %C3%A9. What could not be read
     # again would be a job that nobody can work on.
     if len(str(url)) > _MAX_URL:
@@ -31,14 +29,22 @@ def _as_it_is_kept(url: AnyUrl) -> AnyUrl:
             "URL should have at most {max_length} characters",
             {"max_length": _MAX_URL},
         )
-    return url
+    return str(url)
 
 
-HttpUrl = Annotated[
-    AnyUrl,
-    UrlConstraints(allowed_schemes=["https", "http"], max_length=_MAX_URL),
-    AfterValidator(_as_it_is_kept),
-]
+class _ParsedUrl:
+    """Checks a URL as pydantic's `AnyUrl` does and keeps it as text, which callers write."""
+
+    def __get_pydantic_core_schema__(
+        self, source: type[str], handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        url = core_schema.url_schema(max_length=_MAX_URL, allowed_schemes=["https", "http"])
+        return core_schema.no_info_after_validator_function(
+            _canonical, url, serialization=core_schema.simple_ser_schema("str")
+        )
+
+
+HttpUrl = Annotated[str, _ParsedUrl()]
 S3Uri = Annotated[
     str,
     StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$", max_length=1100),

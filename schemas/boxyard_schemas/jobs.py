@@ -54,26 +54,26 @@ class Parameters(Request):
     """How a picture is read and what comes back."""
 
     score_threshold: StrictFloat = Field(
-        0.3, ge=0, le=1, description="Drop instances that score lower."
+        default=0.3, ge=0, le=1, description="Drop instances that score lower."
     )
     max_detections: Annotated[StrictInt, WHOLE] = Field(
-        100, ge=1, le=1000, description="At most this many, best first."
+        default=100, ge=1, le=1000, description="At most this many, best first."
     )
     masks: MaskForm = Field(
-        "polygon",
+        default="polygon",
         description="Form of instance masks, where the model segments: `polygon` through the "
         "centres of a mask's outer pixels, as the AzureML cards give it, `outline` along the edges "
         "of its pixels, `rle` as COCO writes it. Holes stand beside the first two.",
     )
-    pixel_boxes: StrictBool = Field(False, description="Also give boxes in pixels.")
+    pixel_boxes: StrictBool = Field(default=False, description="Also give boxes in pixels.")
     text_prompt: TextPrompt | None = Field(
-        None,
+        default=None,
         description="What to look for, where the model takes a prompt; else its own classes. The "
         "model reads at most 256 tokens.",
         examples=["cat. traffic light. person in red"],
     )
     custom_entities: StrictBool = Field(
-        True,
+        default=True,
         description="Whether the prompt names things, with `. ` between them; else it is a "
         "sentence whose noun phrases are looked for.",
     )
@@ -94,7 +94,7 @@ class Callback(Request):
 
     url: HttpUrl
     events: tuple[EventType, ...] = Field(
-        tuple(EventType), min_length=1, description="Only these; all by default."
+        default=tuple(EventType), min_length=1, description="Only these; all by default."
     )
 
 
@@ -102,9 +102,12 @@ class Delivery(Request):
     """Where the result goes, beside staying readable at `/v1/jobs/{id}/result`."""
 
     callback: Callback | None = None
-    endpoint: EndpointId | None = Field(None, description="A callback set up by `/v1/endpoints`.")
+    endpoint: EndpointId | None = Field(
+        default=None, description="A callback set up by `/v1/endpoints`."
+    )
     s3: S3Uri | None = Field(
-        None, description="A prefix in a bucket that the operator allows; gets `{job id}.json`."
+        default=None,
+        description="A prefix in a bucket that the operator allows; gets `{job id}.json`.",
     )
 
 
@@ -123,12 +126,12 @@ class JobRequest(Request):
     delivery: Delivery = Delivery()
     priority: Priority = Priority.NORMAL
     expires_in_s: Annotated[StrictInt, Field(ge=1, le=30 * 86400), WHOLE] | None = Field(
-        None, description="Give up when not started within so many seconds."
+        default=None, description="Give up when not started within so many seconds."
     )
     metadata: dict[
         Annotated[str, StringConstraints(min_length=1, max_length=64)],
         Annotated[str, StringConstraints(max_length=512)],
-    ] = Field({}, max_length=16, description="Comes back with the job and its events.")
+    ] = Field(default={}, max_length=16, description="Comes back with the job and its events.")
 
 
 class ImageCounts(Response):
@@ -148,21 +151,23 @@ class Job(Response):
     state: JobState
     priority: Priority = Priority.NORMAL
     images: ImageCounts
-    attempts: int = Field(0, description="How often a worker claimed it.")
+    attempts: int = Field(default=0, description="How often a worker claimed it.")
     created_at: Timestamp
     started_at: Timestamp | None = None
     finished_at: Timestamp | None = None
     expires_at: Timestamp | None = None
-    reason: str | None = Field(None, description="Why it did not succeed.")
+    reason: str | None = Field(default=None, description="Why it did not succeed.")
     warnings: tuple[str, ...] = ()
-    metadata: dict[str, str] = Field({})
+    metadata: dict[str, str] = Field(default={})
 
 
 class JobPage(Response):
     """Answer of `GET /v1/jobs`, newest first."""
 
     jobs: tuple[Job, ...]
-    next_cursor: str | None = Field(None, description="Give it as `cursor` for the next page.")
+    next_cursor: str | None = Field(
+        default=None, description="Give it as `cursor` for the next page."
+    )
 
 
 class Upload(Response):

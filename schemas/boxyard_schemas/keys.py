@@ -37,7 +37,9 @@ class ApiKey(Response):
     name: str = Field(description="What its owner calls it.")
     scopes: tuple[Scope, ...]
     created_at: Timestamp
-    expires_at: Timestamp | None = Field(None, description="None: it is good until revoked.")
+    expires_at: Timestamp | None = Field(
+        default=None, description="None: it is good until revoked."
+    )
 
     def may(self, scope: Scope) -> bool:
         """Whether the key's scopes hold this one; `admin` holds all."""
@@ -50,7 +52,7 @@ class ApiKeyRequest(Request):
     name: KeyName = Field(description="What its owner calls it.")
     scopes: tuple[Scope, ...] = Field(min_length=1, max_length=3)
     expires_in_s: Annotated[StrictInt, Field(ge=1, le=10 * _YEAR_S), WHOLE] | None = Field(
-        None, description="None: never."
+        default=None, description="None: never."
     )
 
 
@@ -70,7 +72,8 @@ class Rotation(Request):
     """Body where a key or a secret is rotated."""
 
     overlap_s: OverlapS | None = Field(
-        None, description="The old one stays good so long, in seconds; the server's setting if not."
+        default=None,
+        description="The old one stays good so long, in seconds; the server's setting if not.",
     )
 
 

@@ -15,17 +15,19 @@ class ModelFilters(Request):
 
     task: Task | None = None
     text: Annotated[str, StringConstraints(max_length=200)] | None = Field(
-        None, description="Words, each in the name, the family or the paper's title."
+        default=None, description="Words, each in the name, the family or the paper's title."
     )
     family: Annotated[str, StringConstraints(max_length=200)] | None = Field(
-        None, description="The index's collection, in any case.", examples=["RTMDet"]
+        default=None, description="The index's collection, in any case.", examples=["RTMDet"]
     )
-    min_box_ap: float | None = Field(None, ge=0, le=100, description="In percent.")
-    min_mask_ap: float | None = Field(None, ge=0, le=100, description="In percent.")
+    min_box_ap: float | None = Field(default=None, ge=0, le=100, description="In percent.")
+    min_mask_ap: float | None = Field(default=None, ge=0, le=100, description="In percent.")
     max_size: int | None = Field(
-        None, ge=1, description="Of the input's longer side, in pixels; pictures are scaled to it."
+        default=None,
+        ge=1,
+        description="Of the input's longer side, in pixels; pictures are scaled to it.",
     )
-    served: bool | None = Field(None, description="Whether a worker serves it.")
+    served: bool | None = Field(default=None, description="Whether a worker serves it.")
 
 
 class ModelWorker(Response):
@@ -43,21 +45,23 @@ class Model(CatalogueEntry):
     Of one that only its workers know there is no more than its name and what they say.
     """
 
-    aliases: tuple[str, ...] = Field((), description="Other current spellings, also with prefixes.")
-    task: Task | None = None  # type: ignore[assignment]  # every model of the catalogue has one
-    family: str = Field("", description="The index's collection.")
-    config: str = Field("", description='Path below mmdet\'s `configs` folder, or "".')
-    box_ap: float | None = Field(None, description="In percent, as published.")
-    mask_ap: float | None = Field(None, description="In percent, as published.")
-    input_size: tuple[int, int] | None = Field(
-        None, description="Width and height in pixels that pictures are scaled to fit."
+    aliases: tuple[str, ...] = Field(
+        default=(), description="Other current spellings, also with prefixes."
     )
-    licence: str = Field("", description="Of the weights, as an SPDX identifier.")
+    task: Task | None = None  # type: ignore[assignment]  # every model of the catalogue has one
+    family: str = Field(default="", description="The index's collection.")
+    config: str = Field(default="", description='Path below mmdet\'s `configs` folder, or "".')
+    box_ap: float | None = Field(default=None, description="In percent, as published.")
+    mask_ap: float | None = Field(default=None, description="In percent, as published.")
+    input_size: tuple[int, int] | None = Field(
+        default=None, description="Width and height in pixels that pictures are scaled to fit."
+    )
+    licence: str = Field(default="", description="Of the weights, as an SPDX identifier.")
     training_data: str = ""
     paper: Paper | None = None
-    classes: tuple[str, ...] = Field((), description="Known once a worker serves it.")
+    classes: tuple[str, ...] = Field(default=(), description="Known once a worker serves it.")
     workers: tuple[ModelWorker, ...] = ()
-    queued: int = Field(0, description="Ready jobs that wait.")
+    queued: int = Field(default=0, description="Ready jobs that wait.")
     queue: str
 
 

@@ -46,10 +46,10 @@ class Detection(Response):
     label_id: int = Field(ge=0)
     score: Unit
     polygon: tuple[tuple[float, ...], ...] | None = Field(
-        None, description="Segments, each x1, y1, x2, y2, … divided by width and height."
+        default=None, description="Segments, each x1, y1, x2, y2, … divided by width and height."
     )
     holes: tuple[tuple[float, ...], ...] | None = Field(
-        None,
+        default=None,
         description="Segments around holes. A point is in the mask when an odd number of all "
         "segments surround it.",
     )
@@ -81,7 +81,7 @@ class ImageSuccess(Response):
     reference: str | None = None
     boxes: tuple[Detection, ...]
     masks: MaskForm = Field(
-        "polygon",
+        default="polygon",
         description="The form of the instances' masks: the one that was asked for, or `none` where "
         "the model finds boxes alone.",
     )
@@ -119,4 +119,4 @@ class JobResult(Response):
     job: JobId
     images: tuple[ImageOutcome, ...] = Field(description="In the order of the request.")
     provenance: Provenance
-    metadata: dict[str, str] = Field({})
+    metadata: dict[str, str] = Field(default={})

@@ -24,6 +24,7 @@ from boxyard_schemas import (
     RleMask,
 )
 from boxyard_schemas.errors import InvalidRequest, ServiceError
+from boxyard_schemas.installation import install_command
 
 PROVENANCE = Provenance(
     model="m", weights_sha256="1", config_sha256="2", device="cpu", precision="fp32", versions={}
@@ -165,7 +166,7 @@ def test_without_the_extra_its_name_is_said(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "pip install 'boxyard[evaluate]'" in done.stderr
+    assert install_command("evaluate") in done.stderr
 
 
 def test_a_server_that_gives_no_pixels_is_not_guessed_at(truth: Truth) -> None:

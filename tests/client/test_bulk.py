@@ -6,13 +6,20 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from boxyard_producer import AsyncClient, Client
-from boxyard_schemas import Job, new_id
-from boxyard_schemas.errors import DeadlineExceeded, InvalidRequest, UnknownJob, UnknownModel
+from boxyard_schemas import Job, UploadImage, new_id
+from boxyard_schemas.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    UnknownJob,
+    UnknownModel,
+    UnusableImages,
+)
 
 from .conftest import Reply, ScriptedServer
 
@@ -126,6 +133,96 @@ def test_the_first_failure_ends_it_with_what_was_accepted_before(
     with pytest.raises(UnknownModel):
         call("submit_many", "m", pictures(9), images_per_job=1, at_once=1)
     assert len(server.asked) == 2
+
+
+def upload() -> Reply:
+    return Reply(201, {"id": new_id("upl"), "bytes": 4, "sha256": "0" * 64})
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Five paths: the second is missing, the fourth is empty."""
+    monkeypatch.chdir(tmp_path)
+    names = [f"{number}/a.jpg" for number in range(5)]
+    for number, name in enumerate(names):
+        Path(name).parent.mkdir()
+        if number != 1:
+            Path(name).write_bytes(b"" if number == 3 else b"jpeg")
+    return names
+
+
+@pytest.mark.parametrize("given", [list, tuple, set, lambda names: dict.fromkeys(names).keys()])
+def test_a_collection_is_checked_before_anything_is_sent(
+    call: Call, server: ScriptedServer, files: list[str], given: Callable[[list[str]], Any]
+):
+    with pytest.raises(UnusableImages, match=r"2 of the images.*nothing was sent") as caught:
+        call("submit_many", "m", given(files), images_per_job=1)
+    assert "1/a.jpg: No such file" in caught.value.detail
+    assert "3/a.jpg: the file is empty" in caught.value.detail
+    assert server.asked == []
+
+
+def test_unusable_images_of_a_generator_are_left_out_and_named_at_the_end(
+    server: ScriptedServer, files: list[str]
+):
+    ids = [new_id("job"), new_id("job")]
+    server.will_answer(upload(), upload(), job(ids[0]), upload(), job(ids[1]))
+    with Client(server.url, "k") as client:
+        given = client.submit_many("m", iter([*files, None]), images_per_job=3, at_once=1)  # type: ignore[arg-type]
+        assert [next(given).id, next(given).id] == ids
+        with pytest.raises(UnusableImages, match="were left out of their jobs") as caught:
+            next(given)
+    assert [each["index"] for each in caught.value.data["images"]] == [1, 3, 5]
+    assert "1/a.jpg" in caught.value.data["images"][0]["detail"]
+    assert "NoneType" in caught.value.data["images"][2]["detail"]
+    sent = [json.loads(each.body) for each in server.asked if each.path == "/v1/jobs"]
+    assert [[image["reference"] for image in each["images"]] for each in sent] == [
+        ["0/a.jpg", "2/a.jpg"],
+        ["4/a.jpg"],
+    ]
+
+
+def test_a_job_without_a_usable_image_is_not_made(call: Call, server: ScriptedServer):
+    with pytest.raises(UnusableImages, match=r"12 of the images.*and 2 more"):
+        call("submit_many", "m", (f"{number}.jpg" for number in range(12)), images_per_job=2)
+    assert server.asked == []
+
+
+def test_an_upload_that_the_server_refuses_is_left_out(
+    call: Call, server: ScriptedServer, files: list[str]
+):
+    server.will_answer(problem(413, "too-large"), upload(), job(new_id("job")))
+    with pytest.raises(UnusableImages, match=r"image 0: 0/a\.jpg: Why"):
+        call("submit_many", "m", [files[0], files[2]], images_per_job=2, at_once=1)
+    assert [each.path for each in server.asked] == ["/v1/uploads", "/v1/uploads", "/v1/jobs"]
+
+
+def test_a_source_that_the_server_refuses_is_left_out(call: Call, server: ScriptedServer):
+    unknown = new_id("upl")
+    refusal = problem(422, "invalid-request")
+    refusal.body["errors"] = [{"where": "images.1.url", "what": "it leads inside"}]
+    unheard = problem(404, "unknown-upload")
+    unheard.body["upload"] = unknown
+    server.will_answer(refusal, unheard, job(new_id("job")))
+    urls = list(pictures(3))
+    with pytest.raises(UnusableImages) as caught:
+        call("submit_many", "m", [*urls, UploadImage(upload=unknown)], at_once=1)
+    first, second = caught.value.data["images"]
+    assert first == {"index": 1, "detail": f"{urls[1]}: it leads inside"}
+    assert (second["index"], unknown in second["detail"]) == (3, True)
+    assert [image["url"] for image in json.loads(server.asked[2].body)["images"]] == urls[::2]
+
+
+def test_a_refusal_of_something_else_ends_it(call: Call, server: ScriptedServer):
+    refusal = problem(422, "invalid-request")
+    refusal.body["errors"] = [
+        {"where": "images.0.url", "what": "it leads inside"},
+        {"where": "parameters.text_prompt", "what": "too long"},
+    ]
+    server.will_answer(refusal)
+    with pytest.raises(InvalidRequest, match="Why"):
+        call("submit_many", "m", pictures(4), images_per_job=2, at_once=1)
+    assert len(server.asked) == 1
 
 
 def test_an_old_name_is_said_once(call: Call, server: ScriptedServer):

@@ -9,6 +9,7 @@ import pytest
 
 from boxyard_producer.client import Result, SeenImage
 from boxyard_schemas import JobResult, new_id
+from boxyard_schemas.installation import install_command
 
 from .conftest import PROVENANCE
 
@@ -105,4 +106,4 @@ def test_a_form_whose_library_is_missing_says_what_to_install(form: str, missing
     )
     said = done.stderr.splitlines()[-1]
     assert "SetupError: This form needs" in said
-    assert said.endswith(f"pip install 'boxyard[{extra}]'.")
+    assert said.endswith(f"{install_command(extra)}.")

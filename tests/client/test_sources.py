@@ -149,7 +149,7 @@ def test_an_open_file_is_named_in_its_job(server: ScriptedServer, tmp_path: Path
     server.will_answer(Reply(201, uploaded()), Reply(202, job))
     with path.open("rb") as file, Client(server.url, "k") as client:
         client.submit("m", file)
-    assert b'"reference":"yard.jpg"' in server.asked[1].body
+    assert f'"reference":"{path}"'.encode() in server.asked[1].body
 
 
 def test_what_is_no_picture_is_refused_with_what_to_do(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from boxyard_schemas.installation import install_command
 from boxyard_worker.detector import DetectorLoadError, load_detector
 from boxyard_worker.detector.contract import ResizePlan
 
@@ -99,7 +100,7 @@ except DetectorLoadError as error:
     told = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
     )
-    assert "pip install 'boxyard[detect]'" in told.stdout
+    assert install_command("detect") in told.stdout
 
 
 def test_nothing_is_fetched_while_a_model_is_built(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from boxyard_schemas.installation import install_command
 from boxyard_worker.detector import DetectorLoadError, load_detector
 from boxyard_worker.detector.extras import import_all, leave_out
 from boxyard_worker.detector.vocabulary import hash_folder
@@ -52,7 +54,7 @@ def test_a_missing_vocabulary_is_named_with_what_to_fetch(
 def test_a_missing_extra_is_named() -> None:
     with (
         leave_out("transformers"),
-        pytest.raises(DetectorLoadError, match=r"pip install 'boxyard\[language\]'"),
+        pytest.raises(DetectorLoadError, match=re.escape(install_command("language"))),
     ):
         import_all(("transformers",), "A model that reads prompts")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import islice
@@ -21,7 +22,7 @@ from boxyard_producer.client import Retries
 from boxyard_producer.client.answers import Outcome
 from boxyard_producer.server import ServerSettings
 from boxyard_schemas import DEMO_MODEL, Job, JobState, Upload
-from boxyard_schemas.errors import TooManyRequests
+from boxyard_schemas.errors import TooManyRequests, UnusableImages
 
 from .conftest import SEEN, Serve, Worker, serving
 
@@ -110,34 +111,50 @@ def test_submissions_are_under_way_together(url: str) -> None:
     assert transport.met
 
 
-def test_jobs_that_nobody_was_given_are_cancelled(
-    url: str, paths: list[Path], kind: str, tmp_path: Path
-) -> None:
-    broken = [*paths[:1], tmp_path / "missing.jpg", *paths[1:3]]
+def test_jobs_that_nobody_was_given_are_cancelled(url: str, paths: list[Path], kind: str) -> None:
+    def broken() -> Iterator[Path]:
+        yield from paths[:3]
+        raise LookupError
 
-    def blocking(images: list[Path], first: int) -> list[Job]:
+    def blocking(images: Iterable[Path], first: int) -> list[Job]:
         with Client(url, "key-a") as client:
             made = client.submit_many(DEMO_MODEL, images, images_per_job=1, at_once=4)
             return list(islice(made, first))
 
-    async def awaited(images: list[Path], first: int) -> list[Job]:
+    async def awaited(images: Iterable[Path], first: int) -> list[Job]:
         async with AsyncClient(url, "key-a") as client:
             made = client.submit_many(DEMO_MODEL, images, images_per_job=1, at_once=4)
             return [await anext(made) for _ in range(first)]
 
-    def call(images: list[Path], first: int) -> list[Job]:
+    def call(images: Iterable[Path], first: int) -> list[Job]:
         if kind == "blocking":
             return blocking(images, first)
         return asyncio.run(awaited(images, first))
 
-    with pytest.raises(FileNotFoundError):
-        call(broken, 2)
+    with pytest.raises(LookupError):
+        call(broken(), 2)
     (kept,) = call(paths[:4], 1)
     with Client(url, "key-a") as client:
         states = [job.state for job in client.iter_jobs() if job.id != kept.id]
         assert client.job(kept.id).state is JobState.QUEUED
-    # Of the first run: the two behind the failure; the one before it had been given.
-    assert sorted(states) == ["cancelled"] * 5 + ["queued"]
+    assert states == ["cancelled"] * 6
+
+
+def test_an_unusable_image_leaves_no_other_unsent(
+    url: str, paths: list[Path], tmp_path: Path
+) -> None:
+    images = [*paths[:2], tmp_path / "missing.jpg", "http://10.0.0.1/inside.jpg", *paths[2:4]]
+    with Client(url, "key-a") as client:
+        made: list[Job] = []
+        with pytest.raises(UnusableImages) as caught:
+            made.extend(client.submit_many(DEMO_MODEL, images))
+        assert [each["index"] for each in caught.value.data["images"]] == [2]
+        assert list(client.iter_jobs()) == []
+        with pytest.raises(UnusableImages) as caught:
+            made.extend(client.submit_many(DEMO_MODEL, iter(images), images_per_job=3))
+        assert [each["index"] for each in caught.value.data["images"]] == [2, 3]
+        assert "http://10.0.0.1/inside.jpg: 10.0.0.1 leads to" in caught.value.detail
+        assert [job.images.total for job in made] == [2, 2]
 
 
 def test_jobs_under_the_callers_key_stay(url: str) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-INSTALL = "pip install 'boxyard[detect]'"
+from boxyard_schemas.installation import install_command
+
+INSTALL = install_command("detect")
 
 
 class Finding(NamedTuple):

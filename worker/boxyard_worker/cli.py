@@ -17,6 +17,7 @@ import typer
 from pydantic import ValidationError
 
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.installation import install_command
 from boxyard_schemas.variables import unknown_variables
 from boxyard_worker.weights.commands import pull, weights
 
@@ -137,8 +138,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         sys.exit(
             f"boxyard-worker: the Python package {error.name!r} is not installed. "
-            "Install what workers need: pip install 'boxyard[detect]' to detect, "
-            "'boxyard[worker]' to deliver and sweep."
+            f"Install what workers need. To detect: {install_command('detect')}. "
+            f"To deliver and sweep: {install_command('worker')}."
         )
 
 

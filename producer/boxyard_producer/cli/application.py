@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from boxyard_schemas.errors import BoxyardError
+from boxyard_schemas.installation import DISTRIBUTION
 from boxyard_schemas.variables import unknown_variables
 
 from .consumer_test import consumer_test
@@ -51,7 +52,7 @@ app.command()(doctor)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"boxyard {version('boxyard')}")
+        typer.echo(f"boxyard {version(DISTRIBUTION)}")
         raise typer.Exit
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from boxyard_schemas import Job, JobResult
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.installation import install_command
 
 from ..client import Retries
 from .connection import connect_async
@@ -154,6 +155,4 @@ def _extra() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise SetupError(
-            "Evaluation needs pycocotools: pip install 'boxyard[evaluate]'."
-        ) from error
+        raise SetupError(f"Evaluation needs pycocotools: {install_command('evaluate')}.") from error

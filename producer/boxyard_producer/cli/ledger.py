@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from boxyard_schemas.errors import SetupError, Unavailable
+from boxyard_schemas.installation import install_command
 
 from ..diagnosis.extras import is_installed
 from ..stack.credentials import DEFAULT_DATA
@@ -26,7 +27,7 @@ def open_ledger() -> Iterator[Ledger]:
             answers there.
     """
     if not is_installed("ledger"):
-        raise SetupError("This talks to Redis itself: pip install 'boxyard[ledger]'")
+        raise SetupError(f"This talks to Redis itself: {install_command('ledger')}")
     from boxyard_ledger import Ledger  # noqa: PLC0415 - needs the extra
 
     try:

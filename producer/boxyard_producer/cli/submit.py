@@ -1,22 +1,31 @@
-"""`boxyard submit`: pictures in; predictions out as a table, as JSON, or drawn."""
+"""`boxyard submit`: images in; predictions out as a table, as JSON, or drawn."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
 
 from boxyard_schemas import Callback, Delivery, Job, JobResult, JobState, MaskForm, Parameters
+from boxyard_schemas.errors import UnusableImages
 
 from ..client import Client
-from ..client.requests import JobOptions, invalid
+from ..client.files import shorten
+from ..client.options import JobOptions
+from ..client.requests import invalid
+from .choosing import choose, complain_of
 from .connection import connect
-from .saving import save
+from .saving import Saver
 from .tables import tabulate_jobs, tabulate_predictions
-from .terminal import err, out, warn
+from .terminal import err, note, out, warn
+
+_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 IMAGES_PER_JOB = 32
 """More pictures than this become several jobs, so that workers can share them."""
@@ -24,14 +33,18 @@ IMAGES_PER_JOB = 32
 
 def submit(
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE", help="Files, http(s) URLs or s3:// URIs.")
+        list[str],
+        typer.Argument(
+            metavar="IMAGE",
+            help="Files, folders, patterns such as 'a/**/*.jpg', http(s) URLs or s3:// URIs.",
+        ),
     ],
     *,
     model: Annotated[str, typer.Option(help="`boxyard models` lists them.")],
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the predictions.")] = False,
     save_dir: Annotated[
         Path | None,
-        typer.Option(help="Save JSON and the pictures with detections drawn; waits."),
+        typer.Option(help="Save JSON and the images with detections drawn; waits."),
     ] = None,
     score_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Drop instances that score lower.")
@@ -48,30 +61,30 @@ def submit(
         str | None, typer.Option(metavar="URL", help="POST a signed event there at the end.")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Wait no longer than this.")
+        float | None, typer.Option(metavar="SECONDS", help="Wait no longer than this in all.")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document a line and job, nothing else.")
+        bool, typer.Option("--json", help="One JSON document a line and job, at once.")
     ] = False,
 ) -> None:
-    """Enqueue pictures and, with --wait, print what was found in them."""
+    """Enqueue images and, with --wait, print what was found in them.
+
+    What is interrupted prints the jobs that go on; `boxyard jobs result ID` reads them later.
+    """
     asked: dict[str, Any] = {"score_threshold": score_threshold, "masks": masks}
     if text_prompt is not None:
         asked |= {"text_prompt": text_prompt, "custom_entities": not sentence}
     options = _options(asked, callback)
-    with connect() as client:
-        jobs = list(_enqueue(client, model, images, options))
-        if not (wait or save_dir):
-            _show_jobs(jobs, as_json)
-            return
-        ended = [_finish(client, job, timeout) for job in jobs]
-    parts = [images[start : start + IMAGES_PER_JOB] for start in _starts(images)]
-    for (job, result), names in zip(ended, parts, strict=True):
-        _show_result(job, result, names, as_json)
-    if save_dir:
-        pairs = zip(ended, parts, strict=True)
-        save(save_dir, [(result, names) for (_, result), names in pairs if result])
-    if any(job.state is not JobState.SUCCEEDED for job, _ in ended):
+    names, complete = choose(images)
+    if not names:
+        raise typer.Exit(1)
+    saver = Saver(save_dir, names) if save_dir else None
+    run = _Run(waits=wait or saver is not None, as_json=as_json)
+    with connect() as client, run.reporting():
+        complete = run.enqueue(client, model, names, options) and complete
+        if run.waits:
+            complete = run.finish(client, timeout, saver) and complete
+    if not complete:
         raise typer.Exit(1)
 
 
@@ -84,38 +97,126 @@ def _options(asked: dict[str, Any], callback: str | None) -> JobOptions:
     return JobOptions(parameters=parameters, delivery=Delivery(callback=target))
 
 
-def _enqueue(client: Client, model: str, images: list[str], options: JobOptions) -> Iterator[Job]:
-    for start in _starts(images):
-        job = client.submit(model, images[start : start + IMAGES_PER_JOB], **options)
-        for warning in job.warnings:
-            warn(warning)
-        yield job
+@dataclass
+class _Run:
+    """The jobs of one command: whatever ends it, each that was accepted is printed.
+
+    Attributes:
+        waits: whether results are waited for.
+        as_json: a document a line, printed at once.
+        unfinished: accepted, and not printed with what became of it.
+        names: what was submitted, by job.
+    """
+
+    waits: bool
+    as_json: bool
+    unfinished: dict[str, Job] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Inside, an end that comes early prints the jobs that go on.
+
+        Raises:
+            typer.Exit: with what a shell gives a program that the signal ended.
+        """
+        for number in _INTERRUPTIONS:
+            signal.signal(number, _interrupt)
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            self._report_unfinished()
+            raise typer.Exit(128 + (error.args or (signal.SIGINT,))[0]) from error
+        except BaseException:
+            self._report_unfinished()
+            raise
+
+    def enqueue(self, client: Client, model: str, names: list[str], options: JobOptions) -> bool:
+        """Submit the images; whether all were."""
+        parts = {start: names[start : start + IMAGES_PER_JOB] for start in _starts(names)}
+        warned: set[str] = set()
+        submitted = client.submit_many(model, iter(names), images_per_job=IMAGES_PER_JOB, **options)
+        unusable: list[dict[str, Any]] = []
+        try:
+            for job in submitted:
+                self.unfinished[job.id] = job
+                for warning in set(job.warnings) - warned:
+                    warn(warning)
+                warned.update(job.warnings)
+                if self.as_json and not self.waits:
+                    _print_json(job)
+        except UnusableImages as error:
+            unusable = error.data["images"]
+            complain_of([each["detail"] for each in unusable])
+        left_out = {each["index"] for each in unusable}
+        kept = (
+            [name for number, name in enumerate(part, start) if number not in left_out]
+            for start, part in parts.items()
+        )
+        self.names = dict(zip(self.unfinished, filter(None, kept), strict=True))
+        if not self.waits and not self.as_json:
+            out.print(tabulate_jobs(self.unfinished.values()))
+        return not unusable
+
+    def finish(self, client: Client, timeout_s: float | None, saver: Saver | None) -> bool:
+        """Print each job's result once it has ended; whether all succeeded."""
+        ended = client.as_completed(list(self.unfinished), timeout_s=timeout_s)
+        succeeded = True
+        while self.unfinished:
+            with err.status(f"{len(self.unfinished)} jobs, waiting"):
+                job = next(ended)
+                has_result = job.state in (JobState.SUCCEEDED, JobState.FAILED)
+                result = client.result(job.id) if has_result else None
+            if result and saver:
+                saver.save(result, self.names[job.id])
+            with _uninterrupted():  # it is printed as ended or as unfinished, never as both
+                self._print_ended(job, result)
+                del self.unfinished[job.id]
+            succeeded = succeeded and job.state is JobState.SUCCEEDED
+        if saver:
+            saver.summarise()
+        return succeeded
+
+    def _print_ended(self, job: Job, result: JobResult | None) -> None:
+        if self.as_json:
+            _print_json(result or job)
+        elif result is None:
+            warn(f"{job.id} {job.state}: {job.reason or 'no reason given'}")
+        else:
+            outcomes = zip(self.names[job.id], result.images, strict=True)
+            rows = ((each.reference or shorten(name, 80), each) for name, each in outcomes)
+            out.print(tabulate_predictions(rows))
+
+    def _report_unfinished(self) -> None:
+        if not self.unfinished:
+            return
+        note(
+            f"{len(self.unfinished)} jobs were accepted and go on; `boxyard jobs result ID` reads "
+            "the result of one, `boxyard jobs cancel ID` cancels it:"
+        )
+        for job_id in self.unfinished:
+            note(job_id)
+        if self.as_json and self.waits:
+            for job in self.unfinished.values():
+                _print_json(job)
 
 
-def _finish(client: Client, job: Job, timeout_s: float | None) -> tuple[Job, JobResult | None]:
-    """The job as it ended and its result, where it has one."""
-    with err.status(f"{job.id}: {job.images.total} pictures, waiting"):
-        ended = client.wait(job.id, timeout_s)
-        told = ended.state in (JobState.SUCCEEDED, JobState.FAILED)
-        return ended, client.result(job.id) if told else None
+def _interrupt(number: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(number)
 
 
-def _show_jobs(jobs: list[Job], as_json: bool) -> None:
-    if as_json:
-        for job in jobs:
-            out.out(job.model_dump_json(exclude_none=True), highlight=False)
-    else:
-        out.print(tabulate_jobs(jobs))
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Inside, signals wait."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTIONS)
 
 
-def _show_result(job: Job, result: JobResult | None, names: list[str], as_json: bool) -> None:
-    if as_json:
-        out.out((result or job).model_dump_json(exclude_none=True), highlight=False)
-    elif result is None:
-        warn(f"{job.id} {job.state}: {job.reason or 'no reason given'}")
-    else:
-        outcomes = zip(names, result.images, strict=True)
-        out.print(tabulate_predictions((each.reference or name, each) for name, each in outcomes))
+def _print_json(document: Job | JobResult) -> None:
+    out.out(document.model_dump_json(exclude_none=True), highlight=False)
 
 
 def _starts(images: list[str]) -> range:

@@ -7,7 +7,7 @@ What is sent and how an answer is read stand once, in `calls`; `AsyncClient` awa
 from .asynchronous import AsyncClient
 from .blocking import Client
 from .images import Image
-from .requests import JobOptions, ModelOptions
+from .options import JobOptions, ModelOptions
 from .results import Result, SeenImage
 from .retries import Retries
 

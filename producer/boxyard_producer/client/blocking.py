@@ -12,7 +12,6 @@ from boxyard_schemas import (
     Job,
     JobDelivery,
     JobPage,
-    JobState,
     Model,
     Upload,
 )
@@ -21,7 +20,7 @@ from .address import Address
 from .bulk import IMAGES_PER_JOB, SUBMITTED_AT_ONCE, WATCHED_AT_ONCE, BulkCalls
 from .exchange import BlockingExchange, drain, run
 from .images import Image
-from .requests import JobOptions, ModelOptions
+from .options import JobOptions, ModelOptions, State
 from .results import Result
 from .retries import Retries
 
@@ -100,11 +99,11 @@ class Client:
         """What the model found; `NotFinished` when there is no result, or none yet."""
         return run(self._calls.result(job_id))
 
-    def page(self, state: JobState | None = None, cursor: str | None = None) -> JobPage:
+    def page(self, state: State | None = None, cursor: str | None = None) -> JobPage:
         """One page of this tenant's jobs, newest first."""
         return run(self._calls.page(state, cursor))
 
-    def iter_jobs(self, state: JobState | None = None) -> Iterator[Job]:
+    def iter_jobs(self, state: State | None = None) -> Iterator[Job]:
         """This tenant's jobs, newest first, read page by page."""
         return drain(self._calls.iter_jobs(state))
 

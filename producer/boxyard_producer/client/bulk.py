@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,22 +21,24 @@ from typing import Unpack
 
 import httpx
 
-from boxyard_schemas import Job, JobDelivery, JobState
-from boxyard_schemas.errors import DeadlineExceeded, InvalidRequest
+from boxyard_schemas import ImageSource, Job, JobDelivery
+from boxyard_schemas.errors import DeadlineExceeded, InvalidRequest, UnknownUpload
 
 from . import requests
 from .answers import read
 from .calls import Calls
 from .deprecation import warn_of_old_name
 from .exchange import Exchange
-from .images import Image, several
-from .requests import JobOptions
+from .images import Image, place, several
+from .options import JobOptions, State
 from .retries import Retries
+from .unusable import Unusable
 
 IMAGES_PER_JOB = 16
 SUBMITTED_AT_ONCE = 4
 WATCHED_AT_ONCE = 16
 
+_CHECKED_AT_ONCE = 100
 _HELD_S = 1
 _BETWEEN_ROUNDS_S = 0.05
 
@@ -41,10 +52,12 @@ class Bulk:
     Attributes:
         keyed: whether its jobs carry the caller's key, by which they are found again.
         begun: submissions in order, whose jobs the caller was not given yet.
+        unusable: images that were left out of their jobs.
     """
 
     keyed: bool
-    begun: deque[Callable[[], Awaitable[httpx.Response]]] = field(default_factory=deque)
+    begun: deque[Callable[[], Awaitable[httpx.Response | None]]] = field(default_factory=deque)
+    unusable: Unusable = field(default_factory=Unusable)
 
 
 class BulkCalls(Calls):
@@ -72,36 +85,51 @@ class BulkCalls(Calls):
         at_once: int = SUBMITTED_AT_ONCE,
         **options: Unpack[JobOptions],
     ) -> AsyncGenerator[Job, None]:
-        """Enqueue pictures as jobs, and give each once it is accepted, in the pictures' order.
+        """Enqueue images as jobs, and give each once it is accepted, in the images' order.
 
         Nothing is sent before the first is asked for. While the server has no room the
         submissions wait as their `Retries` say. Jobs that were accepted and not given, because an
         earlier one failed or the caller stopped, are cancelled, unless the caller's key finds them.
 
+        A list, or another collection, is checked before anything is sent. An image that turns out
+        later to be unusable, such as one from a generator, is left out of its job; the others are
+        sent, and `UnusableImages` is raised after the last job.
+
         Args:
             model: any name that the model answers to.
-            images: as `submit` takes them; read as they are needed.
+            images: as `submit` takes them; those of a generator are read as they are needed.
             images_per_job: at most; the server takes 64 unless its operator set another bound.
             at_once: how many submissions, with their uploads, are under way at most.
             options: of each job. An `idempotency_key` gets the job's number, from 0, behind a dash.
 
         Raises:
             InvalidRequest: something does not fit the contract.
-            OSError: a local picture cannot be read.
+            UnusableImages: before the first job or after the last; `data["images"]` has the number
+                of each in the submission, from 0, and what is wrong with it.
         """
         _refuse_less_than_one(images_per_job=images_per_job, at_once=at_once)
+        images = several(images)
+        if isinstance(images, Collection):
+            await self._check(images)
         bulk = Bulk(keyed="idempotency_key" in options)
         self._bulks.add(bulk)
-        parts, warned = enumerate(_parts(several(images), images_per_job)), False
+        parts, warned = enumerate(_parts(images, images_per_job)), False
         try:
             while True:
                 for number, part in islice(parts, at_once - len(bulk.begun)):
-                    call = self._submit(model, part, _numbered(options, number))
+                    call = self._submit_usable(
+                        bulk.unusable,
+                        dict(enumerate(part, number * images_per_job)),
+                        model,
+                        _numbered(options, number),
+                    )
                     bulk.begun.append(self._exchange.start(call))
                 if not bulk.begun:
-                    return
+                    break
                 answer = await bulk.begun[0]()
                 bulk.begun.popleft()
+                if answer is None:
+                    continue
                 job = read(answer, Job)
                 if not warned:
                     warn_of_old_name(answer, model, job.model)
@@ -110,6 +138,7 @@ class BulkCalls(Calls):
         finally:
             await self._take_back(bulk)
             self._bulks.discard(bulk)
+        bulk.unusable.raise_any("and were left out of their jobs; the others were sent")
 
     async def as_completed(
         self, jobs: Jobs, *, at_once: int = WATCHED_AT_ONCE, timeout_s: float | None = None
@@ -145,7 +174,7 @@ class BulkCalls(Calls):
         if failure:
             raise failure
 
-    async def iter_jobs(self, state: JobState | None = None) -> AsyncGenerator[Job, None]:
+    async def iter_jobs(self, state: State | None = None) -> AsyncGenerator[Job, None]:
         """This tenant's jobs, newest first, read page by page."""
         cursor: str | None = None
         while True:
@@ -164,6 +193,36 @@ class BulkCalls(Calls):
                 yield delivery
             if (cursor := page.next_cursor) is None:
                 return
+
+    async def _check(self, images: Collection[Image]) -> None:
+        """Looks at every image.
+
+        Raises:
+            UnusableImages: some are none.
+        """
+        unusable = Unusable()
+        for number, image in enumerate(images):
+            with unusable.note(number):
+                place(image)
+            if number % _CHECKED_AT_ONCE == 0:
+                await self._exchange.pause(0)  # other tasks of an event loop run between
+        unusable.raise_any("so nothing was sent")
+
+    async def _submit_usable(
+        self, unusable: Unusable, images: Mapping[int, Image], model: str, options: JobOptions
+    ) -> httpx.Response | None:
+        """Enqueues what can be used of one job's images, by their numbers; none, no job."""
+        sources: dict[int, ImageSource] = {}
+        for number, image in images.items():
+            with unusable.note(number):
+                sources[number] = await self._sent(place(image))
+        while sources:
+            try:
+                return await self._submit_sources(model, [*sources.values()], options)
+            except (InvalidRequest, UnknownUpload) as error:
+                if not unusable.take_out(sources, error):
+                    raise
+        return None
 
     async def _ended(self, watched: list[str], deadline: float | None) -> list[Job]:
         """Takes those that have ended off what is watched; none after a while without any."""
@@ -189,9 +248,9 @@ class BulkCalls(Calls):
         while bulk.begun:
             submission = bulk.begun.popleft()
             with suppress(Exception):  # it is told elsewhere, or comes too late to be told
-                job = read(await submission(), Job)
-                if not bulk.keyed:
-                    await self.cancel(job.id)
+                answer = await submission()
+                if answer is not None and not bulk.keyed:
+                    await self.cancel(read(answer, Job).id)
 
 
 def _refuse_less_than_one(**numbers: int) -> None:

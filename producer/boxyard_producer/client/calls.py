@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Unpack
 
 import httpx
-from pydantic import ValidationError
 
 from boxyard_schemas import (
     DeliveriesReplayed,
@@ -18,20 +18,20 @@ from boxyard_schemas import (
     JobDelivery,
     JobDeliveryList,
     JobPage,
-    JobState,
     Model,
     ModelList,
     Upload,
     UploadImage,
 )
-from boxyard_schemas.errors import DeadlineExceeded
+from boxyard_schemas.errors import DeadlineExceeded, InvalidRequest, TooLarge
 
 from . import requests
 from .answers import accept, read
 from .deprecation import warn_of_old_name
 from .exchange import Exchange
 from .images import Image, LocalImage, place, several
-from .requests import JobOptions, ModelOptions, Request
+from .options import JobOptions, ModelOptions, State
+from .requests import Request
 from .results import Result
 from .retries import Retries, retry_after_s
 
@@ -49,18 +49,19 @@ class Calls:
     async def submit(
         self, model: str, images: Image | Iterable[Image], **options: Unpack[JobOptions]
     ) -> Job:
-        """Enqueue one job; local pictures are uploaded first.
+        """Enqueue one job; local images are checked, then uploaded, before it.
 
         Args:
             model: any name that the model answers to.
-            images: one picture or several: paths, bytes, open files, URLs, `s3://` URIs,
-                image sources.
+            images: one image or several: paths, bytes, open files, URLs, `s3://` and `data:` URIs,
+                image sources as objects or dicts.
             options: see `JobOptions`.
 
         Raises:
-            InvalidRequest: something does not fit the contract.
+            InvalidRequest: something does not fit the contract, or an image has no bytes.
             UnknownModel: with near names.
-            OSError: a local picture cannot be read.
+            OSError: a local image cannot be read; `filename` names it.
+            TypeError: something is no image.
         """
         answer = await self._submit(model, several(images), options)
         job = read(answer, Job)
@@ -108,7 +109,7 @@ class Calls:
         """
         return read(await self._ask(requests.result(job_id)), Result)
 
-    async def page(self, state: JobState | None = None, cursor: str | None = None) -> JobPage:
+    async def page(self, state: State | None = None, cursor: str | None = None) -> JobPage:
         """One page of this tenant's jobs, newest first."""
         return read(await self._ask(requests.jobs(state, _PAGE, cursor)), JobPage)
 
@@ -184,22 +185,31 @@ class Calls:
     async def _submit(
         self, model: str, images: Iterable[Image], options: JobOptions
     ) -> httpx.Response:
-        sources = [await self._source(image) for image in images]
+        placed = [place(image) for image in images]  # all are checked before the first is sent
+        sources = [await self._sent(each) for each in placed]
+        return await self._submit_sources(model, sources, options)
+
+    async def _submit_sources(
+        self, model: str, sources: Sequence[ImageSource], options: JobOptions
+    ) -> httpx.Response:
         key = options.get("idempotency_key") or uuid.uuid4().hex
         return await self._ask(requests.submit(model, sources, options, key))
 
     async def _upload(self, image: LocalImage) -> Upload:
-        return read(await self._ask(requests.upload(image.content)), Upload)
-
-    async def _source(self, image: Image) -> ImageSource:
         try:
-            found = place(image)
-        except ValidationError as error:
-            raise requests.invalid(error) from error
-        if not isinstance(found, LocalImage):
-            return found
-        upload = await self._upload(found)
-        return UploadImage(upload=upload.id, reference=found.reference)
+            return read(await self._ask(requests.upload(image.content)), Upload)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise OSError(error.errno or errno.EIO, why, image.name) from error
+        except (InvalidRequest, TooLarge) as error:
+            raise type(error)(f"{image.name}: {error.detail}", **error.data) from error
+
+    async def _sent(self, image: ImageSource | LocalImage) -> ImageSource:
+        """Where a worker can read it; a local one is uploaded."""
+        if not isinstance(image, LocalImage):
+            return image
+        upload = await self._upload(image)
+        return UploadImage(upload=upload.id, reference=image.reference)
 
     async def _ask(self, request: Request) -> httpx.Response:
         began, attempt = time.monotonic(), 0

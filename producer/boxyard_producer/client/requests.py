@@ -4,52 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
 from boxyard_schemas import (
-    Delivery,
     DeliveryReplay,
     ImageSource,
     JobRequest,
-    JobState,
     ModelFilters,
-    Parameters,
-    Priority,
 )
-from boxyard_schemas.catalogue import Task
 from boxyard_schemas.errors import InvalidRequest
 
+from .options import JobOptions, ModelOptions, State
 from .sources import Source
-
-
-class JobOptions(TypedDict, total=False):
-    """What a job may say beside its model and its pictures."""
-
-    parameters: Parameters
-    delivery: Delivery
-    priority: Priority
-    expires_in_s: int | None
-    metadata: dict[str, str]
-    idempotency_key: str
-    """Twice the same key is one job. A fresh one by default, so that retries are safe."""
-
-
-class ModelOptions(TypedDict, total=False):
-    """Which models are listed: those that fit everything that is not None."""
-
-    task: Task | None
-    text: str | None
-    """Words, each in the name, the family or the paper's title."""
-    family: str | None
-    min_box_ap: float | None
-    """In percent."""
-    min_mask_ap: float | None
-    max_size: int | None
-    """Of the input's longer side, in pixels."""
-    served: bool | None
 
 
 @dataclass(frozen=True)
@@ -103,7 +71,7 @@ def job(job_id: str, *, wait_s: int = 0) -> Request:
     return Request("GET", _job(job_id), params=params, held_s=wait_s)
 
 
-def jobs(state: JobState | None, limit: int, cursor: str | None) -> Request:
+def jobs(state: State | None, limit: int, cursor: str | None) -> Request:
     """`GET /v1/jobs`."""
     filters: dict[str, str | int | None] = {"state": state, "limit": limit, "cursor": cursor}
     given = {name: value for name, value in filters.items() if value is not None}

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from boxyard_schemas import ImageFailure, ImageSuccess, JobResult
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.installation import install_command
 
 from .coco import CocoInstance, write_coco
 
@@ -87,5 +88,5 @@ def _extra(name: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise SetupError(
-            f"This form needs {error.name}, which is not installed: pip install 'boxyard[{name}]'."
+            f"This form needs {error.name}, which is not installed: {install_command(name)}."
         ) from error

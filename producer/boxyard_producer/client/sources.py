@@ -67,4 +67,5 @@ async def pieces_aside(file: IO[bytes]) -> AsyncIterator[bytes]:
 
 
 def _position(file: IO[bytes]) -> int | None:
-    return file.tell() if file.seekable() else None
+    seekable = getattr(file, "seekable", None)  # some libraries' streams have `read` alone
+    return file.tell() if seekable and seekable() else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.util import find_spec
 
+from boxyard_schemas.installation import install_command
+
 from .finding import Finding
 
 _EXTRAS = {
@@ -29,7 +31,7 @@ def examine_extras() -> Iterator[Finding]:
             name=f"extra {extra}",
             ok=not missing,
             detail=f"no {', '.join(missing)}" if missing else "installed",
-            mend=f"pip install 'boxyard[{extra}]'" if missing else "",
+            mend=install_command(extra) if missing else "",
             required=False,
         )
 

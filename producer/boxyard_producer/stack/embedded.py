@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.installation import install_command
 
 if TYPE_CHECKING:
     from boxyard_ledger.embedded import EmbeddedRedis
@@ -34,7 +35,7 @@ def check_parts() -> None:
     if missing:
         raise SetupError(
             f"`boxyard up` needs more than the client (no {', '.join(missing)}): "
-            "pip install 'boxyard[all]'"
+            f"{install_command('all')}"
         )
 
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from boxyard_schemas.installation import install_command
 from boxyard_worker.detector.contract import Detector
 from boxyard_worker.detector.errors import DetectorError, DetectorLoadError
 
@@ -63,7 +64,7 @@ def load_detector(
     except ModuleNotFoundError as error:
         raise DetectorLoadError(
             f"The Python package {error.name!r} is not installed.",
-            "Install what detection needs: pip install 'boxyard[detect]'",
+            f"Install what detection needs: {install_command('detect')}",
         ) from error
     return load(
         model,

@@ -13,6 +13,7 @@ from pathlib import Path
 from boxyard_schemas import resolve_model
 from boxyard_schemas.catalogue import catalogue
 from boxyard_schemas.errors import UnknownModel
+from boxyard_schemas.installation import install_command
 from boxyard_worker.detector.errors import DetectorLoadError
 
 
@@ -51,7 +52,7 @@ def find_model(name: str) -> ModelFiles:
     if not config.is_file():
         raise DetectorLoadError(
             f"The configuration {entry.config} of {entry.name} is not in mmdet's wheel.",
-            "Install the tested version of mmdet: pip install 'boxyard[detect]'",
+            f"Install the tested version of mmdet: {install_command('detect')}",
         )
     return ModelFiles(entry.name, config, None, entry.weights_url)
 

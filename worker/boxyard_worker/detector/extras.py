@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from boxyard_schemas.installation import install_command
 from boxyard_worker.detector.errors import DetectorLoadError
 
 EXTRAS: Final = {"nltk": "language", "transformers": "language"}
@@ -51,7 +52,7 @@ def missing(package: str, what: str) -> DetectorLoadError:
     name = package.partition(".")[0]
     extra = EXTRAS.get(name)
     hint = (
-        f"Install it with the rest that prompts need: pip install 'boxyard[{extra}]'"
+        f"Install it with the rest that prompts need: {install_command(extra)}"
         if extra
         else f"Boxyard brings it with no extra; install it beside Boxyard: pip install {name}"
     )
