@@ -136,8 +136,10 @@ class MMDetector:
         Raises:
             DetectorLoadError: the model fails on it.
         """
+        image = self._gray(480, 640)
+        self._check_input(image)
         try:
-            (found,) = self.detect([self._gray(480, 640)])
+            (found,) = self.detect([image])
         except Exception as error:
             raise DetectorLoadError(
                 f"The model {self._description.model} fails on a gray picture on"
@@ -145,6 +147,20 @@ class MMDetector:
                 "Try it on the CPU; if it fails there too, this model cannot be served.",
             ) from error
         self._description = dataclasses.replace(self._description, masks=found.masks is not None)
+
+    def _check_input(self, image: ModelImage) -> None:
+        """Refuses a data preprocessor that makes no numbers of an image, as a `std` of 0 does."""
+        try:
+            with torch.inference_mode():
+                inputs = self._model.data_preprocessor(self._pack([image]), False)["inputs"]
+            fault = None if inputs.isfinite().all() else "it makes numbers that are not finite"
+        except Exception as error:
+            fault = f"it raised {type(error).__name__}: {str(error)[:200]}"
+        if fault:
+            raise DetectorLoadError(
+                f"The `data_preprocessor` of {self._description.model} cannot be used: {fault}.",
+                "Check its `mean`, `std` and colours in the configuration.",
+            )
 
     def _gray(self, height: int, width: int) -> ModelImage:
         pixels: Pixels = np.full((height, width, 3), 114, np.uint8)
