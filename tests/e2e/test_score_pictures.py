@@ -22,8 +22,9 @@ from PIL import Image, ImageOps
 
 from boxyard_worker.detector import mmdetection
 from boxyard_worker.detector.catalogue import find_model
-from boxyard_worker.detector.configuration import class_names, read_config
+from boxyard_worker.detector.configuration import read_config
 from boxyard_worker.detector.contract import Pixels
+from boxyard_worker.detector.data_sets import class_names
 from pictures import encoded
 from same_numbers.models import start_inferencer
 from server_process import ServerProcess

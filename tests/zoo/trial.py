@@ -70,7 +70,8 @@ def _load(task: Task, folder: Path) -> Detector:
     from mmengine.registry import init_default_scope
 
     import boxyard_worker.detector.mmdetection  # noqa: F401 - mmdet needs its operators
-    from boxyard_worker.detector.configuration import class_names, read_config
+    from boxyard_worker.detector.configuration import read_config
+    from boxyard_worker.detector.data_sets import class_names
     from zoo.shrinking import shrink
 
     init_default_scope("mmdet")

@@ -6,6 +6,9 @@ Imported by the converting process alone; `conversion` starts that.
 from __future__ import annotations
 
 import json
+import re
+import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from boxyard_worker.detector.errors import DetectorLoadError
+from boxyard_worker.detector.file_kinds import FETCH_AGAIN
 
 
 class _Forgotten:
@@ -27,15 +31,31 @@ class _Forgotten:
         pass
 
 
-class _Plain(dict[str, Any]):
-    """Takes the place of mmengine's own dictionaries, which may hold the class names."""
+class _Plain:
+    """Takes the place of dictionaries of a type of their own; they may hold the class names."""
+
+    def __new__(cls, *arguments: object) -> OrderedDict[str, Any]:  # type: ignore[misc]
+        # torch fills only dictionaries of its own choice, of which this is one.
+        return OrderedDict(*(each for each in arguments if isinstance(each, dict)))
 
 
-# What mmengine's training log and metadata are made of. None of it is needed, so none is made:
-# not numpy's arrays, and not what `getattr` would find.
+# What trainings keep beside the parameters: mmengine's log, options, paths, times, random states.
+# None of it is needed, so none is made: not numpy's arrays, and not what `getattr` would find.
 _NAMES = (
     "mmengine.logging.history_buffer.HistoryBuffer",
-    "builtins.getattr",
+    "mmengine.config.config.Config",
+    "argparse.Namespace",
+    "types.SimpleNamespace",
+    *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
+    *(
+        f"{module}.{kind}Path"
+        for module in ("pathlib", "pathlib._local")
+        for kind in ("", "Pure", "Posix", "Windows", "PurePosix", "PureWindows")
+    ),
+    *(
+        f"builtins.{name}"
+        for name in ("getattr", "int", "float", "str", "list", "dict", "tuple", "frozenset")
+    ),
     "numpy.ndarray",
     "numpy.dtype",
     *(
@@ -46,11 +66,25 @@ _NAMES = (
 )
 
 
-_DICTIONARIES = ("mmengine.config.config.ConfigDict", "addict.addict.Dict")
+_DICTIONARIES = (
+    "mmengine.config.config.ConfigDict",
+    "mmcv.utils.config.ConfigDict",
+    "addict.addict.Dict",
+    "collections.defaultdict",
+)
 _STAND_INS: tuple[tuple[Callable[..., Any], str], ...] = (
     *((_Forgotten, name) for name in _NAMES),
     *((_Plain, name) for name in _DICTIONARIES),
 )
+
+_STATES = ("state_dict", "ema_state_dict", "model_state_dict", "model", "model_ema", "ema")
+"""Where trainings keep parameters: the first that a checkpoint has counts. mmengine changes the
+moving average over with the parameters when it saves, so that `state_dict` holds the average.
+"""
+_WRAPPERS = ("module.", "model.")
+"""What torch's wrappers for several devices, moving averages and trainers put before every name."""
+_STEPS = "steps"
+"""Beside the parameters of a moving average: how often it was updated."""
 
 
 def write_weights(source: Path, digest: str, target: Path) -> None:
@@ -60,18 +94,30 @@ def write_weights(source: Path, digest: str, target: Path) -> None:
         DetectorLoadError: the file is damaged, not a checkpoint, or holds what could run code.
     """
     checkpoint = read_checkpoint(source)
-    state = checkpoint.get("state_dict", checkpoint)
-    if not _is_state(state):
-        raise _no_parameters(source)
+    state = _find_state(checkpoint)
+    if state is None:
+        raise _no_parameters(source, checkpoint)
+    if any(name != _STEPS for name in state):
+        state.pop(_STEPS, None)
     prefix = _common_prefix(state)
     metadata = {
-        "classes": json.dumps(_classes(checkpoint.get("meta") or {})),
+        "classes": json.dumps(_classes(checkpoint.get("meta")), default=repr),
         "versions": json.dumps(_versions(state, prefix)),
         "source_sha256": digest,
     }
     bare = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     save_file({name: _own(bare[name]) for name in _choose(bare)}, target, metadata)
     _settle_header(target)
+
+
+def _find_state(checkpoint: object) -> dict[str, Tensor] | None:
+    """The parameters by their names, wherever the checkpoint has them."""
+    if not isinstance(checkpoint, dict):
+        return None
+    for name in _STATES:
+        if isinstance(inner := checkpoint.get(name), dict):
+            return _find_state(inner)
+    return checkpoint if checkpoint and _is_state(checkpoint) else None
 
 
 def _is_state(found: object) -> bool:
@@ -94,8 +140,14 @@ def _settle_header(path: Path) -> None:
 
 
 def _common_prefix(state: dict[str, Tensor]) -> str:
-    """What torch's wrappers for several devices put before every name."""
-    return "module." if all(name.startswith("module.") for name in state) else ""
+    prefix = ""
+    while wrapper := next((w for w in _WRAPPERS if _all_start(state, prefix + w)), None):
+        prefix += wrapper
+    return prefix
+
+
+def _all_start(state: dict[str, Tensor], prefix: str) -> bool:
+    return bool(state) and all(name.startswith(prefix) for name in state)
 
 
 def _choose(state: dict[str, Tensor]) -> list[str]:
@@ -132,32 +184,80 @@ def read_checkpoint(source: Path) -> dict[str, Any]:
     Raises:
         DetectorLoadError: it holds something else, is damaged, or is no checkpoint.
     """
+    _check_archive(source)
     try:
         with torch.serialization.safe_globals([*_STAND_INS]):
             checkpoint = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise DetectorLoadError(
-            f"{source.name} is not a checkpoint that can be read safely: {_reason(error)}.",
-            "Use the file that mmdet publishes for the model.",
-        ) from error
+        raise _unreadable(source, error) from error
     if not isinstance(checkpoint, dict):
-        raise _no_parameters(source)
+        raise _no_parameters(source, checkpoint)
     return checkpoint
 
 
-def _no_parameters(source: Path) -> DetectorLoadError:
+def _check_archive(source: Path) -> None:
+    """Refuses zip archives that torch would only say something obscure of."""
+    with source.open("rb") as file:
+        if file.read(2) != b"PK":
+            return
+    try:
+        with zipfile.ZipFile(source) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise DetectorLoadError(
+            f"{source.name} is cut short or damaged: the list at its end is missing.", FETCH_AGAIN
+        ) from error
+    if any(name.endswith("constants.pkl") for name in names):
+        raise DetectorLoadError(
+            f"{source.name} is a TorchScript program, not a checkpoint.",
+            "Use the checkpoint that the training wrote, such as epoch_12.pth.",
+        )
+    if not any(name.endswith("data.pkl") for name in names):
+        held = ", ".join(names[:3]) or "nothing"
+        raise DetectorLoadError(
+            f"{source.name} is a zip archive of other files ({held[:200]}), not a checkpoint.",
+            "If the checkpoint is among them, unpack it and name that.",
+        )
+
+
+def _no_parameters(source: Path, found: object) -> DetectorLoadError:
+    held = f"a {type(found).__name__}"
+    if isinstance(found, dict):
+        held = f"a dictionary of {', '.join(map(str, found))[:200]}" if found else "nothing"
     return DetectorLoadError(
-        f"{source.name} holds no parameters.", "Use the file that mmdet publishes."
+        f"{source.name} holds no parameters, but {held}.",
+        "Use the checkpoint that the training wrote, or that mmdet publishes: its `state_dict` maps"
+        " names to tensors.",
     )
 
 
-def _reason(error: Exception) -> str:
+def _unreadable(source: Path, error: Exception) -> DetectorLoadError:
     # torch wraps what was wrong in advice to read the file without safety.
     told = str(error.__context__ or error).rpartition("WeightsUnpickler error:")[2].strip()
-    return told.partition("\n")[0].partition(". ")[0].rstrip(".") or type(error).__name__
+    if found := re.search(r"GLOBAL (\S+)", told):
+        return DetectorLoadError(
+            f"{source.name} is not a checkpoint that can be read safely: it holds {found[1]}, and"
+            " nothing that is pickled is run here.",
+            "Save it again where you trust it, with the parameters and the class names alone:"
+            " torch.save({'state_dict': …, 'meta': {'dataset_meta': {'classes': …}}}, FILE).",
+        )
+    if isinstance(error, EOFError) or re.search("truncated|unexpected|ended|Ran out of|requires a buffer|out of range", told):
+        return DetectorLoadError(f"{source.name} is cut short.", FETCH_AGAIN)
+    if "PytorchStreamReader" in told:
+        return DetectorLoadError(f"{source.name} is damaged.", FETCH_AGAIN)
+    reason = told.partition("\n")[0].partition(". ")[0].rstrip(".") or type(error).__name__
+    return DetectorLoadError(
+        f"{source.name} is not a checkpoint that can be read safely: {reason[:300]}.",
+        "Use the checkpoint that the training wrote, or that mmdet publishes.",
+    )
 
 
-def _classes(meta: dict[str, Any]) -> list[str]:
-    dataset = {str(k).lower(): v for k, v in (meta.get("dataset_meta") or meta).items()}
-    classes = dataset.get("classes") or ()
-    return [classes] if isinstance(classes, str) else list(classes)
+def _classes(meta: object) -> object:
+    """The class names as the checkpoint has them; what is no list of texts is refused when used."""
+    notes = meta.get("dataset_meta") or meta if isinstance(meta, dict) else None
+    if not isinstance(notes, dict):
+        return []
+    classes = next((v for k, v in notes.items() if str(k).lower() == "classes"), None)
+    if isinstance(classes, str):
+        return [classes]
+    return classes if classes is not None else []

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 from pathlib import Path
 from typing import Any
 
-from mmdet.evaluation.functional import oid_challenge_classes, oid_v6_classes
-from mmdet.registry import DATASETS
 from mmengine.config import Config
 
+from boxyard_worker.detector.config_files import read_file
 from boxyard_worker.detector.convnext import ConvNeXt
+from boxyard_worker.detector.data_sets import test_pipeline, type_name
 from boxyard_worker.detector.errors import DetectorLoadError
-from boxyard_worker.detector.extras import import_all
+from boxyard_worker.detector.extras import missing_module
+from boxyard_worker.detector.file_kinds import JSON, refuse_foreign
 from boxyard_worker.detector.vocabulary import hash_folder
 
 _BOXINST_TRAINING = (
@@ -24,12 +26,6 @@ _BOXINST_TRAINING = (
     "bottom_pixels_removed",
 )
 
-_LISTED_CLASSES = {
-    # Their data sets' types read the names from a file of the data set.
-    "OpenImagesDataset": oid_v6_classes,
-    "OpenImagesChallengeDataset": oid_challenge_classes,
-}
-
 
 def read_config(path: Path) -> Config:
     """Reads a configuration file, without anything that would fetch weights while building.
@@ -38,26 +34,53 @@ def read_config(path: Path) -> Config:
         DetectorLoadError: the file does not run, lacks a model or a test pipeline, or imports what
             is not installed.
     """
+    config = _run(path)
     try:
-        config = Config.fromfile(str(path), import_custom_modules=False)
+        if not isinstance(config.get("model"), dict) or not config.model.get("type"):
+            raise _not_served(path, "has no `model` with a `type`")
+        if config.get("test_dataloader") is None and "data" in config:
+            raise _not_served(path, "is for mmdet 2: it has `data` and no `test_dataloader`")
         _forget_downloads(config.model)
         _forget_training(config.model)
         _embed_teacher(config.model, path)
-        import_all(_custom_imports(config), f"The configuration {path.name}")
+        _import_modules(config, path)
         test_pipeline(config)
-    except DetectorLoadError:
-        raise
-    except Exception as error:
-        raise DetectorLoadError(
-            f"The configuration {path.name} cannot be read: {type(error).__name__}: {error}.",
-            "It must be an mmdet 3 configuration with `model` and `test_dataloader`.",
-        ) from error
+    except ImportError as error:
+        raise missing_module(error, f"The configuration {path.name}", path) from error
     return config
 
 
-def test_pipeline(config: Config) -> list[dict[str, Any]]:
-    """The transforms of the model's test data, plain dicts, free to be changed."""
-    return [dict(step) for step in config.test_dataloader.dataset.pipeline]
+def _run(path: Path) -> Config:
+    what = f"The configuration {path.name} cannot be read"
+    try:
+        refuse_foreign(path, "The configuration", JSON)
+        return read_file(path)
+    except DetectorLoadError:
+        raise
+    except SyntaxError as error:
+        raise DetectorLoadError(
+            f"{what}: line {error.lineno or '?'} is not Python ({error.msg}).", "Correct that line."
+        ) from error
+    except ImportError as error:
+        raise missing_module(error, f"The configuration {path.name}", path) from error
+    except (OSError, UnicodeError) as error:
+        fault = getattr(error, "strerror", None) or error
+        raise DetectorLoadError(
+            f"{what}: {fault}.", "Name a configuration file: .py, .json or .yaml, in UTF-8."
+        ) from error
+    except Exception as error:
+        raise DetectorLoadError(
+            f"{what}: running it raised {type(error).__name__}: {str(error)[:300]}.",
+            "It must run as mmengine runs it: Config.fromfile(FILE).",
+        ) from error
+
+
+def _not_served(path: Path, fault: str) -> DetectorLoadError:
+    return DetectorLoadError(
+        f"The configuration {path.name} cannot be read: it {fault}.",
+        "It must be an mmdet 3 configuration with `model` and `test_dataloader`; mmdet's"
+        " migration guide says how to move one from mmdet 2.",
+    )
 
 
 def hash_config(config: Config, language: Path | None = None) -> str:
@@ -71,22 +94,6 @@ def hash_config(config: Config, language: Path | None = None) -> str:
     if language:
         deciding["language"] = hash_folder(language)
     return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def class_names(config: Config) -> tuple[str, ...]:
-    """Label names as the configuration or its dataset's type gives them, in label order."""
-    if config.model.get("type") == "RPN":
-        return ("object",)  # it finds where things are, not what; its data's names are not its own
-    dataset = config.test_dataloader.dataset
-    metainfo = dataset.get("metainfo") or config.get("metainfo") or {}
-    if not isinstance(metainfo, dict) or "classes" not in metainfo:
-        kind = dataset.get("type")
-        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-        if listed := _LISTED_CLASSES.get(getattr(kind, "__name__", "")):
-            return tuple(listed())
-        metainfo = getattr(kind, "METAINFO", {})
-    classes = metainfo.get("classes", ())
-    return (classes,) if isinstance(classes, str) else tuple(classes)
 
 
 def _forget_downloads(node: Any) -> None:
@@ -124,15 +131,34 @@ def _forget_training(node: Any) -> None:
 
 
 def _is_named(node: dict[str, Any], name: str) -> bool:
-    return str(node.get("type")).rpartition(".")[2] == name
+    return type_name(node.get("type")) == name
 
 
-def _custom_imports(config: Config) -> list[str]:
-    """What the configuration wants imported; `convnext` stands for mmpretrain where it can."""
-    modules = config.get("custom_imports", {}).get("imports", [])
-    named = [modules] if isinstance(modules, str) else list(modules)
+def _import_modules(config: Config, path: Path) -> None:
+    """Imports what the configuration wants; `convnext` stands for mmpretrain where it can."""
+    wanted = config.get("custom_imports") or {}
+    modules = wanted.get("imports") if isinstance(wanted, dict) else wanted
+    optional = isinstance(wanted, dict) and wanted.get("allow_failed_imports") is True
     needed = "mmpretrain." in str(config.model)
-    return [name for name in named if needed or not name.startswith("mmpretrain")]
+    for module in [modules] if isinstance(modules, str) else modules or ():
+        if not isinstance(module, str):
+            raise _not_served(path, f"has {module!r:.100} among its `custom_imports`")
+        if needed or not module.startswith("mmpretrain"):
+            _import_module(module, path, optional=optional)
+
+
+def _import_module(module: str, path: Path, *, optional: bool) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        if not optional:
+            raise
+    except Exception as error:
+        raise DetectorLoadError(
+            f"The module {module}, which the configuration {path.name} imports, raised"
+            f" {type(error).__name__}: {str(error)[:300]}.",
+            "Correct the module.",
+        ) from error
 
 
 def _embed_teacher(model: Any, path: Path) -> None:

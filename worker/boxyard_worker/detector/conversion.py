@@ -18,8 +18,9 @@ from pathlib import Path
 from boxyard_worker.detector.confinement import leave_network, limit, without_secrets
 from boxyard_worker.detector.digest import claimed_digest, hash_file
 from boxyard_worker.detector.errors import DetectorLoadError
+from boxyard_worker.detector.file_kinds import CHECKPOINT, refuse_foreign
 
-_HINT = "Use the file that mmdet publishes for the model."
+_HINT = "Use the checkpoint that the training wrote, or that mmdet publishes."
 _CPU_S = 600
 _ROOM = 512 << 20
 """Bytes beyond the file and a copy of its tensors."""
@@ -38,6 +39,7 @@ def convert_checkpoint(source: Path, target: Path | None = None) -> Path:
     """
     if source.suffix == ".safetensors":
         raise DetectorLoadError(f"{source} is safetensors already.", "Serve it by --weights FILE.")
+    _refuse_foreign(source)
     target = target or source.with_suffix(".safetensors")
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     digest = _check_digest(source)
@@ -76,11 +78,22 @@ def _convert_apart(source: Path, digest: str, draft: Path) -> None:
     raise DetectorLoadError(str(message), str(hint))
 
 
+def _refuse_foreign(source: Path) -> None:
+    try:
+        refuse_foreign(source, "The checkpoint", CHECKPOINT)
+    except OSError as error:
+        raise _absent(source, error) from error
+
+
+def _absent(source: Path, error: OSError) -> DetectorLoadError:
+    return DetectorLoadError(f"{source} cannot be read: {error.strerror}.", "Name a file.")
+
+
 def _check_digest(source: Path) -> str:
     try:
         digest = hash_file(source)
     except OSError as error:
-        raise DetectorLoadError(f"{source} cannot be read: {error}.", "Name a file.") from error
+        raise _absent(source, error) from error
     claimed = claimed_digest(source)
     if not digest.startswith(claimed):
         raise DetectorLoadError(

@@ -2,34 +2,69 @@
 
 from __future__ import annotations
 
+import codecs
+import re
+import unicodedata
+from collections.abc import Iterable
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from boxyard_worker.detector.errors import DetectorLoadError
+from boxyard_worker.detector.file_kinds import EMPTY, refuse_foreign
 
 # The first that a model has says it; a cascade's heads agree.
 _HEADS = "roi_head.bbox_head", "bbox_head", "mask_head", "panoptic_head"
 
+_CONTROL: Final = {"Cc", "Cs", "Zl", "Zp"}
+"""Unicode categories of control characters, half surrogates and line separators."""
+_INVISIBLE: Final = {"Cf", "Zs", "Cn"}
+_MOST_CHARACTERS: Final = 1000
+"""Of one name: a longer one is a file or a list that was taken for a name."""
+_BYTE_ORDER_MARKS: Final = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Reads a file of label names, one a line, in label order; a last empty line counts nothing.
+    """Reads a file of label names, one a line, in label order; empty last lines count nothing.
 
     Raises:
-        DetectorLoadError: it cannot be read, holds none, or has an empty or a repeated one.
+        DetectorLoadError: it cannot be read, holds none, or a line is not a name of its own.
     """
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().split("\n")]
+        refuse_foreign(path, "The class names", EMPTY)
+        data = path.read_bytes()
+        marked = (name for mark, name in _BYTE_ORDER_MARKS.items() if data.startswith(mark))
+        text = data.decode(next(marked, "utf-8"))
     except (OSError, UnicodeError) as error:
         raise DetectorLoadError(
             f"The class names {path} cannot be read: {error}.", "Name a UTF-8 text file."
         ) from error
-    for number, name in enumerate(names, 1):
-        if not name or name in names[: number - 1]:
-            fault = f"repeats {name!r}" if name else "is empty"
-            raise DetectorLoadError(
-                f"Line {number} of the class names {path.name} {fault}.", "Give one name a line."
-            )
+    names = [line.strip() for line in re.split("\r\n|\n|\r", text.rstrip())]
+    for number, fault in _find_faults(names):
+        raise DetectorLoadError(
+            f"Line {number} of the class names {path.name} {fault}.", "Give one name a line."
+        )
+    return tuple(names)
+
+
+def check_names(names: object, source: str) -> tuple[str, ...]:
+    """Refuses class names that are not a list of texts, each one different and readable.
+
+    Args:
+        names: what a configuration or a checkpoint has as class names.
+        source: where they were found, such as `The configuration shelf.py`.
+
+    Raises:
+        DetectorLoadError: says which name is at fault.
+    """
+    if not isinstance(names, list | tuple):
+        raise _unusable(source, f"are a {type(names).__name__}, not a list of texts")
+    for number, fault in _find_faults(names):
+        raise _unusable(source, f"cannot be used: name {number} of {len(names)} {fault}")
     return tuple(names)
 
 
@@ -45,6 +80,34 @@ def check_labels(model: Any, labels: tuple[str, ...]) -> None:
             f"The model tells {wanted[0]} classes apart, and {len(labels)} class names are given.",
             "Give as many names as the configuration's `num_classes`, one a line, by --classes.",
         )
+
+
+def _find_faults(names: Iterable[object]) -> Iterable[tuple[int, str]]:
+    """Number, from 1 on, and fault of each name that cannot be one."""
+    seen: set[str] = set()
+    for number, name in enumerate(names, 1):
+        if not isinstance(name, str):
+            yield number, f"is not text but the {type(name).__name__} {str(name)[:80]}"
+            continue
+        kinds = set(map(unicodedata.category, name))
+        if kinds & _CONTROL or "\ufeff" in name:
+            yield number, f"holds a control character: {name[:80]!a}"
+        elif kinds <= _INVISIBLE:
+            yield number, "is empty"
+        elif len(name) > _MOST_CHARACTERS:
+            yield number, f"has {len(name)} characters, more than the {_MOST_CHARACTERS} allowed"
+        elif (same := unicodedata.normalize("NFC", name.strip())) in seen:
+            yield number, f"repeats {name!r}"
+        else:
+            seen.add(same)
+
+
+def _unusable(source: str, fault: str) -> DetectorLoadError:
+    return DetectorLoadError(
+        f"{source} has class names that {fault}.",
+        "Give one text for each label, in label order, as in classes=('can', 'carton'); or put"
+        " the names in a text file, one a line, and pass it by --classes FILE.",
+    )
 
 
 def _count_labels(model: Any) -> tuple[int, ...]:

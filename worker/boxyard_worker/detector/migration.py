@@ -110,8 +110,10 @@ _MISSING = re.compile("|".join(rf"(.+\.)?({rule.names})" for rule in EXEMPT if r
 def rename_parameters(state: Mapping[str, Tensor], wanted: Collection[str]) -> dict[str, Tensor]:
     """Gives older names their successors, where the model wants these and the file lacks them."""
     renamed = {}
+    # mmdet 2 kept a moving average under names without dots; some files hold nothing else.
+    averages = {f"ema_{name.replace('.', '_')}": name for name in wanted}
     for name, tensor in state.items():
-        new = _rename(name, wanted) if name not in wanted else name
+        new = averages.get(name) or _rename(name, wanted) if name not in wanted else name
         renamed[name if new in state else new] = tensor
     return renamed
 

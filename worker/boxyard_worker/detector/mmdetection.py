@@ -35,22 +35,19 @@ from mmengine.model.utils import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 
 from boxyard_worker.detector.catalogue import ModelFiles, choose_weights, find_model
-from boxyard_worker.detector.configuration import (
-    class_names,
-    hash_config,
-    read_config,
-)
+from boxyard_worker.detector.configuration import hash_config, read_config
 from boxyard_worker.detector.contract import (
     ModelDescription,
     ModelImage,
     Pixels,
     RawDetections,
 )
+from boxyard_worker.detector.data_sets import class_names
 from boxyard_worker.detector.detections import collect
 from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.detector.faults import mend
 from boxyard_worker.detector.heads import REQUEST, limit_masks
-from boxyard_worker.detector.labels import check_labels, read_labels
+from boxyard_worker.detector.labels import check_labels, check_names, read_labels
 from boxyard_worker.detector.pipeline import Pipeline
 from boxyard_worker.detector.prompts import Prompts
 from boxyard_worker.detector.resize import resize
@@ -79,14 +76,15 @@ def load(
     settings = read_config(entry.config)
     built = place_language(settings.model, language_model)
     held = None if random_weights else read_weights(choose_weights(entry, weights))
-    model = _build(name, built, held, _check_device(device))
     labels = _choose_labels(settings, held, classes)
+    pipeline = Pipeline(settings)
+    model = _build(name, built, held, _check_device(device))
     if config or classes:
         check_labels(model, labels)
     folder = find_language(built)
     description = _describe(name, settings, held, device, labels=labels, language=folder)
     prompts = Prompts(model, labels, folder) if folder else None
-    detector = MMDetector(model, Pipeline(settings), description, prompts)
+    detector = MMDetector(model, pipeline, description, prompts)
     detector.warm_up()
     return detector
 
@@ -138,8 +136,10 @@ class MMDetector:
         Raises:
             DetectorLoadError: the model fails on it.
         """
+        image = self._gray(480, 640)
+        self._check_input(image)
         try:
-            (found,) = self.detect([self._gray(480, 640)])
+            (found,) = self.detect([image])
         except Exception as error:
             raise DetectorLoadError(
                 f"The model {self._description.model} fails on a gray picture on"
@@ -147,6 +147,20 @@ class MMDetector:
                 "Try it on the CPU; if it fails there too, this model cannot be served.",
             ) from error
         self._description = dataclasses.replace(self._description, masks=found.masks is not None)
+
+    def _check_input(self, image: ModelImage) -> None:
+        """Refuses a data preprocessor that makes no numbers of an image, as a `std` of 0 does."""
+        try:
+            with torch.inference_mode():
+                inputs = self._model.data_preprocessor(self._pack([image]), False)["inputs"]
+            fault = None if inputs.isfinite().all() else "it makes numbers that are not finite"
+        except Exception as error:
+            fault = f"it raised {type(error).__name__}: {str(error)[:200]}"
+        if fault:
+            raise DetectorLoadError(
+                f"The `data_preprocessor` of {self._description.model} cannot be used: {fault}.",
+                "Check its `mean`, `std` and colours in the configuration.",
+            )
 
     def _gray(self, height: int, width: int) -> ModelImage:
         pixels: Pixels = np.full((height, width, 3), 114, np.uint8)
@@ -184,7 +198,14 @@ def _instances(sample: Any) -> Any:
 def _choose_labels(settings: Config, held: Weights | None, chosen: Path | None) -> tuple[str, ...]:
     if chosen:
         return read_labels(chosen)
-    return (held.classes if held else ()) or class_names(settings)
+    if not (held and held.classes):
+        return class_names(settings)
+    try:
+        return check_names(held.classes, f"The weights file {held.path.name}")
+    except DetectorLoadError:
+        if held.classes != class_names(settings):  # some data sets publish names that repeat
+            raise
+        return class_names(settings)
 
 
 def _check_device(device: str) -> torch.device:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from torch import Tensor, nn
 
 from boxyard_worker.detector.digest import hash_file
 from boxyard_worker.detector.errors import DetectorLoadError
+from boxyard_worker.detector.file_kinds import CHECKPOINT, SAFETENSORS, recognise, refuse_foreign
 from boxyard_worker.detector.migration import keep_unexplained, rename_parameters
 
 _SHOWN = 8
+_HEAD_PARAMETERS = 40
+"""More than the parameters of heads whose shape depends on the number of classes."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,15 @@ class Weights:
         path: the file.
         sha256: hex digest of the file.
         state: parameter name → tensor.
-        classes: label names the weights were trained for, in label order; may be empty.
+        classes: label names the weights were trained for, in label order, as the file has them
+            (`labels.check_names` checks); may be empty.
         versions: torch's module versions by which old parameter names are migrated.
     """
 
     path: Path
     sha256: str
     state: dict[str, Tensor]
-    classes: tuple[str, ...]
+    classes: tuple[object, ...]
     versions: dict[str, Any]
 
 
@@ -47,24 +51,38 @@ def read_weights(path: Path) -> Weights:
     Raises:
         DetectorLoadError: the file is missing, of another format, or damaged.
     """
-    if path.suffix in {".pth", ".pt"}:
-        raise DetectorLoadError(
-            f"{path.name} is a pickled checkpoint, which is never loaded while serving.",
-            f"Convert it once: boxyard-worker convert {path}",
-        )
     try:
+        if recognise(path) is CHECKPOINT:
+            raise DetectorLoadError(
+                f"{path.name} is a pickled checkpoint, which is never loaded while serving.",
+                f"Convert it once: boxyard-worker convert {path}",
+            )
+        refuse_foreign(path, "The weights", SAFETENSORS)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        classes = tuple(json.loads(metadata.get("classes", "[]")))
+        classes = json.loads(metadata.get("classes", "[]"))
         versions = json.loads(metadata.get("versions", "{}"))
-    except (OSError, SafetensorError, ValueError, TypeError) as error:
+    except OSError as error:
         raise DetectorLoadError(
-            f"The weights {path} cannot be read: {error}.",
-            "Name a safetensors file. What its metadata says of `classes`, if anything, must be a"
-            " JSON list of names.",
+            f"The weights {path} cannot be read: {error.strerror or error}.",
+            "Name a safetensors file.",
         ) from error
-    return Weights(path, hash_file(path), state, classes, versions)
+    except SafetensorError as error:
+        raise DetectorLoadError(
+            f"The weights {path} cannot be read: they are no safetensors file, or cut short"
+            f" ({error}).",
+            "Copy or convert the file again.",
+        ) from error
+    except ValueError:
+        classes, versions = None, {}
+    if not isinstance(classes, list) or not isinstance(versions, dict):
+        raise DetectorLoadError(
+            f"The weights {path} cannot be read: their metadata is not Boxyard's.",
+            "What it says of `classes`, if anything, must be a JSON list of names, and of"
+            " `versions` a JSON object.",
+        )
+    return Weights(path, hash_file(path), state, tuple(classes), versions)
 
 
 def load_weights(model: nn.Module, weights: Weights) -> None:
@@ -73,15 +91,21 @@ def load_weights(model: nn.Module, weights: Weights) -> None:
     Raises:
         DetectorLoadError: names the parameters that are missing, unexpected or of another shape.
     """
-    wanted = model.state_dict().keys()
-    state = OrderedDict(rename_parameters(weights.state, wanted))
+    own = model.state_dict()
+    state = OrderedDict(rename_parameters(weights.state, own.keys()))
     state._metadata = weights.versions  # type: ignore[attr-defined]  # where torch looks for them
     try:
         missing, left_over = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:  # shapes differ
-        raise _misfit(weights, str(error)) from error
+    except RuntimeError as error:
+        raise _misshapen(weights, _compare_shapes(own, state), str(error)) from error
     left_over, missing = keep_unexplained([*left_over, *_hidden(model, state)], missing)
     if missing or left_over:
+        if len(missing) > len(own) / 2:
+            raise _misfit(
+                weights,
+                f"{len(missing)} of its {len(own)} parameters are missing, such as"
+                f" {missing[0]}: the file is of another architecture",
+            )
         raise _misfit(weights, f"missing: {_list(missing)}; unexpected: {_list(left_over)}")
 
 
@@ -105,6 +129,33 @@ def _hidden(model: nn.Module, state: Collection[str]) -> list[str]:
     ]
     wanted = model.state_dict().keys()
     return [name for name in state if name.startswith(tuple(prefixes)) and name not in wanted]
+
+
+def _compare_shapes(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    """Says of each parameter whose shape differs what both are."""
+    return [
+        f"{name} is {_shape(state[name])} in the file and {_shape(tensor)} in the model"
+        for name, tensor in own.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a single number"
+
+
+def _misshapen(weights: Weights, differences: list[str], told: str) -> DetectorLoadError:
+    if not differences:
+        return _misfit(weights, told.splitlines()[-1].strip())
+    what = f"{len(differences)} parameters have another shape: {'; '.join(differences[:3])}"
+    # A model for other classes differs in a few parameters of its head and nowhere else.
+    if len(differences) <= _HEAD_PARAMETERS:
+        return DetectorLoadError(
+            f"The weights {weights.path.name} are not this model's ({what}).",
+            "If the configuration's `num_classes` is not what the weights were trained for, make"
+            " it so, in each head; else use the weights of exactly this configuration.",
+        )
+    return _misfit(weights, what)
 
 
 def _misfit(weights: Weights, what: str) -> DetectorLoadError:

@@ -1,0 +1,225 @@
+"""Configurations of every form that mmengine reads, and what they say of test data and imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from boxyard_worker.detector import DetectorLoadError, load_detector, mmdetection
+from boxyard_worker.detector.catalogue import find_model
+from boxyard_worker.detector.configuration import read_config
+from boxyard_worker.detector.data_sets import class_names
+from boxyard_worker.detector.data_sets import test_pipeline as read_pipeline
+from boxyard_worker.detector.pipeline import Pipeline
+
+# mmengine leaves its copy of a file open where reading that fails.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+RTMDET = "rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py"
+OLD = f"_base_ = 'mmdet::{RTMDET}'\n"
+PURE = """
+from mmengine.config import read_base
+with read_base():
+    from mmdet.configs.rtmdet.rtmdet_ins_tiny_8xb32_300e_coco import *
+from mmdet.datasets.transforms import PackDetInputs, Pad, Resize
+from mmcv.transforms import LoadImageFromFile
+model.update(dict(bbox_head=dict(num_classes=2)))
+test_dataloader.dataset.update(dict(metainfo=dict(classes=("can", "carton")), pipeline=[
+    dict(type=LoadImageFromFile),
+    dict(type=Resize, scale=(96, 96), keep_ratio=True),
+    dict(type=Pad, size=(96, 96)),
+    dict(type=PackDetInputs, meta_keys=("ori_shape", "img_shape", "scale_factor"))]))
+"""
+DEMO = find_model("rtmdet-ins_demo").config.read_text()
+
+
+@pytest.fixture(autouse=True)
+def _scope() -> None:
+    mmdetection.init_default_scope("mmdet")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a configuration, `own.py` if it has no other name."""
+
+    def write_text(text: str, name: str = "own.py") -> Path:
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write_text
+
+
+def test_a_base_in_mmdets_wheel_is_found_without_pkg_resources(write: Callable[..., Path]) -> None:
+    assert read_config(write(OLD)).model.bbox_head.num_classes == 80
+    own = OLD + "model = dict(bbox_head=dict(num_classes=3))\n"
+    assert read_config(write(own)).model.bbox_head.num_classes == 3
+    direct = read_config(find_model(RTMDET.split("/")[1].removesuffix(".py")).config)
+    assert read_pipeline(read_config(write(OLD))) == read_pipeline(direct)
+
+
+def test_a_base_of_the_pure_python_form_is_found_in_mmdets_wheel(
+    write: Callable[..., Path],
+) -> None:
+    detector = load_detector("own", random_weights=True, config=write(PURE))
+    assert detector.describe().classes == ("can", "carton")
+    assert detector.describe().masks
+
+
+def test_the_pure_python_form_takes_bases_beside_it_and_types_by_class(
+    write: Callable[..., Path],
+) -> None:
+    types = "from mmdet.models import RTMDet, RTMDetInsSepBNHead\n"
+    base = DEMO.replace('"RTMDet"', "RTMDet").replace('"RTMDetInsSepBNHead"', "RTMDetInsSepBNHead")
+    write(types + base, "base.py")
+    own = "from mmengine.config import read_base\nwith read_base():\n    from .base import *\n"
+    pure, plain = read_config(write(own)), read_config(find_model("rtmdet-ins_demo").config)
+    assert pure.model.type.__name__ == "RTMDet"
+    assert class_names(pure) == class_names(plain)
+    assert Pipeline(pure).plan == Pipeline(plain).plan
+    weights = find_model("rtmdet-ins_demo").weights
+    assert load_detector("own", weights=weights, config=write(own)).describe().masks
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "_base_ = 'mmdet::rtmdet/rtmdet-ins_tinny_8xb32-300e_coco.py'",
+        "from mmengine.config import read_base\nwith read_base():\n"
+        "    from mmdet.configs.rtmdet.rtmdet_ins_tinny_8xb32_300e_coco import *",
+        "from mmengine.config import read_base\nwith read_base():\n    from .absent import *",
+        "_base_ = 'mmyolo::yolov8/yolov8_s.py'",
+        "_base_ = './absent.py'",
+    ],
+)
+def test_a_base_that_is_not_there_is_named(write: Callable[..., Path], text: str) -> None:
+    with pytest.raises(DetectorLoadError, match=r"tinny|absent|mmyolo") as caught:
+        read_config(write(text))
+    assert "pkg_resources" not in str(caught.value)
+    assert "pip install" not in str(caught.value)
+    if "tinny" in text:
+        assert "rtmdet" in caught.value.hint
+
+
+WRAPPED = """
+leaf = dict(type="CocoDataset", metainfo=metainfo, pipeline=test_pipeline)
+other = dict(type="CocoDataset", metainfo=metainfo, pipeline=test_pipeline[:2])
+"""
+
+
+@pytest.mark.parametrize(
+    "data_set",
+    [
+        "dict(type='ConcatDataset', datasets=[leaf, leaf])",
+        "dict(type='RepeatDataset', times=2, dataset=leaf)",
+        "dict(type='ClassBalancedDataset', oversample_thr=0.1, dataset=leaf)",
+        "dict(type='RepeatDataset', dataset=dict(type='ConcatDataset', datasets=[leaf]))",
+        "dict(type='MultiImageMixDataset', dataset=other, pipeline=test_pipeline[2:])",
+    ],
+)
+def test_class_names_and_pipeline_are_those_of_a_wrapped_data_set(
+    write: Callable[..., Path], data_set: str
+) -> None:
+    config = read_config(write(f"{DEMO}{WRAPPED}test_dataloader = dict(dataset={data_set})"))
+    assert class_names(config) == ("carton", "milk_bottle", "can", "water_bottle")
+    assert Pipeline(config).plan is not None
+
+
+def test_joined_data_sets_that_differ_are_refused(write: Callable[..., Path]) -> None:
+    both = "test_dataloader = dict(dataset=dict(type='ConcatDataset', datasets=[leaf, {}]))"
+    with pytest.raises(DetectorLoadError, match="different pipelines"):
+        read_config(write(DEMO + WRAPPED + both.format("other")))
+    named = "dict(leaf, metainfo=dict(classes=('a', 'b')))"
+    with pytest.raises(DetectorLoadError, match="different classes"):
+        class_names(read_config(write(DEMO + WRAPPED + both.format(named))))
+
+
+@pytest.mark.parametrize(
+    ("classes", "fault"),
+    [
+        ("(0, 1, 2, 3)", "name 1 of 4 is not text but the int 0"),
+        ("('a', 'b', 'a', 'c')", "name 3 of 4 repeats 'a'"),
+        ("('a', ' ', 'b', 'c')", "name 2 of 4 is empty"),
+        ("('a', None, 'b', 'c')", "name 2 of 4 is not text"),
+        ("('a', 'b\\n', 'b', 'c')", "name 2 of 4 holds a control character"),
+        ("('a', 'b')", "tells 4 classes apart, and 2 class names"),
+        ("()", "tells 4 classes apart, and 0 class names"),
+        ("{0: 'a', 1: 'b'}", "not a list of texts"),
+        ("'carton'", "and 1 class names"),
+    ],
+)
+def test_class_names_of_a_configuration_that_cannot_be_used_are_refused_at_load(
+    write: Callable[..., Path], classes: str, fault: str
+) -> None:
+    for line in (f"classes={classes}, palette=[(1, 2, 3)]", f"CLASSES={classes}"):
+        own = DEMO.replace('classes=("carton", "milk_bottle", "can", "water_bottle")', line)
+        with pytest.raises(DetectorLoadError, match=fault):
+            load_detector("own", random_weights=True, config=write(own))
+
+
+def test_an_import_of_local_code_is_never_answered_by_an_install_line(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "projects").mkdir()
+    (tmp_path / "projects" / "shelf.py").write_text("raise ImportError('tested')\n")
+    own = write(DEMO + "custom_imports = dict(imports=['projects.shelf'])\n")
+    with pytest.raises(DetectorLoadError, match="is not on the module path") as caught:
+        read_config(own)
+    assert f"PYTHONPATH={tmp_path}" in caught.value.hint
+    elsewhere = write(DEMO + "custom_imports = dict(imports='shelf_models.heads')\n")
+    with pytest.raises(DetectorLoadError, match="'shelf_models', which is missing") as caught:
+        read_config(elsewhere)
+    assert "pip install" not in str(caught.value)
+    lenient = "custom_imports = dict(imports=['shelf_models'], allow_failed_imports=True)\n"
+    assert read_config(write(DEMO + lenient))
+
+
+def test_local_code_on_the_module_path_is_used(write: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "projects").mkdir()
+    (tmp_path / "projects" / "shelf.py").write_text(
+        "from mmdet.registry import TRANSFORMS\nfrom mmcv.transforms import BaseTransform\n"
+        "@TRANSFORMS.register_module()\nclass Darken(BaseTransform):\n"
+        "    def transform(self, results):\n"
+        "        results['img'] = results['img'] // 2\n        return results\n"
+    )
+    step = 'pipeline=[*test_pipeline[:1], dict(type="Darken"), *test_pipeline[1:]]'
+    own = write(
+        DEMO.replace("pipeline=test_pipeline", step)
+        + "custom_imports = dict(imports=['projects.shelf'])\n"
+    )
+    program = (
+        "from pathlib import Path; from boxyard_worker.detector import load_detector;"
+        f"print(load_detector('o', random_weights=True, config=Path({str(own)!r})).describe().plan)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stdout == "None\n", told.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("model = dict(type='RTMDet'\n", "line 1 is not Python"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n", "Git LFS pointer"),
+        ("<!DOCTYPE html><html></html>", "an HTML page"),
+        ("1 / 0\n", "running it raised ZeroDivisionError"),
+        ("", "it is empty"),
+        ("x = 1\n", "has no `model`"),
+        ("model = dict(type='RPN')\ndata = dict(test=dict())\n", "is for mmdet 2"),
+        ("model = dict(type='RPN')\n", "no test data set"),
+        ("model = dict(type='RPN')\ntest_dataloader = dict(dataset=3)\n", "test data set is 3"),
+    ],
+)
+def test_a_file_that_is_no_configuration_says_what_it_is(
+    write: Callable[..., Path], text: str, fault: str
+) -> None:
+    with pytest.raises(DetectorLoadError, match=fault):
+        read_config(write(text))

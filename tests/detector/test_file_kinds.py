@@ -1,0 +1,226 @@
+"""Weights that are something else, odd or partial: each is named in a sentence, or works."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import gzip
+import io
+import json
+import pathlib
+import tarfile
+import zipfile
+from collections import OrderedDict, defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from boxyard_worker.detector import DetectorLoadError, load_detector
+from boxyard_worker.detector.catalogue import find_model
+from boxyard_worker.detector.checkpoint import write_weights
+from boxyard_worker.detector.conversion import convert_checkpoint
+from boxyard_worker.detector.labels import read_labels
+from boxyard_worker.detector.weights import load_weights, read_weights
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+XML = b'<?xml version="1.0"?>\n<Error><Code>NoSuchKey</Code></Error>'
+
+
+def saved(content: object) -> bytes:
+    """The bytes of a checkpoint."""
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+def zipped(**members: bytes) -> bytes:
+    """The bytes of a zip archive."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def tarred() -> bytes:
+    """The bytes of a tar archive."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("epoch_12.pth"))
+    return file.getvalue()
+
+
+STATE = {"weight": torch.ones(2, 2), "bias": torch.zeros(2)}
+FOREIGN = {
+    "a Git LFS pointer": POINTER,
+    "an HTML page": b"\n<!DOCTYPE HTML><html><body>Sign in</body></html>",
+    "an XML document": XML,
+    "JSON text": b'{"message": "Not Found"}',
+    "it is empty": b"",
+    "nothing but zeros": bytes(5000),
+    "compressed by gzip": gzip.compress(b"x"),
+    "a tar archive": tarred(),
+    "an HDF5 file": b"\x89HDF\r\n\x1a\n" + bytes(100),
+    "a PNG image": b"\x89PNG\r\n\x1a\n",
+}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_file_that_holds_no_weights_says_what_it_is(
+    tmp_path: Path, kind: str, suffix: str
+) -> None:
+    file = tmp_path / f"epoch_12{suffix}"
+    file.write_bytes(FOREIGN[kind])
+    with pytest.raises(DetectorLoadError, match=kind) as caught:
+        (convert_checkpoint if suffix == ".pth" else read_weights)(file)
+    assert caught.value.hint
+    assert "\n" not in str(caught.value)
+
+
+ODD = {
+    "is cut short or damaged": saved(STATE)[:-200],
+    "a zip archive of other files": zipped(readme=b"x", weights=b"y"),
+    "a TorchScript program": zipped(**{"model/data.pkl": b"x", "model/constants.pkl": b"y"}),
+    "is cut short": b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M",
+    "but nothing": saved({}),
+    "but a list": saved([1, 2]),
+    "but a dictionary of epoch, optimizer": saved({"epoch": 1, "optimizer": {}}),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_checkpoint_that_cannot_be_used_says_why(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "epoch_12.pth").write_bytes(ODD[kind])
+    with pytest.raises(DetectorLoadError, match=kind) as caught:
+        write_weights(tmp_path / "epoch_12.pth", "", tmp_path / "out.safetensors")
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_under_the_others_suffix_say_so(tmp_path: Path) -> None:
+    save_file(STATE, tmp_path / "model.pth")
+    with pytest.raises(DetectorLoadError, match="safetensors already"):
+        convert_checkpoint(tmp_path / "model.pth")
+    torch.save(STATE, tmp_path / "model.safetensors")
+    with pytest.raises(DetectorLoadError, match="a pickled checkpoint"):
+        read_weights(tmp_path / "model.safetensors")
+    cut = tmp_path / "cut.safetensors"
+    save_file(STATE, cut)
+    cut.write_bytes(cut.read_bytes()[:-4])
+    with pytest.raises(DetectorLoadError, match="cut short"):
+        read_weights(cut)
+
+
+WORKING: dict[str, Any] = {
+    "a moving average": {
+        "ema_state_dict": {"steps": torch.tensor(7), **{f"module.{k}": v for k, v in STATE.items()}}
+    },
+    "beside its moving average": {"state_dict": STATE, "ema_state_dict": {"steps": torch.zeros(1)}},
+    "mmdet 2's moving average": {"state_dict": {f"ema_{name}": STATE[name] for name in STATE}},
+    "of several devices": {"model": {f"module.{name}": STATE[name] for name in STATE}},
+    "of a trainer": {"state_dict": {f"model.{name}": STATE[name] for name in STATE}},
+    "bare": STATE,
+    "with notes of every kind": {
+        "state_dict": OrderedDict(STATE),
+        "meta": {
+            "dataset_meta": defaultdict(list, classes=["can", "carton"]),
+            "time": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+            "options": argparse.Namespace(lr=1e-3),
+            "folder": pathlib.PurePosixPath("/work_dirs/shelf"),
+        },
+    },
+    "with a text for notes": {"state_dict": STATE, "meta": "epoch 12"},
+    "with a list for notes": {"state_dict": STATE, "meta": {"dataset_meta": ["can"]}},
+    "without names": {"state_dict": STATE, "meta": {"CLASSES": None}},
+}
+
+
+@pytest.mark.parametrize("kind", WORKING)
+def test_a_checkpoint_works_wherever_it_keeps_its_parameters(tmp_path: Path, kind: str) -> None:
+    torch.save(WORKING[kind], tmp_path / "model.pth")
+    write_weights(tmp_path / "model.pth", "", tmp_path / "model.safetensors")
+    weights = read_weights(tmp_path / "model.safetensors")
+    assert weights.classes == (("can", "carton") if "every kind" in kind else ())
+    model = nn.Linear(2, 2)
+    load_weights(model, weights)
+    assert model.weight.tolist() == STATE["weight"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("classes", "fault"),
+    [
+        ((0, 1, 2, 3), "not text but the int 0"),
+        (("a", "b", "b", "c"), "repeats 'b'"),
+        (("a", "", "b", "c"), "name 2 of 4 is empty"),
+        (("a\nb", "b", "c", "d"), "control character"),
+        (("a", "b", "c"), "tells 4 classes apart, and 3"),
+    ],
+)
+def test_class_names_of_a_checkpoint_that_cannot_be_used_are_refused_at_load(
+    tmp_path: Path, classes: tuple[object, ...], fault: str
+) -> None:
+    demo = find_model("rtmdet-ins_demo")
+    assert demo.weights
+    state = dict(read_weights(demo.weights).state)
+    torch.save({"state_dict": state, "meta": {"CLASSES": classes}}, tmp_path / "own.pth")
+    file = tmp_path / "own.safetensors"
+    write_weights(tmp_path / "own.pth", "", file)
+    with pytest.raises(DetectorLoadError, match=fault):
+        load_detector("own", config=demo.config, weights=file)
+
+
+def test_weights_of_another_architecture_or_for_other_classes_say_so(tmp_path: Path) -> None:
+    demo = find_model("rtmdet-ins_demo")
+    assert demo.weights
+    save_file({f"backbone.layer.{n}": torch.zeros(1) for n in range(9)}, tmp_path / "a.safetensors")
+    with pytest.raises(DetectorLoadError, match="of another architecture") as caught:
+        load_detector("own", config=demo.config, weights=tmp_path / "a.safetensors")
+    assert len(str(caught.value)) < 400
+    own = tmp_path / "own.py"
+    own.write_text(demo.config.read_text().replace("num_classes=4", "num_classes=2"))
+    (tmp_path / "names.txt").write_text("a\nb\n")
+    with pytest.raises(DetectorLoadError, match="have another shape: bbox_head") as caught:
+        load_detector("own", config=own, weights=demo.weights, classes=tmp_path / "names.txt")
+    assert "num_classes" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbfcan\r\ncarton\r\n\r\n",
+        "\ufeffcan\ncarton".encode("utf-16-le"),
+        "\ufeffcan\ncarton\n".encode("utf-16-be"),
+        b"can\rcarton\r",
+        b" can \n carton\t\n\n \n",
+    ],
+    ids=["utf-8 mark", "utf-16", "utf-16 big", "old line ends", "spaces"],
+)
+def test_names_are_read_in_every_encoding_that_says_what_it_is(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "names.txt").write_bytes(data)
+    assert read_labels(tmp_path / "names.txt") == ("can", "carton")
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (b"can\nca\0rton\n", "Line 2 .* control character"),
+        ("can\nca\ufeffrton".encode(), "Line 2 .* control character"),
+        ("can\n\u200b\ncarton".encode(), "Line 2 .* is empty"),
+        ("can\ngl\u00e4s\ngla\u0308s".encode(), "Line 3 .* repeats"),
+        ("can\ncarton".encode("utf-16-le"), "control character"),
+        (b"can\tcarton\n", "control character"),
+        (b"x" * 2000, "2000 characters"),
+        (POINTER, "Git LFS pointer"),
+        (json.dumps({"a": 1}).encode(), "JSON text"),
+        (saved(STATE), "PyTorch checkpoint"),
+        (b"", "Line 1 .* is empty"),
+    ],
+)
+def test_names_that_cannot_be_used_are_refused(tmp_path: Path, data: bytes, fault: str) -> None:
+    (tmp_path / "names.txt").write_bytes(data)
+    with pytest.raises(DetectorLoadError, match=fault):
+        read_labels(tmp_path / "names.txt")

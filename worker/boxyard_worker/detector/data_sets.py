@@ -1,0 +1,140 @@
+"""What a configuration says of its test data: the transforms, and the class names.
+
+mmdet wraps data sets into others, to repeat, balance or join them. A wrapper has neither transforms
+nor class names of its own; they are those of what it wraps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from mmdet.evaluation.functional import oid_challenge_classes, oid_v6_classes
+from mmdet.registry import DATASETS
+from mmengine.config import Config
+
+from boxyard_worker.detector.errors import DetectorLoadError
+from boxyard_worker.detector.labels import check_names, read_labels
+
+_LISTED_CLASSES: Final = {
+    # Their data sets' types read the names from a file of the data set.
+    "OpenImagesDataset": oid_v6_classes,
+    "OpenImagesChallengeDataset": oid_challenge_classes,
+}
+
+
+def type_name(kind: object) -> str:
+    """The bare name of a type that is given as such, or by a name with or without its modules."""
+    return kind.rpartition(".")[2] if isinstance(kind, str) else getattr(kind, "__name__", "")
+
+
+def test_pipeline(config: Config) -> list[dict[str, Any]]:
+    """The transforms of the model's test data, plain dicts, free to be changed.
+
+    Raises:
+        DetectorLoadError: there are none, or joined data sets have different ones.
+    """
+    pipelines = [steps for _, steps in _find_sets(config)]
+    if any(steps != pipelines[0] for steps in pipelines):
+        raise DetectorLoadError(
+            "The configuration's test data sets have different pipelines, and an image has one.",
+            "Leave one of them in test_dataloader.dataset.",
+        )
+    if not pipelines[0]:
+        raise DetectorLoadError(
+            "The configuration's test data set has no pipeline.",
+            "Give test_dataloader.dataset the `pipeline` that the model is tested with.",
+        )
+    return [_plain(step) for step in pipelines[0]]
+
+
+def class_names(config: Config) -> tuple[str, ...]:
+    """Label names as the configuration or its data set's type gives them, in label order.
+
+    Raises:
+        DetectorLoadError: they cannot be used, or joined data sets have different ones.
+    """
+    if type_name(config.model.get("type")) == "RPN":
+        return ("object",)  # it finds where things are, not what; its data's names are not its own
+    found = [_name_classes(each, config) for each, _ in _find_sets(config)]
+    if any(names != found[0] for names in found):
+        raise DetectorLoadError(
+            "The configuration's test data sets name different classes.",
+            "Give the model's own by `metainfo` in each, or in a text file by --classes.",
+        )
+    return found[0]
+
+
+def _find_sets(config: Config) -> list[tuple[Any, list[Any]]]:
+    """The data sets that are wrapped in no other, each with all its transforms."""
+    loader = config.get("test_dataloader")
+    found = list(_unwrap(loader["dataset"], [])) if loader and loader.get("dataset") else []
+    if not found:
+        raise DetectorLoadError(
+            f"{_source(config)} cannot be read: it has no test data set.",
+            "It must be an mmdet 3 configuration with `test_dataloader.dataset`, whose `pipeline`"
+            " says how the model takes an image.",
+        )
+    return found
+
+
+def _unwrap(data_set: Any, outer: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
+    if isinstance(data_set, list | tuple):
+        for each in data_set:
+            yield from _unwrap(each, outer)
+        return
+    if not isinstance(data_set, dict):
+        raise DetectorLoadError(
+            f"The configuration's test data set is {data_set!r:.100}.",
+            "Describe it by a dictionary with a `type` and a `pipeline`.",
+        )
+    steps = [*(data_set.get("pipeline") or ()), *outer]
+    inner = data_set.get("datasets") or data_set.get("dataset")
+    if inner:
+        yield from _unwrap(inner, steps)
+    else:
+        yield data_set, steps
+
+
+def _plain(step: Any) -> dict[str, Any]:
+    if not isinstance(step, dict) or not step.get("type"):
+        raise DetectorLoadError(
+            f"A step of the test pipeline has no `type`: {step!r:.100}.",
+            "Write each as dict(type='Resize', scale=(1333, 800), keep_ratio=True).",
+        )
+    return dict(step)
+
+
+def _name_classes(data_set: Any, config: Config) -> tuple[str, ...]:
+    for notes in (data_set.get("metainfo"), data_set, config.get("metainfo")):
+        if notes and not isinstance(notes, dict):
+            raise DetectorLoadError(
+                f"The configuration's `metainfo` is {notes!r:.100}.",
+                "Write it as metainfo=dict(classes=('can', 'carton')).",
+            )
+        for key, names in (notes or {}).items():
+            if str(key).lower() == "classes" and names is not None:
+                return _check(names, config)
+    return _published_classes(data_set.get("type"))
+
+
+def _check(names: Any, config: Config) -> tuple[str, ...]:
+    if isinstance(names, str):
+        # As mmengine has it, a text names a file of names; where there is none, it is one name.
+        file = Path(names)
+        return read_labels(file) if file.is_file() else _check((names,), config)
+    return check_names(names, _source(config))
+
+
+def _source(config: Config) -> str:
+    return f"The configuration {Path(config.filename or '').name}"
+
+
+def _published_classes(kind: Any) -> tuple[str, ...]:
+    """The names that mmdet's data sets bring; some published ones repeat a name."""
+    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    if listed := _LISTED_CLASSES.get(type_name(kind)):
+        return tuple(listed())
+    classes = getattr(kind, "METAINFO", {}).get("classes", ())
+    return (classes,) if isinstance(classes, str) else tuple(classes)
