@@ -14,9 +14,10 @@ from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import Ledger
 from boxyard_schemas import ApiKey, Scope
-from boxyard_schemas.errors import Forbidden, Unauthorized, Unavailable
+from boxyard_schemas.errors import Forbidden, TooManyRequests, Unauthorized, Unavailable
 
 from .problems import responses
+from .shares import Shares
 
 _READING = {"GET", "HEAD"}
 _bearer = HTTPBearer(auto_error=False, description="An API key.")
@@ -36,7 +37,9 @@ class _KnownCallerRoute(APIRoute):
             key = await run_in_threadpool(_authenticate, request)
             if not key.may(scope):
                 raise Forbidden(_lack(key, scope), scope=scope)
-            request.state.key = key
+            shares: Shares = request.app.state.shares
+            request.state.held.enter_context(shares.serving(key.tenant))
+            request.state.key, request.state.connection.known = key, True
             # For every line that is logged on behalf of this request; it has a context of its own.
             named = {word.removesuffix("_id"): text for word, text in request.path_params.items()}
             structlog.contextvars.bind_contextvars(tenant=key.tenant, **named)
@@ -58,7 +61,7 @@ def guarded_router(*, prefix: str, tag: str) -> APIRouter:
         tags=[tag],
         route_class=_KnownCallerRoute,
         dependencies=_documented,
-        responses=responses(Unauthorized, Forbidden, Unavailable),
+        responses=responses(Unauthorized, Forbidden, TooManyRequests, Unavailable),
     )
 
 

@@ -14,11 +14,15 @@ from .acceptance import Acceptance
 from .checks import Checks
 from .endings import Endings
 from .lane import BlobLane
-from .limits import BodyLimit
+from .limits import BodyLimit, Room
 from .openapi import install_openapi
+from .pool import ConnectionPool
 from .problems import install_problems
+from .readiness import Readiness
+from .request_limit import RequestLimit
 from .requests import MeteredRequests, RequestMeters
 from .settings import ServerSettings
+from .shares import Shares
 
 VERSION = "1"
 """Of the HTTP contract: it is in every path."""
@@ -41,11 +45,18 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
     app.state.settings, app.state.ledger = settings, ledger
     checks = Checks(settings, ledger)
     app.state.checks, app.state.acceptance = checks, Acceptance(ledger, checks)
-    app.state.endings, app.state.lane = Endings(ledger), BlobLane()
+    shares = Shares(settings.max_connections)
+    app.state.shares, app.state.endings = shares, Endings(ledger, shares)
+    app.state.pool = ConnectionPool(settings.max_connections, shares.end_a_wait)
+    app.state.lane, app.state.readiness = BlobLane(), Readiness(ledger)
+    app.state.downloads = Room(
+        settings.max_bodies_bytes, limit="result-bytes", advice="Read fewer results at once."
+    )
     for room in (jobs, deliveries, uploads, models, endpoints, keys, score, health):
         app.include_router(room.router)
     app.webhooks.include_router(callbacks.router)
     app.add_middleware(BodyLimit, settings=settings, roomy=_ROOMY)
+    app.add_middleware(RequestLimit, pool=app.state.pool)
     app.state.meters = RequestMeters()
     app.add_middleware(MeteredRequests, meters=app.state.meters)
     install_problems(app)
@@ -58,3 +69,4 @@ async def _listen(app: FastAPI) -> AsyncIterator[None]:
     async with app.state.endings:
         yield
     app.state.lane.close()
+    app.state.readiness.close()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated
 
-from fastapi import Depends, Header, Query, Response
-from fastapi.responses import JSONResponse
+from fastapi import Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import BlobMissing, JobStatus
@@ -40,10 +41,12 @@ from .bodies import describe_body, json_body
 from .deprecation import HEADERS, announce
 from .names import NamedJob
 from .outbox import list_deliveries
-from .parts import TheAcceptance, TheEndings, TheLane, TheLedger, TheSettings
+from .parts import TheAcceptance, TheDownloads, TheEndings, TheLane, TheLedger, TheSettings
 from .problems import responses
 
 router = guarded_router(prefix="/v1/jobs", tag="jobs")
+
+_PIECE = 64 * 2**10
 
 IdempotencyKey = Annotated[
     str | None,
@@ -95,7 +98,11 @@ async def submit_job(
     """Enqueue one job. After 202 it survives any crash."""
     accept = partial(acceptance.accept, key=idempotency_key, traceparent=traceparent)
     inline = any(isinstance(image, Base64Image) for image in request.images)
-    status = await (lane.run if inline else run_in_threadpool)(accept, tenant, request)
+    status = await (
+        lane.run(tenant, accept, tenant, request)
+        if inline
+        else run_in_threadpool(accept, tenant, request)
+    )
     response.headers["Location"] = f"/v1/jobs/{status.job.id}"
     announce(response, request.model, f"/v1/models/{status.job.model}")
     return status.view()
@@ -133,7 +140,7 @@ async def read_job(
     ] = 0,
 ) -> Job:
     """How a job stands, at once or when it has ended."""
-    status = await endings.wait(tenant, job_id, min(wait, settings.max_wait_s))
+    status = await endings.wait(tenant, job_id, min(wait, settings.max_wait_s), polling=True)
     return status.view()
 
 
@@ -143,18 +150,27 @@ async def read_job(
     response_class=JSONResponse,
 )
 async def read_result(
-    job_id: NamedJob, tenant: Caller, ledger: TheLedger, lane: TheLane
+    *,
+    job_id: NamedJob,
+    request: Request,
+    tenant: Caller,
+    ledger: TheLedger,
+    lane: TheLane,
+    downloads: TheDownloads,
 ) -> Response:
     """What the model found, byte for byte as it was stored."""
     status = await run_in_threadpool(ledger.jobs.get, tenant, job_id)
     if status.result is None:
         raise _no_result(status)
+    # Until all of it is written, which is up to the client.
+    downloads.take(tenant, status.result.size)
+    request.state.held.callback(downloads.give, tenant, status.result.size)
     try:
-        stored = await lane.run(ledger.blobs.get, status.result.key)
+        stored = await lane.run(tenant, ledger.blobs.get, status.result.key)
     except BlobMissing as error:
         raise NotFound(f"The result of {job_id} is no longer kept.") from error
-    headers = {"ETag": f'"{status.result.sha256}"'}
-    return Response(stored, media_type="application/json", headers=headers)
+    headers = {"ETag": f'"{status.result.sha256}"', "Content-Length": str(len(stored))}
+    return StreamingResponse(_pieces(stored), media_type="application/json", headers=headers)
 
 
 @router.post("/{job_id}/cancel", responses=responses(UnknownJob))
@@ -184,7 +200,7 @@ async def erase_job(job_id: NamedJob, tenant: Caller, ledger: TheLedger, lane: T
 
     One that has not ended is cancelled first.
     """
-    await lane.run(ledger.jobs.erase, tenant, job_id)
+    await lane.run(tenant, ledger.jobs.erase, tenant, job_id)
 
 
 @router.get("/{job_id}/deliveries", responses=responses(UnknownJob))
@@ -192,6 +208,12 @@ def list_job_deliveries(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> 
     """Where the end of a job is told, and how that went."""
     ledger.jobs.get(tenant, job_id)
     return list_deliveries(ledger, tenant, job_id)
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    """As a whole it would be copied into the connection's buffer, where no bound counts it."""
+    for start in range(0, len(data), _PIECE):
+        yield data[start : start + _PIECE]
 
 
 def _no_result(status: JobStatus) -> NotFinished:

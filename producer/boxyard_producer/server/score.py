@@ -59,10 +59,10 @@ async def score(
     """Score pictures and wait for it, as the AzureML cards' endpoints do."""
     named = model or settings.score_model
     job = await run_in_threadpool(_job, request, named, settings, ledger, acceptance.models)
-    accepted = await lane.run(acceptance.accept, tenant, job)
+    accepted = await lane.run(tenant, acceptance.accept, tenant, job)
     announce(response, model or "", f"/score?model={accepted.job.model}")
     status = await endings.wait(tenant, accepted.job.id, settings.score_deadline_s)
-    return await lane.run(_conclude, ledger, status)
+    return await lane.run(tenant, _conclude, ledger, status)
 
 
 def _job(
