@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
+from inspect import iscoroutinefunction
 from typing import Annotated, Any
 
 import structlog
@@ -32,18 +34,22 @@ class _KnownCallerRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle, scope = super().get_route_handler(), self._needed()
+        uses_thread = not iscoroutinefunction(self.endpoint)
 
         async def handle_known_caller(request: Request) -> Response:
-            key = await run_in_threadpool(_authenticate, request)
+            shares: Shares = request.app.state.shares
+            text = _text(request)
+            async with shares.turns.of(text):
+                key = await run_in_threadpool(_authenticate, request.app.state.ledger, text)
             if not key.may(scope):
                 raise Forbidden(_lack(key, scope), scope=scope)
-            shares: Shares = request.app.state.shares
             request.state.held.enter_context(shares.serving(key.tenant))
             request.state.key, request.state.connection.known = key, True
             # For every line that is logged on behalf of this request; it has a context of its own.
             named = {word.removesuffix("_id"): text for word, text in request.path_params.items()}
             structlog.contextvars.bind_contextvars(tenant=key.tenant, **named)
-            return await handle(request)
+            async with shares.turns.of(key.tenant) if uses_thread else nullcontext():
+                return await handle(request)
 
         return handle_known_caller
 
@@ -75,16 +81,12 @@ def _lack(key: ApiKey, scope: Scope) -> str:
     return f"This needs the scope `{scope}`; the key {key.name!r} has {held}. Use another key."
 
 
-def _authenticate(request: Request) -> ApiKey:
-    """The request's key.
+def _authenticate(ledger: Ledger, text: str) -> ApiKey:
+    """The key of this text.
 
     Raises:
-        Unauthorized: no key, one that nobody has, or one that has expired.
+        Unauthorized: there is none, or it has expired.
     """
-    text = _text(request)
-    if text is None:
-        raise Unauthorized("Send an API key: `Authorization: Bearer KEY`, or `X-API-Key: KEY`.")
-    ledger: Ledger = request.app.state.ledger
     key = ledger.api_keys.authenticate(text)
     if key is None:
         raise Unauthorized(_why_not(ledger.api_keys.find(text)))
@@ -98,11 +100,18 @@ def _why_not(known: ApiKey | None) -> str:
     return "This API key is not known here, or it was revoked. `boxyard keys create` makes one."
 
 
-def _text(request: Request) -> str | None:
+def _text(request: Request) -> str:
+    """The key that the request shows.
+
+    Raises:
+        Unauthorized: it shows none.
+    """
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and key.strip():
         return key.strip()
-    return request.headers.get("x-api-key") or None
+    if key := request.headers.get("x-api-key", ""):
+        return key
+    raise Unauthorized("Send an API key: `Authorization: Bearer KEY`, or `X-API-Key: KEY`.")
 
 
 async def _tenant(request: Request) -> str:

@@ -41,7 +41,15 @@ from .bodies import describe_body, json_body
 from .deprecation import HEADERS, announce
 from .names import NamedJob
 from .outbox import list_deliveries
-from .parts import TheAcceptance, TheDownloads, TheEndings, TheLane, TheLedger, TheSettings
+from .parts import (
+    TheAcceptance,
+    TheDownloads,
+    TheEndings,
+    TheLane,
+    TheLedger,
+    TheSettings,
+    TheShares,
+)
 from .problems import responses
 
 router = guarded_router(prefix="/v1/jobs", tag="jobs")
@@ -92,17 +100,17 @@ async def submit_job(
     tenant: Caller,
     acceptance: TheAcceptance,
     lane: TheLane,
+    shares: TheShares,
     idempotency_key: IdempotencyKey = None,
     traceparent: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Job:
     """Enqueue one job. After 202 it survives any crash."""
     accept = partial(acceptance.accept, key=idempotency_key, traceparent=traceparent)
-    inline = any(isinstance(image, Base64Image) for image in request.images)
-    status = await (
-        lane.run(tenant, accept, tenant, request)
-        if inline
-        else run_in_threadpool(accept, tenant, request)
-    )
+    if any(isinstance(image, Base64Image) for image in request.images):
+        status = await lane.run(tenant, accept, tenant, request)
+    else:
+        async with shares.turns.of(tenant):
+            status = await run_in_threadpool(accept, tenant, request)
     response.headers["Location"] = f"/v1/jobs/{status.job.id}"
     announce(response, request.model, f"/v1/models/{status.job.model}")
     return status.view()
@@ -156,10 +164,12 @@ async def read_result(
     tenant: Caller,
     ledger: TheLedger,
     lane: TheLane,
+    shares: TheShares,
     downloads: TheDownloads,
 ) -> Response:
     """What the model found, byte for byte as it was stored."""
-    status = await run_in_threadpool(ledger.jobs.get, tenant, job_id)
+    async with shares.turns.of(tenant):
+        status = await run_in_threadpool(ledger.jobs.get, tenant, job_id)
     if status.result is None:
         raise _no_result(status)
     # Until all of it is written, which is up to the client.

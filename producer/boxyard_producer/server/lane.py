@@ -8,9 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
-from weakref import WeakValueDictionary
 
 from boxyard_schemas.errors import Unavailable
+
+from .turns import Turns
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
@@ -28,7 +29,7 @@ class BlobLane:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="blobs")
-        self._shares = WeakValueDictionary[str, asyncio.Semaphore]()
+        self._turns = Turns(_THREADS // 2)
         self._limits = set[asyncio.Timeout]()
         self._end = math.inf  # by the event loop's clock
 
@@ -47,12 +48,11 @@ class BlobLane:
         """
         now = asyncio.get_running_loop().time()
         end = max(min(self._end, now + _PATIENCE_S), now + _LEAST_S)
-        share = self._shares.setdefault(tenant, asyncio.Semaphore(_THREADS // 2))
         try:
             async with asyncio.timeout_at(end) as limit:
                 self._limits.add(limit)
                 try:
-                    async with share:
+                    async with self._turns.of(tenant):
                         return await self._begin(work, *args, **options)
                 finally:
                     self._limits.discard(limit)

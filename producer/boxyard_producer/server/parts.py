@@ -15,6 +15,7 @@ from .lane import BlobLane
 from .limits import Room
 from .readiness import Readiness
 from .settings import ServerSettings
+from .shares import Shares
 
 
 def _part(name: str) -> Any:
@@ -33,3 +34,4 @@ TheEndings = Annotated[Endings, _part("endings")]
 TheLane = Annotated[BlobLane, _part("lane")]
 TheDownloads = Annotated[Room, _part("downloads")]
 TheReadiness = Annotated[Readiness, _part("readiness")]
+TheShares = Annotated[Shares, _part("shares")]

@@ -29,7 +29,7 @@ class PooledConnection(Protocol):
 class ConnectionPool:
     """Up to `limit` connections, and a few more for health checks.
 
-    When there are more, an idle one is closed: first those on which no valid API key was seen, of
+    When there are more, idle ones are closed: first those on which no valid API key was seen, of
     the address that has most of them the oldest, then the oldest of the others. When none is idle,
     a long poll is answered early.
 
@@ -64,6 +64,8 @@ class ConnectionPool:
         if strangers := [each for each in idle if not each.known]:
             ((crowded, _),) = Counter(each.address for each in strangers).most_common(1)
             idle = [each for each in strangers if each.address == crowded]
-        self.remove(idle[0])
-        idle[0].drop()
+        # Some at once: to look through all of them for each new one would take too long.
+        for each in idle[: max(1, self._limit // 100)]:
+            self.remove(each)
+            each.drop()
         return True

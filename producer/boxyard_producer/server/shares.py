@@ -8,8 +8,12 @@ from contextlib import contextmanager
 
 from boxyard_schemas.errors import TooManyRequests
 
+from .turns import Turns
+
 _RETRY_AFTER_S = 2
 _RETRY_WAIT_AFTER_S = 5
+_THREADS = 8
+"""Of the forty that Starlette has."""
 
 
 class Shares:
@@ -25,6 +29,8 @@ class Shares:
 
     def __init__(self, connections: int) -> None:
         self._most_served, self._most_waits = max(2, connections // 4), max(2, connections // 2)
+        self.turns = Turns(_THREADS)
+        """On the threads that talk to Redis, by tenant or by key."""
         self._served = Counter[str]()
         self._waits: defaultdict[str, dict[Callable[[], None], None]] = defaultdict(dict)
 
