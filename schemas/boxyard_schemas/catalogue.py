@@ -24,6 +24,8 @@ DEMO_MODEL = "rtmdet-ins_demo"
 Task = Literal["object-detection", "instance-segmentation"]
 
 _PREFIXES = ("mmd-3x-", "mmdet-3x-")
+_ALIKE = 0.6
+"""Of difflib's ratio: below it two names have little in common."""
 _LONGEST = 200
 """Characters of a name that is compared with others, or said again: no model has a longer one."""
 
@@ -131,9 +133,10 @@ def _spellings() -> Mapping[str, str]:
 
 
 def _near(bare: str, served: Iterable[str]) -> list[str]:
-    """The three models with the nearest spellings that share half of the name's trigrams.
+    """The three nearest of the models whose names resemble this one or begin with it.
 
-    Comparing letter by letter is left to the few: for all it takes up to a quarter of a second.
+    Comparing letter by letter is left to those that share half of the name's trigrams: for all it
+    takes up to a quarter of a second.
     """
     if len(bare) > _LONGEST:
         return []
@@ -141,8 +144,18 @@ def _near(bare: str, served: Iterable[str]) -> list[str]:
     known = (*_trigrams_of_all(), *((name, name, _trigrams(name)) for name in served))
     shared = ((len(wanted & theirs), spelling, name) for spelling, name, theirs in known)
     close = sorted((each for each in shared if 2 * each[0] >= max(len(wanted), 1)), reverse=True)
-    ranked = sorted(close[:50], key=lambda each: _likeness(bare, each[1]), reverse=True)
-    return list(dict.fromkeys(name for _, _, name in ranked))[:3]
+    rated = ((_likeness(bare, spelling), spelling, name) for _, spelling, name in close[:50])
+    near = sorted(
+        (each for each in rated if each[0] >= _ALIKE or _begins_with(each[1], bare)),
+        key=lambda each: each[0],
+        reverse=True,
+    )
+    return list(dict.fromkeys(name for *_, name in near))[:3]
+
+
+def _begins_with(spelling: str, bare: str) -> bool:
+    plain, wanted = (text.casefold().replace("_", "-") for text in (spelling, bare))
+    return len(wanted) >= 3 and plain.startswith(wanted)
 
 
 @lru_cache(maxsize=1)

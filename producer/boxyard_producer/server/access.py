@@ -16,7 +16,13 @@ from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import Ledger
 from boxyard_schemas import ApiKey, Scope
-from boxyard_schemas.errors import Forbidden, TooManyRequests, Unauthorized, Unavailable
+from boxyard_schemas.errors import (
+    Forbidden,
+    InvalidRequest,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
 
 from .problems import responses
 from .shares import Shares
@@ -48,6 +54,7 @@ class _KnownCallerRoute(APIRoute):
             # For every line that is logged on behalf of this request; it has a context of its own.
             named = {word.removesuffix("_id"): text for word, text in request.path_params.items()}
             structlog.contextvars.bind_contextvars(tenant=key.tenant, **named)
+            _check_query(request)
             async with shares.turns.of(key.tenant) if uses_thread else nullcontext():
                 return await handle(request)
 
@@ -67,13 +74,33 @@ def guarded_router(*, prefix: str, tag: str) -> APIRouter:
         tags=[tag],
         route_class=_KnownCallerRoute,
         dependencies=_documented,
-        responses=responses(Unauthorized, Forbidden, TooManyRequests, Unavailable),
+        responses=responses(Unauthorized, Forbidden, InvalidRequest, TooManyRequests, Unavailable),
     )
 
 
 def needs(scope: Scope) -> Any:
     """Another scope for one operation, among its `dependencies`."""
     return Security(_bearer, scopes=[scope])
+
+
+def _check_query(request: Request) -> None:
+    """Refuses query parameters that the operation does not have: a mistyped one changes nothing.
+
+    Raises:
+        InvalidRequest: naming them.
+    """
+    if not request.query_params:
+        return
+    path = request.app.openapi()["paths"][request.scope["route"].path]
+    operation = path[request.method.lower()]
+    known = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        takes = f"this takes {', '.join(known)}" if known else "this takes none"
+        what = f"there is no such query parameter; {takes}"
+        errors = [{"where": name[:64], "what": what} for name in unknown[:100]]
+        detail = "; ".join(f"{each['where']}: {each['what']}" for each in errors)
+        raise InvalidRequest(detail, errors=errors)
 
 
 def _lack(key: ApiKey, scope: Scope) -> str:

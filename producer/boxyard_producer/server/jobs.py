@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request, Response
@@ -31,6 +33,7 @@ from boxyard_schemas.errors import (
     TooLarge,
     TooManyRequests,
     TooSlow,
+    Unavailable,
     UnknownJob,
     UnknownModel,
     UnknownUpload,
@@ -69,18 +72,22 @@ IdempotencyKey = Annotated[
     ),
 ]
 
+Wait = Annotated[
+    float,
+    Query(ge=0, description="Hold the answer until the job ends, for at most so many seconds."),
+]
+_SUBMITTED = {
+    "Location": {"description": "The job.", "schema": {"type": "string"}},
+    **HEADERS,
+}
+
 
 @router.post(
     "",
     status_code=202,
     responses={
-        202: {
-            "description": "The job is recorded.",
-            "headers": {
-                "Location": {"description": "The job.", "schema": {"type": "string"}},
-                **HEADERS,
-            },
-        },
+        200: {"model": Job, "description": "The job has ended.", "headers": _SUBMITTED},
+        202: {"description": "The job is recorded.", "headers": _SUBMITTED},
         **responses(
             UnknownModel,
             UnknownUpload,
@@ -101,10 +108,17 @@ async def submit_job(
     acceptance: TheAcceptance,
     lane: TheLane,
     shares: TheShares,
+    endings: TheEndings,
+    settings: TheSettings,
+    wait: Wait = 0,
     idempotency_key: IdempotencyKey = None,
     traceparent: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Job:
-    """Enqueue one job. After 202 it survives any crash."""
+    """Enqueue one job. Once it is answered it survives any crash.
+
+    With `wait` the answer is 200 when the job has ended by then, however it ended, and 202 with
+    the job's present state when it has not.
+    """
     accept = partial(acceptance.accept, key=idempotency_key, traceparent=traceparent)
     if any(isinstance(image, Base64Image) for image in request.images):
         status = await lane.run(tenant, accept, tenant, request)
@@ -113,6 +127,14 @@ async def submit_job(
             status = await run_in_threadpool(accept, tenant, request)
     response.headers["Location"] = f"/v1/jobs/{status.job.id}"
     announce(response, request.model, f"/v1/models/{status.job.model}")
+    if wait:
+        # The job is recorded: the caller must learn its id, whatever keeps it from waiting.
+        with suppress(TooManyRequests, Unavailable, UnknownJob):
+            status = await endings.wait(
+                tenant, status.job.id, min(wait, settings.max_wait_s), polling=True
+            )
+        if status.state.terminal:
+            response.status_code = HTTPStatus.OK
     return status.view()
 
 
@@ -143,9 +165,7 @@ async def read_job(
     tenant: Caller,
     settings: TheSettings,
     endings: TheEndings,
-    wait: Annotated[
-        float, Query(ge=0, description="Hold the answer until the job ends, for seconds.")
-    ] = 0,
+    wait: Wait = 0,
 ) -> Job:
     """How a job stands, at once or when it has ended."""
     status = await endings.wait(tenant, job_id, min(wait, settings.max_wait_s), polling=True)
