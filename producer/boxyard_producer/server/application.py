@@ -12,6 +12,7 @@ from boxyard_ledger import Ledger
 from . import callbacks, deliveries, endpoints, health, jobs, keys, models, score, uploads
 from .acceptance import Acceptance
 from .checks import Checks
+from .docs import install_docs
 from .endings import Endings
 from .lane import BlobLane
 from .limits import BodyLimit, Room
@@ -40,6 +41,9 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
         lifespan=_listen,
         # They would send callers to whatever address the Host header names.
         redirect_slashes=False,
+        # Theirs load scripts from the internet; ours are in docs.py.
+        docs_url=None,
+        redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings, app.state.ledger = settings, ledger
@@ -61,6 +65,7 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
     app.add_middleware(MeteredRequests, meters=app.state.meters)
     install_problems(app)
     install_openapi(app)
+    install_docs(app)
     return app
 
 
