@@ -19,7 +19,7 @@ from chaos.trial import Figures, Trial
 from pictures import png, scene
 
 _UNSERVED = "rtmdet_tiny_8xb32-300e_coco"
-_PROMPT_S = 10.0
+_PROMPT_S = 20.0
 """For a job and its result. It takes a tenth of a second on a machine that does nothing else."""
 
 
@@ -65,7 +65,7 @@ def test_connections_that_are_held_do_not_keep_others_out(
     trial: Trial, figures: Figures, scale: Callable[..., int], held: str
 ) -> None:
     """hundreds of connections that wait, say nothing, or drip a head; another tenant's jobs"""
-    number, job = scale(slice=400, full=5000), ""
+    number, job = scale(slice=400, full=2000), ""
     if held == "long polls":
         job = trial.a.submit(trial.a.upload(png(scene())), model=_UNSERVED)
     request = {

@@ -25,7 +25,7 @@ class ServerSettings(Settings):
         description="Open at once. Over it, idle ones are closed, those without a valid API key "
         "first; when all are busy, requests are answered 503, health checks apart. One tenant is "
         "served a quarter; half may be long polls (`?wait=`). Each needs an open file and about "
-        "30 kB.",
+        "40 kB.",
     )
     max_upload_bytes: int = Field(32 * 2**20, ge=1, description="Of one picture.")
     max_images_per_job: int = Field(64, ge=1, description="Pictures of one job.")
