@@ -27,6 +27,9 @@ from .transitions import Transitions
 
 _log = structlog.get_logger(__name__)
 _CURSOR = re.compile(r"job_[0-9a-f]{32}")
+_AT_ONCE = 500
+"""Commands in one exchange with Redis."""
+_OPEN = frozenset({JobState.QUEUED, JobState.RUNNING})
 _ROUNDS = 4
 """How often a step looks again when others changed what it saw."""
 
@@ -239,6 +242,17 @@ class Jobs:
         names = [keys.ready(model, priority) for model in models for priority in Priority]
         counts = iter(self._connection.commands(*(("ZCARD", name) for name in names)))
         return {model: sum(islice(counts, len(Priority))) for model in models}
+
+    def ended(self, jobs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of the jobs, by tenant and id, that have ended or are no longer kept."""
+        found: list[tuple[str, str]] = []
+        for start in range(0, len(jobs), _AT_ONCE):
+            asked = jobs[start : start + _AT_ONCE]
+            states = self._connection.commands(
+                *(("HGET", keys.job(*each), "state") for each in asked)
+            )
+            found += [each for each, state in zip(asked, states, strict=True) if state not in _OPEN]
+        return found
 
     def subscribe(self) -> FinishedFeed:
         """News of the jobs that end from now on."""

@@ -25,6 +25,7 @@ RECEIVER_LEASES = f"{_ROOT}:receiver-leases"
 TENANTS = f"{_ROOT}:tenants"
 API_KEYS = f"{_ROOT}:api-keys"
 WORKERS = f"{_ROOT}:workers"
+SERVED_MODELS = f"{_ROOT}:served-models"
 LOOSE_UPLOADS = f"{_ROOT}:loose-uploads"
 """Uploads that no job names, by when they came."""
 ERASURES = f"{_ROOT}:erasures"
@@ -160,6 +161,11 @@ def endpoints(tenant: str) -> str:
 def worker(worker_id: str) -> str:
     """A worker's last heartbeat."""
     return f"{_ROOT}:worker:{worker_id}"
+
+
+def served_lately(model: str) -> str:
+    """Exists for a while after a warm worker's last heartbeat."""
+    return f"{_ROOT}:served-lately:{model}"
 
 
 def upload_key(tenant: str, upload_id: str) -> str:

@@ -18,6 +18,7 @@ from .jobs import Jobs
 from .retention import Retention
 from .s3 import S3
 from .sealing import Sealing
+from .served_models import ServedModels
 from .settings import LedgerSettings
 from .sweeps import Sweeps
 from .tally import Tally
@@ -66,6 +67,7 @@ class Ledger:
             tally=tally,
         )
         self.workers = Workers(connection)
+        self.served_models = ServedModels(connection, self.workers)
         self.sweeps = Sweeps(
             connection,
             settings=settings,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from . import keys
-from .connection import Connection
+from .connection import Connection, Word
 from .records import WorkerRecord
+
+_LATELY_S = 90
+"""Within this time a worker restarts, loads its model and warms up, on most machines."""
 
 
 class Workers:
@@ -18,11 +21,16 @@ class Workers:
     def beat(self, worker: WorkerRecord, ttl_s: float) -> None:
         """Says that a worker lives, for `ttl_s` seconds."""
         record = worker.model_dump_json()
-        self._connection.commands(
+        commands: list[tuple[Word, ...]] = [
             ("SET", keys.worker(worker.id), record, "PX", int(ttl_s * 1000)),
             ("SADD", keys.WORKERS, worker.id),
-            atomic=True,
-        )
+        ]
+        if worker.warm:  # see ServedModels
+            commands += [
+                ("SADD", keys.SERVED_MODELS, worker.model),
+                ("SET", keys.served_lately(worker.model), 1, "EX", _LATELY_S),
+            ]
+        self._connection.commands(*commands, atomic=True)
 
     def leave(self, worker_id: str) -> None:
         """Says that a worker is gone."""

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from boxyard_ledger import Ledger
+from boxyard_ledger import Ledger, WorkerRecord
 from boxyard_producer.stack import Credentials
 from boxyard_schemas import EndpointRequest, Scope
 from boxyard_schemas.installation import install_command
+from boxyard_schemas.words import utc_now
 
 from .conftest import BOXYARD, Boxyard, RunningStack, descendants, outside
 
@@ -217,3 +218,23 @@ def test_a_new_environment_of_compose_holds_a_sealing_key(tmp_path: Path) -> Non
     lines = (tmp_path / ".env").read_text().splitlines()
     (key,) = (line.partition("=")[2] for line in lines if line.startswith("BOXYARD_SECRET_KEYS="))
     Fernet(key)
+
+
+def test_a_model_that_was_served_is_forgotten_by_the_operator(
+    operate: Operate, ledger: Ledger
+) -> None:
+    worker = WorkerRecord(
+        id="w", model="my-own", host="here", device="cpu", warm=True, started_at=utc_now()
+    )
+    ledger.workers.beat(worker, ttl_s=60)
+    refused = operate("models", "forget", "my-own")
+    assert refused.returncode == 1
+    assert "Stop its workers first" in refused.stderr
+    ledger.workers.leave("w")
+    done = operate("models", "forget", "my-own")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "my-own is forgotten" in done.stderr
+    assert ledger.served_models.names() == set()
+    again = operate("models", "forget", "my-own")
+    assert again.returncode == 1
+    assert "No worker has served" in again.stderr

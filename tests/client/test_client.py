@@ -519,3 +519,17 @@ def test_the_client_needs_the_base_install_alone():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert loaded.stdout.strip() == "[]"
+
+
+def test_a_poll_that_the_server_does_not_hold_is_asked_again_without_waiting(
+    call: Call, server: ScriptedServer
+):
+    name = new_id("job")
+    full = problem(429, "too-many-requests", limit="waits", retry_after_s=0)
+    full.headers["Retry-After"] = "0"
+    for _ in range(3):
+        server.will_answer(full, Reply(200, job(job_id=name)))
+    server.will_answer(full, Reply(200, job(job_id=name, state="succeeded")))
+    assert call("wait", name).state == "succeeded"
+    polled = [asked.path for asked in server.asked]
+    assert polled == [f"/v1/jobs/{name}?wait=20", f"/v1/jobs/{name}"] * 4

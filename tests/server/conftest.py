@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from threading import Thread, Timer
 
 import httpx
@@ -14,6 +15,7 @@ import uvicorn
 
 from boxyard_ledger import Claim, Ledger, LedgerSettings, WorkerRecord, result_key
 from boxyard_producer.server import ServerSettings, create_app
+from boxyard_producer.server.connections import BoundedProtocol
 from boxyard_schemas import (
     DEMO_MODEL,
     Box,
@@ -26,8 +28,10 @@ from boxyard_schemas import (
     Provenance,
 )
 from boxyard_schemas.words import utc_now
+from server_process import ServerProcess, serving_process
 
 Serve = Callable[..., httpx.Client]
+Start = Callable[..., ServerProcess]
 
 FOUND = Detection(
     box=Box(topX=0.1, topY=0.2, bottomX=0.5, bottomY=0.6),
@@ -97,7 +101,11 @@ class Worker:
 def serving(settings: ServerSettings, ledger: Ledger) -> Iterator[str]:
     """The application behind HTTP; yields its address."""
     config = uvicorn.Config(
-        create_app(settings, ledger), port=0, log_config=None, timeout_graceful_shutdown=1
+        create_app(settings, ledger),
+        http=BoundedProtocol,
+        port=0,
+        log_config=None,
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
     thread = Thread(target=server.run)
@@ -149,6 +157,19 @@ def serve(ledger: Ledger) -> Iterator[Serve]:
 def api(serve: Serve) -> httpx.Client:
     """The server with its default settings."""
     return serve()
+
+
+@pytest.fixture
+def start(ledger: Ledger, ledger_settings: LedgerSettings, tmp_path: Path) -> Iterator[Start]:
+    """Starts the server with the settings given; tenants a and b have keys."""
+    ledger.tenants.register("a", api_key="key-a", webhook_secret="whsec_YQ==")
+    ledger.tenants.register("b", api_key="key-b", webhook_secret="whsec_Yg==")
+    with ExitStack() as stack:
+
+        def begin(**settings: object) -> ServerProcess:
+            return stack.enter_context(serving_process(tmp_path, ledger_settings, **settings))
+
+        yield begin
 
 
 @pytest.fixture

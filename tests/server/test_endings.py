@@ -9,6 +9,7 @@ import redis
 
 from boxyard_ledger import EmbeddedRedis, JobRecord, Ledger, LedgerSettings
 from boxyard_producer.server.endings import Endings
+from boxyard_producer.server.shares import Shares
 from boxyard_schemas import DEMO_MODEL, JobState, UrlImage, new_id
 from boxyard_schemas.words import utc_now
 
@@ -34,7 +35,7 @@ async def test_news_of_the_end_is_enough_without_looking_again(
 ) -> None:
     job = accept(ledger)
     claim = worker.claim()
-    async with Endings(ledger, look_again_s=NEVER_S) as endings:
+    async with Endings(ledger, Shares(100), look_again_s=NEVER_S) as endings:
         await _listened_to(ledger.settings.redis_url)
         with later(0.5, lambda: worker.finish(claim, SEEN)):
             status = await asyncio.wait_for(endings.wait("a", job.id, NEVER_S), 60)
@@ -44,9 +45,14 @@ async def test_news_of_the_end_is_enough_without_looking_again(
 async def test_looking_again_is_enough_without_news(ledger: Ledger, worker: Worker) -> None:
     job = accept(ledger)
     claim = worker.claim()
-    endings = Endings(ledger, look_again_s=0.05)  # nobody listens: it was never entered
-    with later(0.3, lambda: worker.finish(claim, SEEN)):
-        status = await asyncio.wait_for(endings.wait("a", job.id, NEVER_S), 60)
+    with redis.Redis.from_url(ledger.settings.redis_url) as client:
+        rules = ("on", "nopass", "~*", "+@all", "resetchannels")
+        client.execute_command("ACL", "SETUSER", "no-channels", *rules)
+    url = ledger.settings.redis_url.replace("redis://", "redis://no-channels:x@")
+    with Ledger.open(ledger.settings.model_copy(update={"redis_url": url})) as without_news:
+        async with Endings(without_news, Shares(100), look_again_s=0.05) as endings:
+            with later(0.3, lambda: worker.finish(claim, SEEN)):
+                status = await asyncio.wait_for(endings.wait("a", job.id, NEVER_S), 60)
     assert status.state is JobState.SUCCEEDED
 
 
@@ -58,7 +64,7 @@ async def test_news_comes_again_once_redis_is_back(tmp_path: Path) -> None:
         worker = Worker(ledger, DEMO_MODEL)
         job = accept(ledger)
         claim = worker.claim()
-        async with Endings(ledger, look_again_s=NEVER_S) as endings:
+        async with Endings(ledger, Shares(100), look_again_s=NEVER_S) as endings:
             await _listened_to(server.url)
             server.kill()
             server.start()

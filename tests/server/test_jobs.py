@@ -65,32 +65,6 @@ def test_waiting_ends_when_the_job_does(api: httpx.Client, worker: Worker) -> No
     assert time.monotonic() - began < 50
 
 
-def test_a_submission_that_waits_is_answered_with_the_job_that_ended(
-    api: httpx.Client, worker: Worker
-) -> None:
-    with ThreadPoolExecutor() as pool:
-        submission = pool.submit(
-            api.post,
-            "/v1/jobs",
-            params={"wait": 55},
-            json={"model": DEMO_MODEL, "images": [{"url": URL}]},
-        )
-        worker.finish(worker.claim(), SEEN)
-        answer = submission.result()
-    assert (answer.status_code, answer.json()["state"]) == (200, "succeeded")
-    assert api.get(answer.headers["location"]).json() == answer.json()
-
-
-def test_a_submission_that_waits_in_vain_is_accepted(serve: Serve) -> None:
-    api = serve(max_wait_s=0.2)
-    answer = api.post(
-        "/v1/jobs",
-        params={"wait": 50},
-        json={"model": DEMO_MODEL, "images": [{"url": URL}]},
-    )
-    assert (answer.status_code, answer.json()["state"]) == (202, "queued")
-
-
 @pytest.mark.parametrize("wait", ["-1", "nan", "soon"])
 def test_a_submission_with_no_time_to_wait_is_refused_before_it_is_accepted(
     api: httpx.Client, wait: str
@@ -319,3 +293,41 @@ def test_a_body_that_cannot_be_read_is_the_callers_to_mend(api: httpx.Client, bo
     answer = api.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)
     problem(answer, answer.status_code, answer.json()["code"])
+
+
+def test_a_submission_may_wait_for_the_end_of_its_job(api: httpx.Client, worker: Worker) -> None:
+    body = {"model": DEMO_MODEL, "images": [{"url": "https://example.com/1.jpg"}]}
+    with ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(api.post, "/v1/jobs?wait=30", json=body)
+        worker.finish(worker.claim(), SEEN)
+        ended = answer.result()
+    assert (ended.status_code, ended.json()["state"]) == (200, "succeeded")
+    assert ended.headers["location"] == f"/v1/jobs/{ended.json()['id']}"
+
+
+def test_a_submission_that_waited_in_vain_is_accepted_all_the_same(api: httpx.Client) -> None:
+    body = {"model": DEMO_MODEL, "images": [{"url": "https://example.com/1.jpg"}]}
+    answer = api.post("/v1/jobs?wait=0.2", json=body)
+    assert (answer.status_code, answer.json()["state"]) == (202, "queued")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/jobs?wiat=30"),
+        ("GET", "/v1/jobs?stat=queued"),
+        ("GET", "/v1/jobs/job_0?timeout=3"),
+        ("POST", "/v1/uploads?name=a.jpg"),
+        ("POST", "/score?modle=x"),
+        ("GET", "/v1/models?size=3"),
+        ("GET", "/v1/models/x?served=true"),
+        ("DELETE", "/v1/jobs/job_0?force=1"),
+    ],
+)
+def test_a_query_parameter_that_does_not_exist_is_named(
+    api: httpx.Client, method: str, path: str
+) -> None:
+    answer = api.request(method, path)
+    (found,) = problem(answer, 422, "invalid-request")["errors"]  # type: ignore[misc]
+    assert found["where"] == path.partition("?")[2].partition("=")[0]
+    assert "no such query parameter" in found["what"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pytest
 from boxyard_ledger import EmbeddedRedis, Ledger
 from boxyard_schemas import DEMO_MODEL, CatalogueEntry, Model, resolve_model
 from boxyard_schemas.catalogue import catalogue
+from boxyard_schemas.errors import Conflict, NotFound
 
 from .conftest import SEEN, Worker
 from .test_jobs import problem, submit
@@ -189,3 +191,58 @@ def _is_deprecated(answer: httpx.Response, successor: str) -> None:
     assert datetime(2022, 1, 1, tzinfo=UTC) < datetime.fromtimestamp(int(said[1:]), UTC)
     assert datetime.fromtimestamp(int(said[1:]), UTC) < datetime.now(UTC)
     assert answer.headers["link"] == f'<{successor}>; rel="successor-version"'
+
+
+def test_a_model_stays_known_while_its_worker_restarts_until_it_is_forgotten(
+    api: httpx.Client, ledger: Ledger
+) -> None:
+    Worker(ledger, "my-own").appear()
+    ledger.workers.leave("worker-my-own")
+    job = submit(api, model="my-own")
+    assert job.status_code == 202
+    assert "No worker serves my-own now" in job.json()["warnings"][0]
+    listed = {model["name"]: model for model in api.get("/v1/models?served=false").json()["models"]}
+    assert listed["my-own"]["workers"] == []
+    assert api.get("/v1/models/my-own").json()["queued"] == 1
+    ledger.served_models.forget("my-own")
+    time.sleep(1.1)  # the server asks Redis once a second
+    problem(submit(api, model="my-own"), 404, "unknown-model")
+    problem(api.get("/v1/models/my-own"), 404, "unknown-model")
+
+
+def test_a_model_that_was_never_warm_is_not_kept(api: httpx.Client, ledger: Ledger) -> None:
+    Worker(ledger, "my-own").appear()
+    (record,) = ledger.workers.all()
+    loading = record.model_copy(update={"id": "l", "model": "mistyped", "warm": False})
+    ledger.workers.beat(loading, ttl_s=60)
+    ledger.workers.leave("l")
+    problem(submit(api, model="mistyped"), 404, "unknown-model")
+
+
+def test_a_model_is_not_forgotten_under_its_worker(ledger: Ledger) -> None:
+    Worker(ledger, "my-own").appear()
+    with pytest.raises(Conflict, match="Stop its workers"):
+        ledger.served_models.forget("my-own")
+    with pytest.raises(NotFound):
+        ledger.served_models.forget("another")
+
+
+@pytest.mark.parametrize("name", ["nope", "none", "net", "x", "test", "carton-v2"])
+def test_names_that_have_nothing_in_common_are_not_suggested(api: httpx.Client, name: str) -> None:
+    found = problem(submit(api, model=name), 404, "unknown-model")
+    assert found["suggestions"] == []
+    assert "Did you mean" not in str(found["detail"])
+
+
+def test_a_family_is_answered_with_its_models(api: httpx.Client) -> None:
+    for family in ("dino", "sparse_rcnn"):
+        found = problem(submit(api, model=family), 404, "unknown-model")
+        assert len(found["suggestions"]) == 3
+        for name in found["suggestions"]:
+            assert str(name).startswith(family.replace("_", "-"))
+
+
+def test_a_mistyped_name_of_ones_own_model_is_suggested(api: httpx.Client, ledger: Ledger) -> None:
+    Worker(ledger, "our-shelf_v2").appear()
+    found = problem(submit(api, model="our-shelf_v1"), 404, "unknown-model")
+    assert found["suggestions"] == ["our-shelf_v2"]

@@ -7,38 +7,22 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
-from pathlib import Path
 from threading import Event, Thread
 
 import httpx
 import pytest
 
-from boxyard_ledger import Ledger, LedgerSettings
 from boxyard_schemas import DEMO_MODEL
 from process import await_true
-from server_process import ServerProcess, serving_process
+from server_process import ServerProcess
 
+from .conftest import Start
 from .test_jobs import problem, submit
 
 MIB = 2**20
 JSON = {"Content-Type": "application/json"}
-Start = Callable[..., ServerProcess]
-
-
-@pytest.fixture
-def start(ledger: Ledger, ledger_settings: LedgerSettings, tmp_path: Path) -> Iterator[Start]:
-    """Starts the server with the settings given; tenants a and b have keys."""
-    ledger.tenants.register("a", api_key="key-a", webhook_secret="whsec_YQ==")
-    ledger.tenants.register("b", api_key="key-b", webhook_secret="whsec_Yg==")
-    with ExitStack() as stack:
-
-        def begin(**settings: object) -> ServerProcess:
-            return stack.enter_context(serving_process(tmp_path, ledger_settings, **settings))
-
-        yield begin
 
 
 def inline_job(size: int) -> bytes:
@@ -159,18 +143,6 @@ def test_a_head_over_its_cap_is_refused(start: Start) -> None:
             raw.sendall(b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
         assert read_all(raw)[9:12] in (b"400", b"414", b"431", b"")
     assert httpx.get(f"{server.url}/healthz").status_code == 200
-
-
-def test_a_connection_too_many_is_told_when_to_come_back(start: Start) -> None:
-    server = start(max_connections=5, head_timeout_s=300)
-    with ExitStack() as stack:
-        first = [stack.enter_context(connect(server)) for _ in range(5)]
-        refused = problem(httpx.get(f"{server.url}/healthz"), 503, "unavailable")
-        assert "connections" in str(refused["detail"])
-        for raw in first:
-            raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert raw.recv(65_536).startswith(b"HTTP/1.1 200 ")
-    await_true(lambda: httpx.get(f"{server.url}/healthz").status_code == 200, "room again")
 
 
 def test_large_bodies_of_one_tenant_stop_at_its_half_of_the_room_and_leave_the_others_theirs(

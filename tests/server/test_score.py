@@ -6,8 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx
 import pytest
+import redis
 
-from boxyard_ledger import Ledger, upload_key
+from boxyard_ledger import Ledger, keys, upload_key
 from boxyard_schemas import DEMO_MODEL, ImageSuccess
 
 from .conftest import BROKEN, FOUND, SEEN, Serve, Worker
@@ -72,7 +73,35 @@ def test_our_own_parameters_are_taken_and_checked(
     assert found["where"] == "params.score_threshold"
 
 
-def test_past_the_deadline_the_job_is_cancelled_and_named(serve: Serve) -> None:
+def test_a_model_that_no_worker_serves_is_answered_at_once_with_how_to_serve_it(
+    api: httpx.Client, ledger: Ledger
+) -> None:
+    for model, command in (
+        (DEMO_MODEL, f"boxyard-worker detect --model {DEMO_MODEL}`"),
+        ("my-own", "boxyard-worker detect --model my-own --config"),
+    ):
+        with redis.Redis.from_url(ledger.settings.redis_url) as client:
+            client.sadd(keys.SERVED_MODELS, model)  # served once, long ago
+        answer = api.post(f"/score?model={model}", json=frame(URL))
+        assert command in str(problem(answer, 503, "unavailable")["detail"])
+        assert int(answer.headers["retry-after"]) >= 1
+    assert ledger.jobs.list("a") == ([], None)
+
+
+@pytest.mark.parametrize("query", ["", "?model=my-own"])
+def test_a_worker_that_restarts_is_waited_for(
+    api: httpx.Client, ledger: Ledger, caller: ThreadPoolExecutor, query: str
+) -> None:
+    worker = Worker(ledger, "my-own")
+    worker.appear()
+    ledger.workers.leave("worker-my-own")
+    answer = ask(caller, api, frame(URL), query)
+    worker.finish(worker.claim(), ImageSuccess(boxes=(), image=SEEN.image))
+    assert answer.result().json() == [{"boxes": []}]
+
+
+def test_past_the_deadline_the_job_is_cancelled_and_named(serve: Serve, worker: Worker) -> None:
+    worker.appear()
     api = serve(score_deadline_s=0.3, score_model=DEMO_MODEL)
     found = problem(api.post("/score", json=frame(URL)), 504, "deadline-exceeded")
     assert api.get(f"/v1/jobs/{found['job']}").json()["state"] == "cancelled"
@@ -102,6 +131,7 @@ def test_a_name_in_the_query_wins_and_may_be_the_cards_own(
     api: httpx.Client, ledger: Ledger, caller: ThreadPoolExecutor
 ) -> None:
     other = Worker(ledger, "vfnet_r50-mdconv-c3-c5_fpn_ms-2x_coco")
+    other.appear()
     answer = ask(
         caller, api, frame(URL), "?model=mmd-3x-vfnet_r50_fpn_mdconv_c3-c5_mstrain_2x_coco"
     )
@@ -122,8 +152,9 @@ def test_a_name_in_the_query_wins_and_may_be_the_cards_own(
     ],
 )
 def test_a_frame_that_does_not_fit_is_refused(
-    serve: Serve, body: dict[str, object], where: str
+    serve: Serve, worker: Worker, body: dict[str, object], where: str
 ) -> None:
+    worker.appear()
     api = serve(score_model=DEMO_MODEL)
     (found,) = problem(api.post("/score", json=body), 422, "invalid-request")["errors"]
     assert found["where"] == where

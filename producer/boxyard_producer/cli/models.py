@@ -10,6 +10,7 @@ from boxyard_schemas import is_legacy
 from boxyard_schemas.catalogue import Task
 
 from .connection import connect
+from .ledger import open_ledger
 from .tables import describe_model, tabulate_models
 from .terminal import note, out, warn
 
@@ -75,3 +76,17 @@ def show(
         out.out(model.model_dump_json(exclude_none=True), highlight=False)
     else:
         out.print(describe_model(model))
+
+
+@models.command()
+def forget(name: Annotated[str, typer.Argument(help="A model that no worker serves now.")]) -> None:
+    """Forget a model of your own that is served no more; needs BOXYARD_REDIS_URL.
+
+    A model that was served stays known, so that jobs wait while its worker restarts.
+    """
+    with open_ledger() as ledger:
+        ledger.served_models.forget(name)
+        waiting = ledger.jobs.ready(name)
+    note(f"{name} is forgotten: jobs that name it are refused.")
+    if waiting:
+        warn(f"{waiting} jobs still wait for it. They run when a worker serves it again.")

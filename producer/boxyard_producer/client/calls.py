@@ -6,6 +6,8 @@ import errno
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Unpack
 
 import httpx
@@ -26,7 +28,7 @@ from boxyard_schemas import (
 from boxyard_schemas.errors import DeadlineExceeded, InvalidRequest, TooLarge
 
 from . import requests
-from .answers import accept, read
+from .answers import Outcome, accept, read
 from .deprecation import warn_of_old_name
 from .exchange import Exchange
 from .images import Image, LocalImage, place, several
@@ -215,8 +217,21 @@ class Calls:
         began, attempt = time.monotonic(), 0
         while True:
             outcome = await self._exchange.send(request)
+            if _is_refused_poll(request, outcome):
+                # The server holds no more polls of this tenant for now: the time passes here.
+                await self._exchange.pause(min(request.held_s, retry_after_s(outcome) or 0))
+                request = replace(request, params={}, held_s=0)
+                continue
             attempt = 1 if retry_after_s(outcome) is not None else attempt + 1
             delay_s = self._retries.delay_s(outcome, attempt, time.monotonic() - began)
             if delay_s is None or not request.repeatable:
                 return accept(outcome)
             await self._exchange.pause(delay_s)
+
+
+def _is_refused_poll(request: Request, outcome: Outcome) -> bool:
+    return (
+        request.held_s > 0
+        and isinstance(outcome, httpx.Response)
+        and outcome.status_code == HTTPStatus.TOO_MANY_REQUESTS
+    )

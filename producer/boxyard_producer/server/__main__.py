@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import socket
 import sys
@@ -24,6 +25,8 @@ from .logs import configure_logs
 from .requests import RequestMeters
 
 _LINGER_S = 10
+_OTHER_FILES = 256
+"""Open files beside the clients' connections: Redis, blobs, logs."""
 
 
 class _Server(uvicorn.Server):
@@ -45,7 +48,7 @@ def main() -> int:
     for warning in unknown_variables(os.environ):
         log.warning("server.setup", detail=warning)
     try:
-        settings, ledger_settings = ServerSettings(), LedgerSettings()
+        settings, ledger_settings = _fit_open_files(ServerSettings()), LedgerSettings()
     except ValidationError as error:
         for fault in describe_faults(error):
             log.error("server.refused", detail=fault)
@@ -66,6 +69,21 @@ def _read_arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="0 for any that is free")
     return parser.parse_args()
+
+
+def _fit_open_files(settings: ServerSettings) -> ServerSettings:
+    """Raises this process' limit of open files, and keeps the connections below it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most == resource.RLIM_INFINITY or settings.max_connections <= most - _OTHER_FILES:
+        return settings
+    fitting = max(most - _OTHER_FILES, most // 2)
+    structlog.get_logger("boxyard_producer.server").warning(
+        "server.setup",
+        detail=f"BOXYARD_MAX_CONNECTIONS is {settings.max_connections}, but this process may have "
+        f"{most} open files (`ulimit -Hn`): it takes {fitting} connections.",
+    )
+    return settings.model_copy(update={"max_connections": fitting})
 
 
 def _prepare(settings: ServerSettings, ledger: Ledger) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
+from inspect import iscoroutinefunction
 from typing import Annotated, Any
 
 import structlog
@@ -14,9 +16,16 @@ from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import Ledger
 from boxyard_schemas import ApiKey, Scope
-from boxyard_schemas.errors import Forbidden, Unauthorized, Unavailable
+from boxyard_schemas.errors import (
+    Forbidden,
+    InvalidRequest,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
 
 from .problems import responses
+from .shares import Shares
 
 _READING = {"GET", "HEAD"}
 _bearer = HTTPBearer(auto_error=False, description="An API key.")
@@ -31,16 +40,23 @@ class _KnownCallerRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle, scope = super().get_route_handler(), self._needed()
+        uses_thread = not iscoroutinefunction(self.endpoint)
 
         async def handle_known_caller(request: Request) -> Response:
-            key = await run_in_threadpool(_authenticate, request)
+            shares: Shares = request.app.state.shares
+            text = _text(request)
+            async with shares.turns.of(text):
+                key = await run_in_threadpool(_authenticate, request.app.state.ledger, text)
             if not key.may(scope):
                 raise Forbidden(_lack(key, scope), scope=scope)
-            request.state.key = key
+            request.state.held.enter_context(shares.serving(key.tenant))
+            request.state.key, request.state.connection.known = key, True
             # For every line that is logged on behalf of this request; it has a context of its own.
             named = {word.removesuffix("_id"): text for word, text in request.path_params.items()}
             structlog.contextvars.bind_contextvars(tenant=key.tenant, **named)
-            return await handle(request)
+            _check_query(request)
+            async with shares.turns.of(key.tenant) if uses_thread else nullcontext():
+                return await handle(request)
 
         return handle_known_caller
 
@@ -58,7 +74,7 @@ def guarded_router(*, prefix: str, tag: str) -> APIRouter:
         tags=[tag],
         route_class=_KnownCallerRoute,
         dependencies=_documented,
-        responses=responses(Unauthorized, Forbidden, Unavailable),
+        responses=responses(Unauthorized, Forbidden, InvalidRequest, TooManyRequests, Unavailable),
     )
 
 
@@ -67,21 +83,37 @@ def needs(scope: Scope) -> Any:
     return Security(_bearer, scopes=[scope])
 
 
+def _check_query(request: Request) -> None:
+    """Refuses query parameters that the operation does not have: a mistyped one changes nothing.
+
+    Raises:
+        InvalidRequest: naming them.
+    """
+    if not request.query_params:
+        return
+    path = request.app.openapi()["paths"][request.scope["route"].path]
+    operation = path[request.method.lower()]
+    known = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        takes = f"this takes {', '.join(known)}" if known else "this takes none"
+        what = f"there is no such query parameter; {takes}"
+        errors = [{"where": name[:64], "what": what} for name in unknown[:100]]
+        detail = "; ".join(f"{each['where']}: {each['what']}" for each in errors)
+        raise InvalidRequest(detail, errors=errors)
+
+
 def _lack(key: ApiKey, scope: Scope) -> str:
     held = ", ".join(f"`{each}`" for each in key.scopes)
     return f"This needs the scope `{scope}`; the key {key.name!r} has {held}. Use another key."
 
 
-def _authenticate(request: Request) -> ApiKey:
-    """The request's key.
+def _authenticate(ledger: Ledger, text: str) -> ApiKey:
+    """The key of this text.
 
     Raises:
-        Unauthorized: no key, one that nobody has, or one that has expired.
+        Unauthorized: there is none, or it has expired.
     """
-    text = _text(request)
-    if text is None:
-        raise Unauthorized("Send an API key: `Authorization: Bearer KEY`, or `X-API-Key: KEY`.")
-    ledger: Ledger = request.app.state.ledger
     key = ledger.api_keys.authenticate(text)
     if key is None:
         raise Unauthorized(_why_not(ledger.api_keys.find(text)))
@@ -95,11 +127,18 @@ def _why_not(known: ApiKey | None) -> str:
     return "This API key is not known here, or it was revoked. `boxyard keys create` makes one."
 
 
-def _text(request: Request) -> str | None:
+def _text(request: Request) -> str:
+    """The key that the request shows.
+
+    Raises:
+        Unauthorized: it shows none.
+    """
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and key.strip():
         return key.strip()
-    return request.headers.get("x-api-key") or None
+    if key := request.headers.get("x-api-key", ""):
+        return key
+    raise Unauthorized("Send an API key: `Authorization: Bearer KEY`, or `X-API-Key: KEY`.")
 
 
 async def _tenant(request: Request) -> str:

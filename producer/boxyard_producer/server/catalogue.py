@@ -19,9 +19,10 @@ from boxyard_schemas import (
     resolve_model,
 )
 from boxyard_schemas.catalogue import catalogue
-from boxyard_schemas.errors import UnknownModel
+from boxyard_schemas.errors import Unavailable, UnknownModel
 
 _GOOD_S = 1.0
+_RETRY_AFTER_S = 30
 
 
 class Resolver:
@@ -33,7 +34,7 @@ class Resolver:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._served, self._good_until = set[str](), 0.0
+        self._served, self._known, self._good_until = set[str](), set[str](), 0.0
 
     def resolve(self, name: str) -> tuple[str, tuple[str, ...]]:
         """The mmdet-3 name behind any spelling, and what the caller should be warned of.
@@ -49,6 +50,21 @@ class Resolver:
             warnings.append(f"No worker serves {model} now; the job waits until one does.")
         return model, tuple(warnings)
 
+    def check_served(self, model: str) -> None:
+        """Checks that a worker serves a model that was resolved just now, or did moments ago.
+
+        Raises:
+            Unavailable: none does, and how to start one.
+        """
+        if model in self._served or self._ledger.served_models.was_served_lately(model):
+            return
+        files = "" if model in catalogue() else " --config … --weights … --classes …"
+        raise Unavailable(
+            f"No worker serves {model}. `boxyard-worker detect --model {model}{files}` starts one. "
+            "Until then POST /v1/jobs queues jobs for it.",
+            retry_after_s=_RETRY_AFTER_S,
+        )
+
     def _recall(self, name: str) -> str | None:
         if time.monotonic() < self._good_until:
             with suppress(UnknownModel):
@@ -58,8 +74,9 @@ class Resolver:
 
     def _look(self) -> set[str]:
         self._served = served_models(self._ledger)
+        self._known = self._served | self._ledger.served_models.names()
         self._good_until = time.monotonic() + _GOOD_S
-        return self._served
+        return self._known
 
 
 def served_models(ledger: Ledger) -> set[str]:
@@ -70,7 +87,8 @@ def served_models(ledger: Ledger) -> set[str]:
 def list_models(ledger: Ledger, filters: ModelFilters) -> tuple[Model, ...]:
     """The models that a job may name and that fit the filters, by name."""
     serving, waiting = _by_model(ledger), ledger.jobs.waiting()
-    named = (describe(name) for name in sorted({*catalogue(), *serving}))
+    names = sorted({*catalogue(), *serving, *ledger.served_models.names()})
+    named = (describe(name) for name in names)
     return tuple(
         _with_workers(model, serving[model.name], waiting.get(model.name, 0))
         for model in named
@@ -85,7 +103,7 @@ def find_model(ledger: Ledger, name: str) -> Model:
         UnknownModel: with near names.
     """
     serving = _by_model(ledger)
-    found = resolve_model(name, serving)
+    found = resolve_model(name, {*serving, *ledger.served_models.names()})
     return _with_workers(describe(found), serving[found], ledger.jobs.ready(found))
 
 

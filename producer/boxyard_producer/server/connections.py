@@ -1,49 +1,65 @@
-"""What connections may cost: how many there are, and how long one may say nothing whole."""
+"""HTTP/1.1 connections: what each may cost, and how each is closed."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+import h11
 from starlette.datastructures import State
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from boxyard_schemas.errors import Unavailable
 
+from .closing import GracefulTransport
+from .pool import ConnectionPool
 from .problems import PROBLEM_JSON
 from .settings import ServerSettings
 
 _RETRY_AFTER_S = 2
+_STALLED_S = 30.0
+"""A client that takes 64 kB of an answer more slowly than this has gone, or never reads."""
 
 
 class BoundedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 with two bounds that it has not.
+    """uvicorn's HTTP/1.1 with bounds that it lacks.
 
-    A connection over the bound is told so and closed, also when it would only wait; and a head of
-    a request that is not here in time ends its connection, however slowly it drips in.
+    It belongs to the pool, which closes idle connections when there are too many. A request's head
+    that does not arrive in time ends its connection, and so does an answer that is not read. An
+    answer that comes before the end of a body is not lost: see `GracefulTransport`.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         state: State = self.config.app.state  # type: ignore[union-attr]  # it is our app
         self._settings: ServerSettings = state.settings
+        self._pool: ConnectionPool = state.pool
         self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self.address, self.known = "", False
+        # Requests find their connection in their scope's state.
+        self.app_state = {**self.app_state, "connection": self}
 
     # uvicorn narrows the transport of asyncio's protocol, and so must we.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Takes the connection when there is room."""
-        super().connection_made(transport)
-        if len(self.connections) > self._settings.max_connections:
-            transport.write(_too_many())
-            transport.close()
-        else:
+        """Takes the connection when there is room, at least to refuse its requests."""
+        self._wire = GracefulTransport(transport, self._is_reading_body)
+        super().connection_made(self._wire)
+        self.address = self.client[0] if self.client else ""
+        if self._pool.add(self):
             self._await_head()
+        else:
+            transport.write(_too_many())
+            self._wire.close()
 
     def data_received(self, data: bytes) -> None:
         """Reads on; what comes after the head is the body limit's to watch."""
+        if self._wire.is_closing():
+            self._wire.discard(len(data))
+            return
         super().data_received(data)
         if self._is_answering():
-            self._stop_timer()
+            self._stop_head_timer()
 
     def on_response_complete(self) -> None:
         """The next request's head may come, or was there already."""
@@ -51,26 +67,64 @@ class BoundedProtocol(H11Protocol):
         if not self._is_answering():
             self._await_head()
 
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is answered: it has some time to."""
+        super().pause_writing()
+        self._stall_timer = self.loop.call_later(_STALLED_S, self._wire.abort)
+
+    def resume_writing(self) -> None:
+        """The client has read on."""
+        super().resume_writing()
+        self._stop_stall_timer()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the connection."""
-        self._stop_timer()
+        self._pool.remove(self)
+        self._stop_head_timer()
+        self._stop_stall_timer()
+        self._wire.forget()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server stops: what was answered already is not waited for."""
+        if self._wire.is_closing():
+            self._wire.abort()
+        else:
+            super().shutdown()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request of it is being answered; strangers must also read their answers."""
+        if self._wire.is_closing():
+            return True
+        if self._wire.get_write_buffer_size():
+            return not self.known
+        return not self._is_answering()
+
+    def drop(self) -> None:
+        """Closes it at once."""
+        self._wire.abort()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
+    def _is_reading_body(self) -> bool:
+        """Whether the client may still be sending, so that closing would reset the connection."""
+        return self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
+
     def _await_head(self) -> None:
-        self._stop_timer()
-        self._head_timer = self.loop.call_later(self._settings.head_timeout_s, self._give_up)
+        self._stop_head_timer()
+        self._head_timer = self.loop.call_later(self._settings.head_timeout_s, self._wire.close)
 
-    def _give_up(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.close()
-
-    def _stop_timer(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
 
 def _too_many() -> bytes:

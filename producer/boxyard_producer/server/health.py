@@ -6,11 +6,10 @@ from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 
-from boxyard_schemas.errors import SetupError, Unavailable
+from boxyard_schemas.errors import Unavailable
 
-from .parts import TheLane, TheLedger
+from .parts import TheReadiness
 from .problems import responses
 
 router = APIRouter(tags=["health"])
@@ -29,11 +28,7 @@ async def read_health() -> Health:
 
 
 @router.get("/readyz", responses=responses(Unavailable))
-async def read_readiness(ledger: TheLedger, lane: TheLane) -> Health:
+async def read_readiness(readiness: TheReadiness) -> Health:
     """Whether Redis and the blob store can take work."""
-    try:
-        await run_in_threadpool(ledger.check_server)
-    except SetupError as error:
-        raise Unavailable(error.detail, retry_after_s=30) from error
-    await lane.run(ledger.blobs.check)
+    await readiness.check()
     return Health()

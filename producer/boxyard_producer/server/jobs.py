@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Depends, Header, Query, Response
-from fastapi.responses import JSONResponse
+from fastapi import Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import BlobMissing, JobStatus
@@ -23,7 +25,6 @@ from boxyard_schemas import (
     Scope,
 )
 from boxyard_schemas.errors import (
-    BoxyardError,
     Conflict,
     IdempotencyConflict,
     InvalidRequest,
@@ -32,6 +33,7 @@ from boxyard_schemas.errors import (
     TooLarge,
     TooManyRequests,
     TooSlow,
+    Unavailable,
     UnknownJob,
     UnknownModel,
     UnknownUpload,
@@ -42,10 +44,20 @@ from .bodies import describe_body, json_body
 from .deprecation import HEADERS, announce
 from .names import NamedJob
 from .outbox import list_deliveries
-from .parts import TheAcceptance, TheEndings, TheLane, TheLedger, TheSettings
+from .parts import (
+    TheAcceptance,
+    TheDownloads,
+    TheEndings,
+    TheLane,
+    TheLedger,
+    TheSettings,
+    TheShares,
+)
 from .problems import responses
 
 router = guarded_router(prefix="/v1/jobs", tag="jobs")
+
+_PIECE = 64 * 2**10
 
 IdempotencyKey = Annotated[
     str | None,
@@ -60,21 +72,22 @@ IdempotencyKey = Annotated[
     ),
 ]
 
-Wait = Annotated[float, Query(ge=0, description="Hold the answer until the job ends, for seconds.")]
+Wait = Annotated[
+    float,
+    Query(ge=0, description="Hold the answer until the job ends, for at most so many seconds."),
+]
+_SUBMITTED = {
+    "Location": {"description": "The job.", "schema": {"type": "string"}},
+    **HEADERS,
+}
 
 
 @router.post(
     "",
     status_code=202,
     responses={
-        200: {"description": "The job ended within `wait` seconds.", "model": Job},
-        202: {
-            "description": "The job is recorded.",
-            "headers": {
-                "Location": {"description": "The job.", "schema": {"type": "string"}},
-                **HEADERS,
-            },
-        },
+        200: {"model": Job, "description": "The job has ended.", "headers": _SUBMITTED},
+        202: {"description": "The job is recorded.", "headers": _SUBMITTED},
         **responses(
             UnknownModel,
             UnknownUpload,
@@ -94,26 +107,34 @@ async def submit_job(
     tenant: Caller,
     acceptance: TheAcceptance,
     lane: TheLane,
-    settings: TheSettings,
+    shares: TheShares,
     endings: TheEndings,
+    settings: TheSettings,
     wait: Wait = 0,
     idempotency_key: IdempotencyKey = None,
     traceparent: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Job:
-    """Enqueue one job, and with `wait` answer when it has ended. It survives any crash from now on.
+    """Enqueue one job. Once it is answered it survives any crash.
 
-    An answer that comes before the end is a 202.
+    With `wait` the answer is 200 when the job has ended by then, however it ended, and 202 with
+    the job's present state when it has not.
     """
     accept = partial(acceptance.accept, key=idempotency_key, traceparent=traceparent)
-    inline = any(isinstance(image, Base64Image) for image in request.images)
-    status = await (lane.run if inline else run_in_threadpool)(accept, tenant, request)
+    if any(isinstance(image, Base64Image) for image in request.images):
+        status = await lane.run(tenant, accept, tenant, request)
+    else:
+        async with shares.turns.of(tenant):
+            status = await run_in_threadpool(accept, tenant, request)
     response.headers["Location"] = f"/v1/jobs/{status.job.id}"
     announce(response, request.model, f"/v1/models/{status.job.model}")
     if wait:
-        with suppress(BoxyardError):  # the job is accepted, whatever keeps the server from waiting
-            status = await endings.wait(tenant, status.job.id, min(wait, settings.max_wait_s))
+        # The job is recorded: the caller must learn its id, whatever keeps it from waiting.
+        with suppress(TooManyRequests, Unavailable, UnknownJob):
+            status = await endings.wait(
+                tenant, status.job.id, min(wait, settings.max_wait_s), polling=True
+            )
         if status.state.terminal:
-            response.status_code = 200
+            response.status_code = HTTPStatus.OK
     return status.view()
 
 
@@ -147,7 +168,7 @@ async def read_job(
     wait: Wait = 0,
 ) -> Job:
     """How a job stands, at once or when it has ended."""
-    status = await endings.wait(tenant, job_id, min(wait, settings.max_wait_s))
+    status = await endings.wait(tenant, job_id, min(wait, settings.max_wait_s), polling=True)
     return status.view()
 
 
@@ -157,18 +178,29 @@ async def read_job(
     response_class=JSONResponse,
 )
 async def read_result(
-    job_id: NamedJob, tenant: Caller, ledger: TheLedger, lane: TheLane
+    *,
+    job_id: NamedJob,
+    request: Request,
+    tenant: Caller,
+    ledger: TheLedger,
+    lane: TheLane,
+    shares: TheShares,
+    downloads: TheDownloads,
 ) -> Response:
     """What the model found, byte for byte as it was stored."""
-    status = await run_in_threadpool(ledger.jobs.get, tenant, job_id)
+    async with shares.turns.of(tenant):
+        status = await run_in_threadpool(ledger.jobs.get, tenant, job_id)
     if status.result is None:
         raise _no_result(status)
+    # Until all of it is written, which is up to the client.
+    downloads.take(tenant, status.result.size)
+    request.state.held.callback(downloads.give, tenant, status.result.size)
     try:
-        stored = await lane.run(ledger.blobs.get, status.result.key)
+        stored = await lane.run(tenant, ledger.blobs.get, status.result.key)
     except BlobMissing as error:
         raise NotFound(f"The result of {job_id} is no longer kept.") from error
-    headers = {"ETag": f'"{status.result.sha256}"'}
-    return Response(stored, media_type="application/json", headers=headers)
+    headers = {"ETag": f'"{status.result.sha256}"', "Content-Length": str(len(stored))}
+    return StreamingResponse(_pieces(stored), media_type="application/json", headers=headers)
 
 
 @router.post("/{job_id}/cancel", responses=responses(UnknownJob))
@@ -198,7 +230,7 @@ async def erase_job(job_id: NamedJob, tenant: Caller, ledger: TheLedger, lane: T
 
     One that has not ended is cancelled first.
     """
-    await lane.run(ledger.jobs.erase, tenant, job_id)
+    await lane.run(tenant, ledger.jobs.erase, tenant, job_id)
 
 
 @router.get("/{job_id}/deliveries", responses=responses(UnknownJob))
@@ -206,6 +238,12 @@ def list_job_deliveries(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> 
     """Where the end of a job is told, and how that went."""
     ledger.jobs.get(tenant, job_id)
     return list_deliveries(ledger, tenant, job_id)
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    """As a whole it would be copied into the connection's buffer, where no bound counts it."""
+    for start in range(0, len(data), _PIECE):
+        yield data[start : start + _PIECE]
 
 
 def _no_result(status: JobStatus) -> NotFinished:

@@ -1,4 +1,4 @@
-"""Where work waits for the blob store, so that a slow one keeps nobody else waiting."""
+"""Threads for work that waits for the blob store, so that a slow one delays nothing else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 from boxyard_schemas.errors import Unavailable
+
+from .turns import Turns
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
@@ -23,15 +25,17 @@ _RETRY_AFTER_S = 10
 
 
 class BlobLane:
-    """Threads of its own for what touches blobs."""
+    """Threads of its own for what touches blobs; one tenant uses at most half of them at once."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="blobs")
+        self._turns = Turns(_THREADS // 2)
         self._limits = set[asyncio.Timeout]()
         self._end = math.inf  # by the event loop's clock
 
     async def run(
         self,
+        tenant: str,
         work: Callable[Parameters, Answer],
         *args: Parameters.args,
         **options: Parameters.kwargs,
@@ -42,15 +46,14 @@ class BlobLane:
             Unavailable: it is not done in time. What was begun may still come to its end: a job
                 is then found by its idempotency key, an upload that nobody knows is swept.
         """
-        context = copy_context()  # what the request's log lines say
-        future = self._threads.submit(lambda: context.run(work, *args, **options))
         now = asyncio.get_running_loop().time()
         end = max(min(self._end, now + _PATIENCE_S), now + _LEAST_S)
         try:
             async with asyncio.timeout_at(end) as limit:
                 self._limits.add(limit)
                 try:
-                    return await asyncio.wrap_future(future)
+                    async with self._turns.of(tenant):
+                        return await self._begin(work, *args, **options)
                 finally:
                     self._limits.discard(limit)
         except TimeoutError:
@@ -68,3 +71,14 @@ class BlobLane:
     def close(self) -> None:
         """Begins nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(
+        self,
+        work: Callable[Parameters, Answer],
+        *args: Parameters.args,
+        **options: Parameters.kwargs,
+    ) -> asyncio.Future[Answer]:
+        context = copy_context()  # what the request's log lines say
+        return asyncio.wrap_future(
+            self._threads.submit(lambda: context.run(work, *args, **options))
+        )

@@ -27,10 +27,16 @@ _RETRY_AFTER_S = 2
 
 
 class Room:
-    """Bytes of bodies that may be in memory at once; no tenant gets more than half of them."""
+    """Bytes that may be in memory at once; no tenant gets more than half of them.
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+    Args:
+        max_bytes: of all tenants together.
+        limit: its name in answers.
+        advice: what a tenant over its half is told.
+    """
+
+    def __init__(self, max_bytes: int, limit: str, advice: str) -> None:
+        self._max_bytes, self._limit, self._advice = max_bytes, limit, advice
         self._held: Counter[str] = Counter()
 
     def take(self, tenant: str, size: int) -> None:
@@ -40,14 +46,14 @@ class Room:
             TooManyRequests: this tenant holds its half.
             Unavailable: there is none.
         """
-        if self._held[tenant] + size > self._max_bytes // 2:
+        if self._held[tenant] and self._held[tenant] + size > self._max_bytes // 2:
             raise TooManyRequests(
                 f"Your requests fill {self._max_bytes // 2} bytes of the server's memory. "
-                "Send fewer at once, or pictures by POST /v1/uploads.",
+                f"{self._advice}",
                 retry_after_s=_RETRY_AFTER_S,
-                limit="body-bytes",
+                limit=self._limit,
             )
-        if self._held.total() + size > self._max_bytes:
+        if self._held and self._held.total() + size > self._max_bytes:
             raise Unavailable("The server's memory is full.", retry_after_s=_RETRY_AFTER_S)
         self._held[tenant] += size
 
@@ -71,7 +77,11 @@ class BodyLimit:
 
     def __init__(self, app: ASGIApp, settings: ServerSettings, roomy: frozenset[str]) -> None:
         self._app, self._settings, self._roomy = app, settings, roomy
-        self._room = Room(settings.max_bodies_bytes)
+        self._room = Room(
+            settings.max_bodies_bytes,
+            limit="body-bytes",
+            advice="Send fewer at once, or pictures by POST /v1/uploads.",
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, its body bounded."""
@@ -122,16 +132,20 @@ class _Body:
         """The next piece, if it may come."""
         if self._whole:
             return await self._receive()
+        if not self._held:
+            # All at once, and before a client is told to continue: when many bodies come together,
+            # those that begin then also get to their end.
+            self._hold(self.declared)
         message = await self._next()
         self._seen += len(message.get("body", b""))
         if self._seen > self._max_bytes:
             raise BodyRefused(self.too_large())
-        self._hold()
+        self._hold(self._seen)
         self._whole = not message.get("more_body", False)
         return message
 
     async def send(self, message: Message) -> None:
-        """An answer before the body's end also ends the connection: nobody would go on reading."""
+        """An answer before the body's end also ends the connection, which reads the rest first."""
         if message["type"] == "http.response.start" and not self._whole:
             message["headers"] = [*message["headers"], (b"connection", b"close")]
         await self._send(message)
@@ -162,8 +176,8 @@ class _Body:
                 )
             ) from None
 
-    def _hold(self) -> None:
-        more = self._seen - _SMALL - self._held
+    def _hold(self, size: int) -> None:
+        more = size - _SMALL - self._held
         if more <= 0:
             return
         # Strangers' bodies are not read: whoever sends so much has been let in before.

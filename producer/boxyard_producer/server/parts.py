@@ -12,7 +12,10 @@ from .acceptance import Acceptance
 from .checks import Checks
 from .endings import Endings
 from .lane import BlobLane
+from .limits import Room
+from .readiness import Readiness
 from .settings import ServerSettings
+from .shares import Shares
 
 
 def _part(name: str) -> Any:
@@ -29,3 +32,6 @@ TheAcceptance = Annotated[Acceptance, _part("acceptance")]
 TheChecks = Annotated[Checks, _part("checks")]
 TheEndings = Annotated[Endings, _part("endings")]
 TheLane = Annotated[BlobLane, _part("lane")]
+TheDownloads = Annotated[Room, _part("downloads")]
+TheReadiness = Annotated[Readiness, _part("readiness")]
+TheShares = Annotated[Shares, _part("shares")]

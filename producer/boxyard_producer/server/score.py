@@ -59,10 +59,10 @@ async def score(
     """Score pictures and wait for it, as the AzureML cards' endpoints do."""
     named = model or settings.score_model
     job = await run_in_threadpool(_job, request, named, settings, ledger, acceptance.models)
-    accepted = await lane.run(acceptance.accept, tenant, job)
+    accepted = await lane.run(tenant, acceptance.accept, tenant, job)
     announce(response, model or "", f"/score?model={accepted.job.model}")
     status = await endings.wait(tenant, accepted.job.id, settings.score_deadline_s)
-    return await lane.run(_conclude, ledger, status)
+    return await lane.run(tenant, _conclude, ledger, status)
 
 
 def _job(
@@ -74,6 +74,7 @@ def _job(
 ) -> JobRequest:
     name = named or _only_model(ledger)
     found, _ = models.resolve(name)
+    models.check_served(found)
     return JobRequest(
         model=name,
         images=read_images(request.input_data, settings.max_images_per_job),
@@ -84,8 +85,10 @@ def _job(
 
 def _only_model(ledger: Ledger) -> str:
     served = sorted(served_models(ledger))
-    if len(served) == 1:
-        return served[0]
+    # The only one's worker may be restarting.
+    for names in (served, list(ledger.served_models.names())):
+        if len(names) == 1:
+            return names[0]
     found = f"{len(served)} are served: {', '.join(served)}" if served else "none is served now"
     raise refuse("model", f"say which by ?model=NAME, or set BOXYARD_SCORE_MODEL; {found}")
 

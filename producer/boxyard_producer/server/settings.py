@@ -19,7 +19,14 @@ class ServerSettings(Settings):
     )
     body_timeout_s: float = Field(120, gt=0, description="For the whole of a body.")
     head_timeout_s: float = Field(15, gt=0, description="For a request's line and headers.")
-    max_connections: int = Field(800, ge=1, description="At once, idle ones included.")
+    max_connections: int = Field(
+        4000,
+        ge=1,
+        description="Open at once. Over it, idle ones are closed, those without a valid API key "
+        "first; when all are busy, requests are answered 503, health checks apart. One tenant is "
+        "served a quarter; half may be long polls (`?wait=`). Each needs an open file and about "
+        "40 kB.",
+    )
     max_upload_bytes: int = Field(32 * 2**20, ge=1, description="Of one picture.")
     max_images_per_job: int = Field(64, ge=1, description="Pictures of one job.")
     max_wait_s: float = Field(60, ge=0, description="The longest that `?wait=` holds an answer.")

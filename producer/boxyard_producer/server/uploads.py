@@ -37,7 +37,7 @@ async def upload_picture(
 ) -> Upload:
     """Send one picture; jobs name it by the id. Its content is looked at by the worker alone."""
     data = await _read(request, settings.max_upload_bytes)
-    return await lane.run(ledger.uploads.store, tenant, data)
+    return await lane.run(tenant, ledger.uploads.store, tenant, data)
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:

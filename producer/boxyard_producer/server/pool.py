@@ -1,0 +1,71 @@
+"""The open connections of one server, and which of them is closed when there are too many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+_RESERVE = 64
+"""Connections beyond the limit, for health checks and for answers that refuse."""
+
+
+class PooledConnection(Protocol):
+    """What the pool needs to know of a connection."""
+
+    address: str
+    """Of the client, without its port."""
+    known: bool
+    """Whether a request on it had a valid API key."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is lost for its client when it is closed now."""
+
+    def drop(self) -> None:
+        """Close it at once."""
+
+
+class ConnectionPool:
+    """Up to `limit` connections, and a few more for health checks.
+
+    When there are more, idle ones are closed: first those on which no valid API key was seen, of
+    the address that has most of them the oldest, then the oldest of the others. When none is idle,
+    a long poll is answered early.
+
+    Args:
+        limit: of connections that are served.
+        end_a_wait: answers a long poll early; False when there is none.
+    """
+
+    def __init__(self, limit: int, end_a_wait: Callable[[], bool]) -> None:
+        self._limit, self._end_a_wait = limit, end_a_wait
+        self._open: dict[PooledConnection, None] = {}  # oldest first
+
+    def add(self, connection: PooledConnection) -> bool:
+        """Counts a new connection; False when there is no place for it, not even to refuse."""
+        if len(self._open) >= self._limit:
+            self._close_idle()
+        self._open[connection] = None
+        return len(self._open) <= self._limit + _RESERVE
+
+    def remove(self, connection: PooledConnection) -> None:
+        """Forgets a connection that is closed, or will be."""
+        self._open.pop(connection, None)
+
+    def has_room(self) -> bool:
+        """Whether one more request may be served, after closing what is idle if need be."""
+        return len(self._open) <= self._limit or self._close_idle() or self._end_a_wait()
+
+    def _close_idle(self) -> bool:
+        idle = [each for each in self._open if each.idle]
+        if not idle:
+            return False
+        if strangers := [each for each in idle if not each.known]:
+            ((crowded, _),) = Counter(each.address for each in strangers).most_common(1)
+            idle = [each for each in strangers if each.address == crowded]
+        # Some at once: to look through all of them for each new one would take too long.
+        for each in idle[: max(1, self._limit // 100)]:
+            self.remove(each)
+            each.drop()
+        return True
