@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    Base64Bytes,
     Discriminator,
+    EncodedBytes,
     Field,
     StringConstraints,
     Tag,
@@ -17,6 +17,7 @@ from pydantic.networks import AnyUrl
 from pydantic_core import PydanticCustomError
 
 from .ids import UploadId
+from .inline import ImageText
 from .words import Request
 
 _MAX_URL = 4096
@@ -59,7 +60,10 @@ class UrlImage(Request):
 class Base64Image(Request):
     """A picture inline. It is stored as an upload before the job is accepted."""
 
-    base64: Base64Bytes = Field(description="JPEG, PNG, WEBP, BMP or TIFF bytes in base64.")
+    base64: Annotated[bytes, EncodedBytes(encoder=ImageText)] = Field(
+        description="JPEG, PNG, WEBP, BMP or TIFF bytes in base64, in either of its "
+        "alphabets, padded. It may be broken into lines and may stand in a `data:` URI.",
+    )
     reference: Reference | None = None
 
 
