@@ -16,6 +16,7 @@ from boxyard_ledger import Ledger
 from boxyard_schemas import ApiKey, Scope
 from boxyard_schemas.errors import Forbidden, Unauthorized, Unavailable
 
+from .bodies import JsonRequest
 from .problems import responses
 
 _READING = {"GET", "HEAD"}
@@ -40,7 +41,7 @@ class _KnownCallerRoute(APIRoute):
             # For every line that is logged on behalf of this request; it has a context of its own.
             named = {word.removesuffix("_id"): text for word, text in request.path_params.items()}
             structlog.contextvars.bind_contextvars(tenant=key.tenant, **named)
-            return await handle(request)
+            return await handle(JsonRequest(request.scope, request.receive))
 
         return handle_known_caller
 
