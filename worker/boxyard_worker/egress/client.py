@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Self
 
 import httpcore
@@ -12,7 +13,7 @@ import httpx
 
 from boxyard_schemas.errors import Permanent, Retryable
 
-from .body import check_size, read_body
+from ..compression import check_size, decompressed
 from .deadline import deadline
 from .network import CheckedNetwork, Resolver, resolve
 from .settings import EgressSettings
@@ -68,7 +69,7 @@ class Egress:
 
         Args:
             url: http or https.
-            max_bytes: cap on the body, before and after decompression.
+            max_bytes: cap on the body, before and after decompression, which its content decides.
             deadline_s: seconds for everything together.
 
         Raises:
@@ -142,9 +143,15 @@ def _body(answer: httpcore.Response, max_bytes: int) -> bytes:
         raise Retryable(reason, f"the server answered {answer.status}")
     if not 200 <= answer.status < 300:
         raise Permanent(reason, f"the server answered {answer.status}")
+    if answer.status == HTTPStatus.PARTIAL_CONTENT:
+        raise Permanent(reason, "the server answered 206, with a part of what was asked for")
     declared = _header(answer, "content-length")
     check_size(int(declared) if declared.isdecimal() else 0, max_bytes)
-    return read_body(answer.iter_stream(), _header(answer, "content-encoding").lower(), max_bytes)
+    body = bytearray()
+    for chunk in answer.iter_stream():
+        body += chunk
+        check_size(len(body), max_bytes)
+    return decompressed(bytes(body), max_bytes, _header(answer, "content-encoding"))
 
 
 def _drain(answer: httpcore.Response) -> None:
