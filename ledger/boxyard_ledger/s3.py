@@ -99,9 +99,12 @@ class S3:
         with _translated():
             answer = self.client.get_object(Bucket=bucket, Key=key)
             with answer["Body"] as body:
-                if max_bytes is not None and answer["ContentLength"] > max_bytes:
-                    raise TooLarge(f"s3://{bucket}/{key} has more than {max_bytes} bytes.")
-                return body.read()
+                size = answer.get("ContentLength")  # some servers send objects in chunks
+                if max_bytes is None or (size is not None and size <= max_bytes):
+                    return body.read()
+                if size is None and len(data := body.read(max_bytes + 1)) <= max_bytes:
+                    return data
+                raise TooLarge(f"s3://{bucket}/{key} has more than {max_bytes} bytes.")
 
     def delete(self, bucket: str, key: str) -> None:
         """Removes an object; one that is not there is no error."""

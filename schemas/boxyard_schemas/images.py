@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import (
-    Base64Bytes,
     Discriminator,
+    EncodedBytes,
     Field,
     GetCoreSchemaHandler,
     StringConstraints,
@@ -15,6 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, Url, core_schema
 
 from .ids import UploadId
+from .inline import ImageText
 from .words import Request
 
 _MAX_URL = 4096
@@ -65,7 +66,10 @@ class UrlImage(Request):
 class Base64Image(Request):
     """A picture inline. It is stored as an upload before the job is accepted."""
 
-    base64: Base64Bytes = Field(description="JPEG, PNG, WEBP, BMP or TIFF bytes in base64.")
+    base64: Annotated[bytes, EncodedBytes(encoder=ImageText)] = Field(
+        description="JPEG, PNG, WEBP, BMP or TIFF bytes in base64, in either of its "
+        "alphabets, padded. It may be broken into lines and may stand in a `data:` URI.",
+    )
     reference: Reference | None = None
 
 

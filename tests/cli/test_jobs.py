@@ -73,7 +73,7 @@ def test_dead_jobs_are_enqueued_again_by_name_or_all_at_once(
 def test_erased_jobs_are_gone_with_their_pictures(
     server: ServerProcess, here: dict[str, str], boxyard: Boxyard, ledger: Ledger
 ) -> None:
-    body = {"model": DEMO_MODEL, "images": [{"base64": "aGVsbG8="}]}
+    body = {"model": DEMO_MODEL, "images": [{"base64": "/9j/4AAQ"}]}
     with server.client("key-a") as api:
         picture = api.post("/v1/jobs", json=body).json()["id"]
         gone = [picture, *submit_some(server, 1)]

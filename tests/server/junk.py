@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from boxyard_schemas import DEMO_MODEL, new_id
 
-PICTURE = base64.b64encode(b"not really a picture").decode()
+PICTURE = base64.b64encode(b"\xff\xd8\xff not really a picture").decode()
 JSON = "application/json"
 
 ODD_TEXTS = (
@@ -194,7 +194,7 @@ class Junk:
                 lambda: self._posting("/score", self._frame()),
                 lambda: self._posting("/v1/endpoints", {"url": "https://a.example/hook"}),
                 lambda: self._posting("/v1/keys", {"name": "k", "scopes": ["read"]}),
-                lambda: Ask("POST", "/v1/uploads", b"picture", "image/png"),
+                lambda: Ask("POST", "/v1/uploads", b"\xff\xd8\xff picture", "image/png"),
                 lambda: Ask("GET", f"/v1/jobs?limit={self._random.randint(1, 300)}&state=queued"),
                 lambda: Ask("GET", f"/v1/jobs/{job}?wait=0.01"),
                 lambda: Ask("GET", f"/v1/jobs/{job}/result"),

@@ -26,6 +26,8 @@ from boxyard_schemas.errors import TooManyRequests, UnusableImages
 
 from .conftest import SEEN, Serve, Worker, serving
 
+PICTURE = b"\xff\xd8\xff a picture"
+
 
 @pytest.fixture
 def url(serve: Serve) -> str:
@@ -53,7 +55,7 @@ def working(ledger: Ledger) -> AbstractContextManager[None]:
 def paths(tmp_path: Path) -> list[Path]:
     made = [tmp_path / f"{number}.jpg" for number in range(10)]
     for path in made:
-        path.write_bytes(path.name.encode())
+        path.write_bytes(PICTURE + path.name.encode())
     return made
 
 
@@ -210,7 +212,7 @@ async def _awaited(url: str, paths: list[Path]) -> list[Job]:
 def test_a_pipe_is_uploaded_to_its_end(url: str, kind: str) -> None:
     reader, writer = os.pipe()
     with os.fdopen(writer, "wb") as file:
-        file.write(b"a picture")
+        file.write(PICTURE)
 
     async def awaited(image: IO[bytes]) -> Upload:
         async with AsyncClient(url, "key-a") as client:
@@ -218,4 +220,4 @@ def test_a_pipe_is_uploaded_to_its_end(url: str, kind: str) -> None:
 
     with os.fdopen(reader, "rb") as pipe, Client(url, "key-a") as client:
         known = client.upload(pipe) if kind == "blocking" else asyncio.run(awaited(pipe))
-    assert known.bytes == len(b"a picture")
+    assert known.bytes == len(PICTURE)

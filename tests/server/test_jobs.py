@@ -15,7 +15,7 @@ from process import await_true
 from .conftest import BROKEN, SEEN, Serve, Worker, bearer, later, looks_at_jobs
 
 URL = "https://example.com/1.jpg"
-PICTURE = b"not really a picture"
+PICTURE = b"\xff\xd8\xff not really a picture"
 
 
 def submit(api: httpx.Client, **members: object) -> httpx.Response:
@@ -128,8 +128,8 @@ def test_an_idempotency_key_used_with_another_body_is_a_conflict(
         body = {"model": DEMO_MODEL, "images": [image]}
         return api.post("/v1/jobs", json=body, headers={"Idempotency-Key": "order-1"})
 
-    assert send(b"one").status_code == 202
-    problem(send(b"two"), 409, "idempotency-conflict")
+    assert send(PICTURE).status_code == 202
+    problem(send(PICTURE + b"another"), 409, "idempotency-conflict")
     assert len(list(ledger.blobs.keys("a/uploads/"))) == 1
 
 
@@ -228,7 +228,11 @@ def test_what_is_wrong_with_a_body_is_said_in_plain_words(api: httpx.Client) -> 
         ({"images": [{"url": "http://[::ffff:10.0.0.1]/"}]}, "images.0.url", "10.0.0.1"),
         ({"images": [{"url": "http://me:it@example.com/"}]}, "images.0.url", "password"),
         ({"images": [{"s3": "s3://theirs/a.jpg"}]}, "images.0.s3", "ALLOWED_BUCKETS"),
-        ({"images": [{"base64": ""}]}, "images.0.base64", "0 bytes"),
+        ({"images": [{"base64": ""}]}, "images.0.base64", "empty"),
+        ({"images": [{"base64": str(PICTURE)}]}, "images.0.base64", "Python bytes object"),
+        ({"images": [{"base64": "aGVsbG8="}]}, "images.0.base64", "this is text"),
+        ({"images": [{"base64": "photo.jpg"}]}, "images.0.base64", "the name of a file"),
+        ({"images": [{"base64": URL}]}, "images.0.base64", "give it as `url`"),
         ({"images": [{"url": URL}] * 65}, "images", "at most 64"),
         ({"delivery": {"s3": "s3://theirs/out"}}, "delivery.s3", "ALLOWED_BUCKETS"),
         (

@@ -26,7 +26,7 @@ from server_process import ServerProcess, serving_process
 from .conftest import bearer
 from .test_jobs import problem, submit
 
-INLINE = [{"base64": "aGVsbG8="}]
+INLINE = [{"base64": "/9j/4AAQ"}]
 
 
 STALL_S, SHORT_STALL_S = 8.0, 3.0
@@ -100,7 +100,7 @@ def test_a_hundred_callers_of_a_stalled_redis_are_all_answered_within_its_time_l
             lambda: submit(api),
             lambda: submit(api, images=INLINE),
             lambda: api.get(where, params={"wait": 50}),
-            lambda: api.post("/v1/uploads", content=b"x"),
+            lambda: api.post("/v1/uploads", content=b"\xff\xd8\xff"),
             lambda: api.get("/v1/models"),
         )
         with stopped(own_redis):
@@ -194,7 +194,7 @@ def test_while_the_blob_store_fails_jobs_with_pictures_wait_and_none_of_them_is_
     shutil.rmtree(blobs)
     blobs.write_text("a file where the folder was")
     assert_unavailable(submit(api, images=INLINE))
-    assert_unavailable(api.post("/v1/uploads", content=b"x"))
+    assert_unavailable(api.post("/v1/uploads", content=b"\xff\xd8\xff"))
     assert submit(api).status_code == 202
     blobs.unlink()
     assert submit(api, images=INLINE * 3).status_code == 202
@@ -251,7 +251,7 @@ def test_a_blob_store_that_hangs_keeps_nobody_waiting_who_does_not_need_it(
         ThreadPoolExecutor(80) as pool,
     ):
         began = time.monotonic()
-        stuck = [pool.submit(api.post, "/v1/uploads", content=b"x") for _ in range(40)]
+        stuck = [pool.submit(api.post, "/v1/uploads", content=b"\xff\xd8\xff") for _ in range(40)]
         stuck += [pool.submit(submit, api, images=INLINE) for _ in range(40)]
         deaf.await_callers(32)  # all threads that wait for blobs
         others = time.monotonic()
@@ -268,7 +268,7 @@ def test_a_server_that_is_stopped_while_the_blob_store_hangs_still_answers(
     hanging: ServerProcess, deaf: Deaf
 ) -> None:
     with hanging.client("key-a") as api, ThreadPoolExecutor(3) as pool:
-        stuck = [pool.submit(api.post, "/v1/uploads", content=b"x") for _ in range(3)]
+        stuck = [pool.submit(api.post, "/v1/uploads", content=b"\xff\xd8\xff") for _ in range(3)]
         deaf.await_callers(3)
         hanging.send(signal.SIGTERM)
         for answer in stuck:
@@ -279,10 +279,10 @@ def test_a_picture_that_comes_when_the_server_stops_and_the_blob_store_hangs_is_
     hanging: ServerProcess,
 ) -> None:
     def half_and_half() -> Iterator[bytes]:
-        yield b"x"
+        yield b"\xff\xd8\xff"
         hanging.send(signal.SIGTERM)
         await_true(lambda: "Shutting down" in hanging.text(), "the server to stop", hanging.tail)
-        yield b"y"
+        yield b"x"
 
     with hanging.client("key-a") as api:
         assert_unavailable(api.post("/v1/uploads", content=half_and_half()))
@@ -310,7 +310,7 @@ def test_a_bound_that_is_reached_names_itself_and_says_when_to_come_back(
         ledger.tenants.set_quota("a", queued_jobs=10, jobs_per_minute=1)
         _await_limit(api, "jobs-per-minute")
         ledger.tenants.set_quota("a", stored_bytes=1)
-        found = problem(api.post("/v1/uploads", content=b"xy"), 429, "too-many-requests")
+        found = problem(api.post("/v1/uploads", content=b"\xff\xd8\xff"), 429, "too-many-requests")
         assert found["limit"] == "stored-bytes"
         assert list(ledger.blobs.keys("a/")) == []
 

@@ -27,7 +27,7 @@ JSON = {"Content-Type": "application/json"}
 
 def inline_job(size: int) -> bytes:
     """A job of one inline picture, of about so many bytes."""
-    picture = base64.b64encode(bytes(size * 3 // 4)).decode()
+    picture = base64.b64encode(b"\xff\xd8\xff" + bytes(size * 3 // 4 - 3)).decode()
     return json.dumps({"model": DEMO_MODEL, "images": [{"base64": picture}]}).encode()
 
 

@@ -14,7 +14,7 @@ from .conftest import SEEN, Worker
 from .test_jobs import problem, submit
 
 GLIP = "glip_atss_swin-t_a_fpn_dyhead_pretrain_obj365"
-ROW = base64.b64encode(b"some picture").decode()
+ROW = base64.b64encode(b"\xff\xd8\xff some picture").decode()
 
 
 @pytest.fixture

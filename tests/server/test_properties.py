@@ -31,8 +31,8 @@ images = st.one_of(
     st.fixed_dictionaries({"url": urls, "reference": references}),
     st.fixed_dictionaries(
         {
-            "base64": st.binary(min_size=1, max_size=60).map(
-                lambda data: base64.b64encode(data).decode()
+            "base64": st.binary(max_size=60).map(
+                lambda data: base64.b64encode(b"\xff\xd8\xff" + data).decode()
             )
         }
     ),

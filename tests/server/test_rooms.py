@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 
 import httpx
+import pytest
 
 from boxyard_ledger import Ledger, upload_key
 from boxyard_schemas import DEMO_MODEL
@@ -10,7 +12,7 @@ from boxyard_schemas import DEMO_MODEL
 from .conftest import Worker, bearer
 from .test_jobs import problem, submit
 
-PICTURE = b"\xff\xd8 some picture"
+PICTURE = b"\xff\xd8\xff some picture"
 
 
 def test_an_upload_is_stored_and_a_job_may_name_it(api: httpx.Client, ledger: Ledger) -> None:
@@ -29,8 +31,43 @@ def test_another_tenants_upload_is_not_there(api: httpx.Client) -> None:
     assert found["upload"] == upload
 
 
-def test_an_empty_upload_is_refused(api: httpx.Client) -> None:
-    problem(api.post("/v1/uploads", content=b""), 422, "invalid-request")
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("media_type", [FORM, "text/html", "application/json", "image/gif", ""])
+def test_the_media_type_of_an_image_does_not_matter(api: httpx.Client, media_type: str) -> None:
+    sent = api.post("/v1/uploads", content=PICTURE, headers={"Content-Type": media_type})
+    assert sent.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "this is empty"),
+        (b'{"url": "https://example.com/a.jpg"}', "this is JSON"),
+        (b"<!DOCTYPE html><html></html>", "this is an HTML page"),
+        (b"GIF89a" + bytes(20), "this is a GIF image. Convert it to JPEG, PNG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1", "this is a HEIC image. Convert it to JPEG, PNG"),
+        (base64.b64encode(PICTURE * 3), "this is an image written in base64. Decode it"),
+        (b"image=%FF%D8%FF", "this is a URL-encoded form"),
+        (bytes(50), "this is binary data of an unknown kind"),
+    ],
+)
+def test_an_upload_that_is_no_image_is_refused_and_named(
+    api: httpx.Client, ledger: Ledger, content: bytes, what: str
+) -> None:
+    answer = api.post("/v1/uploads", content=content, headers={"Content-Type": "image/jpeg"})
+    (found,) = problem(answer, 422, "invalid-request")["errors"]
+    assert found["where"] == "body"
+    assert found["what"].startswith(what)
+    assert list(ledger.blobs.keys("a/")) == []
+
+
+def test_a_multipart_form_is_refused_with_the_command_that_works(api: httpx.Client) -> None:
+    answer = api.post("/v1/uploads", files={"file": ("a.jpg", PICTURE, "image/jpeg")})
+    (found,) = problem(answer, 422, "invalid-request")["errors"]
+    assert found["what"].startswith("this is a multipart form. ")
+    assert "curl --data-binary @image.jpg" in found["what"]
 
 
 def test_models_show_who_serves_them_and_what_waits(api: httpx.Client, worker: Worker) -> None:

@@ -14,7 +14,7 @@ from boxyard_schemas import DEMO_MODEL, ImageSuccess
 from .conftest import BROKEN, FOUND, SEEN, Serve, Worker
 from .test_jobs import problem
 
-PICTURE = b"some picture"
+PICTURE = b"\xff\xd8\xff some picture"
 ROW = base64.encodebytes(PICTURE).decode()
 URL = "https://example.com/1.jpg"
 
@@ -158,6 +158,46 @@ def test_a_frame_that_does_not_fit_is_refused(
     api = serve(score_model=DEMO_MODEL)
     (found,) = problem(api.post("/score", json=body), 422, "invalid-request")["errors"]
     assert found["where"] == where
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        (base64.b64encode(b"\xff\xd8\xff\xfb\xef\xbeend").decode().replace("+", " "), "spaces"),
+        (str(PICTURE), "Python bytes object"),
+        ("photo.jpg", "name of a file"),
+        ("s3://bucket/photo.jpg", "S3 URI"),
+        (base64.b64encode(b"GIF89a" + bytes(20)).decode(), "a GIF image. Convert it to JPEG"),
+        ("ftp://example.com/photo.jpg", "a path or an address"),
+        ("https://", "URL"),
+    ],
+)
+def test_a_row_that_is_no_image_is_named_before_a_job_is_made(
+    serve: Serve, row: str, what: str
+) -> None:
+    api = serve(score_model=DEMO_MODEL)
+    answer = api.post("/score", json=frame(URL, row))
+    (found,) = problem(answer, 422, "invalid-request")["errors"]
+    assert found["where"] == "input_data.data.1"
+    assert what in found["what"]
+    assert api.get("/v1/jobs").json()["jobs"] == []
+
+
+def test_rows_may_be_data_uris_and_url_safe(
+    api: httpx.Client, worker: Worker, ledger: Ledger, caller: ThreadPoolExecutor
+) -> None:
+    worker.appear()
+    picture = PICTURE + b"\xfb\xef\xbe\xff"
+    rows = [
+        "data:image/jpeg;base64," + base64.b64encode(picture).decode(),
+        base64.urlsafe_b64encode(picture).decode(),
+    ]
+    answer = ask(caller, api, frame(*rows))
+    claim = worker.claim()
+    for image in claim.job.images:
+        assert ledger.blobs.get(upload_key("a", image.upload)) == picture
+    worker.finish(claim, SEEN, SEEN)
+    assert answer.result().status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from boxyard_schemas import DEMO_MODEL
 from .conftest import SEEN, Worker
 from .test_jobs import problem, submit
 
-INLINE = [{"base64": base64.b64encode(b"a picture").decode()}]
+PICTURE = b"\xff\xd8\xff a picture"
+INLINE = [{"base64": base64.b64encode(PICTURE).decode()}]
 
 
 def test_an_erased_job_is_gone_with_its_picture_its_result_and_its_key(
@@ -51,7 +52,7 @@ def test_a_job_that_is_erased_while_it_is_worked_on_leaves_nothing(
 def test_a_picture_that_another_job_names_outlives_an_erased_one(
     api: httpx.Client, worker: Worker, ledger: Ledger
 ) -> None:
-    picture = {"upload": api.post("/v1/uploads", content=b"a picture").json()["id"]}
+    picture = {"upload": api.post("/v1/uploads", content=PICTURE).json()["id"]}
     one, other = (submit(api, images=[picture]).headers["location"] for _ in range(2))
     assert api.delete(one).status_code == 204
     assert len(list(ledger.blobs.keys("a/uploads/"))) == 1

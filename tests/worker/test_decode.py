@@ -140,15 +140,26 @@ def test_bytes_behind_the_end_of_a_jpeg_do_no_harm(decode: Decode) -> None:
     assert difference(decode(data + b"appendix"), decode(data)) == 0
 
 
-@pytest.mark.parametrize("data", [b"hello", b"<svg/>", b"%PDF-1.7", b"GIF89a" + bytes(20)])
-def test_what_is_no_picture_is_an_unsupported_format(decode: Decode, data: bytes) -> None:
-    with pytest.raises(Permanent, match="Convert it to one of these") as caught:
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"hello", "this is text"),
+        (b"<svg/>", "an SVG drawing"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"GIF89a" + bytes(20), "a GIF image.*Convert it to JPEG"),
+        (b"\0\0\0\x18ftypheic", "a HEIC image.*Convert it to JPEG"),
+    ],
+)
+def test_what_is_no_picture_is_an_unsupported_format_and_named(
+    decode: Decode, data: bytes, name: str
+) -> None:
+    with pytest.raises(Permanent, match=name) as caught:
         decode(data)
     assert caught.value.reason == "unsupported-format"
 
 
 def test_no_bytes_at_all_are_called_so(decode: Decode) -> None:
-    with pytest.raises(Permanent, match="The file is empty") as caught:
+    with pytest.raises(Permanent, match="this is empty") as caught:
         decode(b"")
     assert caught.value.reason == "unsupported-format"
 

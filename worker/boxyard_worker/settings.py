@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from boxyard_ledger import LedgerSettings
-from boxyard_worker.decoder.header import FORMATS, Format
+from boxyard_schemas.content import IMAGE_FORMATS, ImageFormat
 from boxyard_worker.egress import EgressSettings
 from boxyard_worker.weights.settings import CacheSettings
 
@@ -48,8 +48,8 @@ class DetectSettings(CacheSettings, EgressSettings, LedgerSettings):
     slots: int = Field(48, ge=1, description="Pictures in shared memory at once.")
     slot_bytes: int = Field(4 << 20, ge=1, description="What a free slot keeps; it grows at need.")
 
-    image_formats: Annotated[frozenset[Format], NoDecode] = Field(
-        frozenset(FORMATS), description=f"Those of {', '.join(FORMATS)} that are read."
+    image_formats: Annotated[frozenset[ImageFormat], NoDecode] = Field(
+        frozenset(IMAGE_FORMATS), description=f"Those of {', '.join(IMAGE_FORMATS)} that are read."
     )
     max_image_bytes: int = Field(32 << 20, ge=1, description="Of a picture as it is fetched.")
     max_pixels: int = Field(

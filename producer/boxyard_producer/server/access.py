@@ -24,6 +24,7 @@ from boxyard_schemas.errors import (
     Unavailable,
 )
 
+from .bodies import JsonRequest
 from .problems import responses
 from .shares import Shares
 
@@ -56,7 +57,7 @@ class _KnownCallerRoute(APIRoute):
             structlog.contextvars.bind_contextvars(tenant=key.tenant, **named)
             _check_query(request)
             async with shares.turns.of(key.tenant) if uses_thread else nullcontext():
-                return await handle(request)
+                return await handle(JsonRequest(request.scope, request.receive))
 
         return handle_known_caller
 

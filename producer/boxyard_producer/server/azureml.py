@@ -46,8 +46,9 @@ def _read_row(index: int, row: str) -> UrlImage | Base64Image:
         if is_url:
             return UrlImage.model_validate({"url": row})
         return Base64Image.model_validate({"base64": row})
-    except ValidationError:
-        raise refuse(f"{_ROWS}.{index}", "this is neither a URL nor a picture in base64") from None
+    except ValidationError as error:
+        (found,) = explain(error.errors(include_input=False))
+        raise refuse(f"{_ROWS}.{index}", found["what"]) from None
 
 
 def read_parameters(params: dict[str, Any], *, prompt: bool) -> Parameters:

@@ -11,13 +11,31 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from .problems import refuse
+from boxyard_schemas.errors import InvalidRequest
+
+from .json_text import read_json
+from .problems import BodyRefused, refuse
 
 Word = TypeVar("Word", bound=BaseModel)
 
 _MAX_PARTS = 20_000
 """Members and items of one body. Each costs a microsecond or two in which Python does nothing
 else, whatever thread it is in; a job of 64 pictures has some hundreds."""
+
+
+class JsonRequest(Request):
+    """A request whose body FastAPI reads by the same rules."""
+
+    async def json(self) -> Any:
+        """The body.
+
+        Raises:
+            BodyRefused: it is not JSON.
+        """
+        try:
+            return read_json(await self.body())
+        except InvalidRequest as error:
+            raise BodyRefused(error) from None
 
 
 def json_body(word: type[Word]) -> Callable[[Request], Awaitable[Word]]:
@@ -64,7 +82,7 @@ async def _read(request: Request) -> bytearray:
 
 def _parse(word: type[Word], data: bytearray) -> Word:
     try:
-        return word.model_validate_json(data)
+        return word.model_validate(read_json(data))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         raise RequestValidationError(

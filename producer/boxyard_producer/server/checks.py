@@ -77,5 +77,5 @@ class Checks:
 
     def _check_size(self, where: str, size: int) -> None:
         most = self._settings.max_upload_bytes
-        if not 0 < size <= most:
-            raise refuse(where, f"{size} bytes; a picture has 1 to {most} bytes")
+        if size > most:
+            raise refuse(where, f"{size} bytes; an image has at most {most} bytes")

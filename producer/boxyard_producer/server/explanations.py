@@ -52,11 +52,9 @@ def _what(found: ErrorDetails) -> str:
 
 
 _PLAIN: Mapping[str, str] = {
-    "json_invalid": "this is not JSON: {error}",
     "missing": "this member is missing",
     "extra_forbidden": "the contract has no such member; mind the spelling",
     "bytes_type": "base64 text is expected",
-    "base64_decode": "this is not base64",
     "string_pattern_mismatch": "this does not have the form {pattern}",
     "too_short": "at least {min_length} is needed",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import Request
 
 from boxyard_schemas import Upload
+from boxyard_schemas.content import identify, image_format
 from boxyard_schemas.errors import InvalidRequest, TooLarge, TooManyRequests, TooSlow
 
 from .access import Caller, guarded_router
@@ -17,7 +18,8 @@ router = guarded_router(prefix="/v1/uploads", tag="uploads")
 _RAW_BODY = {
     "requestBody": {
         "required": True,
-        "description": "The picture's bytes, in any image format that the worker reads.",
+        "description": "The bytes of one JPEG, PNG, WEBP, BMP or TIFF image, and nothing else. Its "
+        "content decides, whatever the media type says.",
         "content": {
             kind: {"schema": {"type": "string", "format": "binary", "minLength": 1}}
             for kind in ("application/octet-stream", "image/*")
@@ -35,7 +37,7 @@ _RAW_BODY = {
 async def upload_picture(
     request: Request, tenant: Caller, ledger: TheLedger, settings: TheSettings, lane: TheLane
 ) -> Upload:
-    """Send one picture; jobs name it by the id. Its content is looked at by the worker alone."""
+    """Send one image; jobs name it by the id. What does not begin as an image is refused."""
     data = await _read(request, settings.max_upload_bytes)
     return await lane.run(tenant, ledger.uploads.store, tenant, data)
 
@@ -49,6 +51,7 @@ async def _read(request: Request, max_bytes: int) -> bytes:
             raise TooLarge(
                 f"The picture is larger than {max_bytes} bytes (BOXYARD_MAX_UPLOAD_BYTES)."
             )
-    if not body:
-        raise refuse("body", "it is empty; send the picture's bytes as they are")
-    return bytes(body)
+    data = bytes(body)
+    if not image_format(data):
+        raise refuse("body", str(identify(data)))
+    return data

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
+from boxyard_schemas.content import ImageFormat, identify, image_format
 from boxyard_schemas.errors import Permanent
-
-Format = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 _PLACES = 10_000
 """Segments, chunks or directories that are looked at; no picture has so many before its pixels."""
@@ -25,7 +23,7 @@ _SIZES = {3: "H", 4: "I", 16: "Q"}
 class Header(NamedTuple):
     """What a file says of itself; pixels of the first frame as stored, before it is upright."""
 
-    format: Format
+    format: ImageFormat
     width: int
     height: int
     frames: int
@@ -37,16 +35,9 @@ def read_header(data: bytes) -> Header:
     Raises:
         Permanent: `unsupported-format` or `undecodable-image`.
     """
-    for signature, name, read in _READERS:
-        if data.startswith(signature) and (name != "WEBP" or data[8:12] == b"WEBP"):
-            return Header(name, *_read(data, read))
-    raise Permanent(
-        "unsupported-format",
-        f"{len(data)} bytes beginning {data[:8]!r} are not a readable picture of "
-        f"{', '.join(FORMATS)}. Convert it to one of these."
-        if data
-        else "The file is empty.",
-    )
+    if name := image_format(data):
+        return Header(name, *_read(data, _READERS[name]))
+    raise Permanent("unsupported-format", f"Not a readable image: {identify(data)}")
 
 
 _Size = tuple[int, int, int]
@@ -165,13 +156,10 @@ def _undecodable(detail: str) -> Permanent:
     return Permanent("undecodable-image", f"The picture cannot be decoded. {detail}")
 
 
-_READERS: tuple[tuple[bytes, Format, Callable[[bytes], _Size]], ...] = (
-    (b"\xff\xd8", "JPEG", _read_jpeg),
-    (b"\x89PNG\r\n\x1a\n", "PNG", _read_png),
-    (b"RIFF", "WEBP", _read_webp),
-    (b"BM", "BMP", _read_bmp),
-    (b"II*\0", "TIFF", _read_tiff),
-    (b"II+\0", "TIFF", _read_tiff),
-    (b"MM\0*", "TIFF", _read_tiff),
-    (b"MM\0+", "TIFF", _read_tiff),
-)
+_READERS: dict[ImageFormat, Callable[[bytes], _Size]] = {
+    "JPEG": _read_jpeg,
+    "PNG": _read_png,
+    "WEBP": _read_webp,
+    "BMP": _read_bmp,
+    "TIFF": _read_tiff,
+}

@@ -9,6 +9,7 @@ from typing import TypeVar, assert_never
 from boxyard_ledger import BlobMissing, Ledger, upload_key
 from boxyard_schemas import S3Image, StoredImage, UploadImage, UrlImage
 from boxyard_schemas.errors import Permanent, Retryable, TooLarge
+from boxyard_worker.compression import decompressed
 from boxyard_worker.detect.lease import HeldJob
 from boxyard_worker.detect.patience import with_patience
 from boxyard_worker.egress import Egress
@@ -63,9 +64,12 @@ class Fetcher:
 
     def _from_bucket(self, job: HeldJob, uri: str) -> bytes:
         limit = self._settings.max_image_bytes
-        return self._insist(
-            job, lambda: self._patiently(job, lambda: self._ledger.buckets.get(uri, limit))
-        )
+
+        def get() -> bytes:
+            stored = self._patiently(job, lambda: self._ledger.buckets.get(uri, limit))
+            return decompressed(stored, limit)
+
+        return self._insist(job, get)
 
     def _from_store(self, job: HeldJob, upload: str) -> bytes:
         key, limit = upload_key(job.record.tenant, upload), self._settings.max_image_bytes

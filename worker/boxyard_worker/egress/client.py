@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import islice
 from typing import Self
 
 import httpcore
@@ -12,15 +14,16 @@ import httpx
 
 from boxyard_schemas.errors import Permanent, Retryable
 
-from .body import check_size, read_body
+from ..compression import check_size, decompressed
 from .deadline import deadline
+from .limits import AnswerLimits, limited_to
 from .network import CheckedNetwork, Resolver, resolve
 from .settings import EgressSettings
 from .target import follow, read_target
 
 MAX_REDIRECTS = 3
 _AGAIN = frozenset({408, 425, 429, *range(500, 600)})
-_DRAIN_BYTES, _DRAIN_S = 16_384, 1.0
+_DRAIN_BYTES, _DRAIN_CHUNKS, _DRAIN_S = 4096, 8, 0.2
 _OWN_HEADERS = {"User-Agent": "Boxyard", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
@@ -68,7 +71,7 @@ class Egress:
 
         Args:
             url: http or https.
-            max_bytes: cap on the body, before and after decompression.
+            max_bytes: cap on the body, before and after decompression, which its content decides.
             deadline_s: seconds for everything together.
 
         Raises:
@@ -79,9 +82,12 @@ class Egress:
         with _translated("fetch-failed"), deadline(deadline_s):
             target = read_target(url, self._ports)
             for _ in range(MAX_REDIRECTS + 1):
-                with self._stream("GET", target, {}) as answer:
+                with (
+                    limited_to(max_bytes) as limits,
+                    self._stream("GET", target, {}) as answer,
+                ):
                     if not _redirects(answer):
-                        return _body(answer, max_bytes)
+                        return _body(answer, limits, max_bytes)
                     target = follow(target, _header(answer, "location"), self._ports)
         raise Permanent("too-many-redirects", f"more than {MAX_REDIRECTS} redirects")
 
@@ -97,6 +103,7 @@ class Egress:
         with (
             _translated("post-failed"),
             deadline(deadline_s),
+            limited_to(_DRAIN_BYTES),
             self._stream("POST", read_target(url, self._ports), headers, content) as answer,
         ):
             _drain(answer)
@@ -136,15 +143,21 @@ def _redirects(answer: httpcore.Response) -> bool:
     return answer.status in (301, 302, 303, 307, 308) and _header(answer, "location") != ""
 
 
-def _body(answer: httpcore.Response, max_bytes: int) -> bytes:
+def _body(answer: httpcore.Response, limits: AnswerLimits, max_bytes: int) -> bytes:
     reason = f"status-{answer.status}"
     if answer.status in _AGAIN:
         raise Retryable(reason, f"the server answered {answer.status}")
     if not 200 <= answer.status < 300:
         raise Permanent(reason, f"the server answered {answer.status}")
+    if answer.status == HTTPStatus.PARTIAL_CONTENT:
+        raise Permanent(reason, "the server answered 206, with a part of what was asked for")
     declared = _header(answer, "content-length")
     check_size(int(declared) if declared.isdecimal() else 0, max_bytes)
-    return read_body(answer.iter_stream(), _header(answer, "content-encoding").lower(), max_bytes)
+    body = bytearray()
+    for chunk in limits.chunks(answer.iter_stream()):
+        body += chunk
+        check_size(len(body), max_bytes)
+    return decompressed(bytes(body), max_bytes, _header(answer, "content-encoding"))
 
 
 def _drain(answer: httpcore.Response) -> None:
@@ -152,7 +165,7 @@ def _drain(answer: httpcore.Response) -> None:
     read = 0
     broken = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
     with suppress(*broken), deadline(_DRAIN_S):
-        for chunk in answer.iter_stream():
+        for chunk in islice(answer.iter_stream(), _DRAIN_CHUNKS):
             read += len(chunk)
             if read > _DRAIN_BYTES:
                 return

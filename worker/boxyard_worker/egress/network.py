@@ -14,6 +14,7 @@ import httpcore
 from boxyard_schemas.addresses import AddressPolicy
 
 from .deadline import remaining
+from .limits import current
 
 Resolver = Callable[[str, int], list[str]]
 """Host and port to addresses, best first; raises OSError."""
@@ -84,8 +85,11 @@ class TimedStream(httpcore.NetworkStream):
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Reads what has come."""
-        return self._stream.read(max_bytes, remaining())
+        """Reads what has come, within the limits of the answer."""
+        limits = current()
+        data = self._stream.read(limits.piece(max_bytes), remaining())
+        limits.received(data)
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Writes in pieces: the socket's own timeout begins anew with each send."""

@@ -1,0 +1,120 @@
+"""Images written as base64: read strictly, so that a damaged text never becomes another image."""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+from pydantic import EncoderProtocol
+from pydantic_core import PydanticCustomError
+
+from .content import identify, image_format
+
+_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_DATA_URI = re.compile(rb"data:[^,]{0,200}?(;base64)?,", re.IGNORECASE)
+_NO_LETTER = re.compile(rb"[^A-Za-z0-9+/=]")
+_HEXADECIMAL = re.compile(rb"(?:[0-9A-Fa-f]{2})+")
+_WANTED = "give the bytes of the image, in base64"
+
+
+class ImageText(EncoderProtocol):
+    """Base64 of an image, in the standard or the URL-safe alphabet, padded.
+
+    Line breaks, as MIME has them, and the beginning of a `data:` URI are left out.
+    """
+
+    @classmethod
+    def decode(cls, data: bytes) -> bytes:
+        """The image.
+
+        Raises:
+            PydanticCustomError: it is not base64, or not of an image that is read; says why.
+        """
+        text = _without_data_uri(data.strip(b"\r\n"))
+        letters = text.translate(None, b"\r\n")
+        if b"+" not in letters and b"/" not in letters:
+            letters = letters.translate(_FROM_URL_SAFE)
+        try:
+            image = binascii.a2b_base64(letters, strict_mode=True)
+        except binascii.Error:
+            raise _refused(_why_not_base64(text, letters)) from None
+        if not image_format(image):
+            raise _refused(_why_no_image(letters, image))
+        return image
+
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        """The image in base64."""
+        return binascii.b2a_base64(value, newline=False)
+
+    @classmethod
+    def get_json_format(cls) -> str:
+        """The format's name in JSON Schema."""
+        return "base64"
+
+
+def _without_data_uri(text: bytes) -> bytes:
+    if text[:5].lower() != b"data:":
+        return text
+    head = _DATA_URI.match(text)
+    if not (head and head[1]):
+        raise _refused(f"this data: URI is not in base64; {_WANTED}")
+    return text[head.end() :]
+
+
+def _why_not_base64(text: bytes, letters: bytes) -> str:
+    for form, why in _FORMS:
+        if form.match(text):
+            return why
+    if not (found := _NO_LETTER.search(letters)):
+        return _why_not_padded(letters)
+    character = letters[found.start() : found.start() + 4].decode("utf-8", "ignore")[0]
+    if character in _CHARACTERS:
+        return _CHARACTERS[character]
+    if not character.isascii():
+        return f"this has characters that base64 has not, as bytes read as text do; {_WANTED}"
+    return f"the character U+{ord(character):04X} at position {found.start()} is not base64"
+
+
+def _why_not_padded(letters: bytes) -> str:
+    if b"=" in letters.rstrip(b"="):
+        return "there is more behind the `=` that ends base64: give one text for each image"
+    return (
+        f"its {len(letters)} characters are not padded to a multiple of 4 by `=`: the text was cut "
+        "off, or its padding left out"
+    )
+
+
+def _why_no_image(letters: bytes, data: bytes) -> str:
+    if not letters:
+        return f"this is empty; {_WANTED}"
+    if _HEXADECIMAL.fullmatch(letters) and image_format(bytes.fromhex(letters.decode())):
+        return f"this is hexadecimal; {_WANTED}"
+    return f"decoded from base64, {identify(data)}"
+
+
+def _refused(why: str) -> PydanticCustomError:
+    return PydanticCustomError("image_text", "{why}", {"why": why})
+
+
+_FORMS = tuple(
+    (re.compile(form, re.IGNORECASE), why)
+    for form, why in (
+        (rb"b['\"]", f"this is the text of a Python bytes object (b'...'), of str(); {_WANTED}"),
+        (rb"['\"]", "this has quotation marks around it: leave them out"),
+        (rb"https?://", "this is a URL: give it as `url`"),
+        (rb"s3://", "this is an S3 URI: give it as `s3`"),
+        (rb"[a-z][a-z0-9+.-]*:[/\\]", f"this is a path or an address; {_WANTED}"),
+        (rb"[{\[]", f"this is JSON; {_WANTED}"),
+        (rb"<", f"this is HTML or XML; {_WANTED}"),
+        (rb"[^\r\n]{0,4096}\.[a-z][a-z0-9]{1,4}\Z", f"this is the name of a file; {_WANTED}"),
+    )
+)
+_CHARACTERS = {
+    " ": "this has spaces in it, as where `+` was sent in a form or a URL without being encoded",
+    "\t": "this has tabs in it; base64 may be broken into lines, and no more",
+    "%": "this is percent-encoded, as in forms and URLs: decode that first",
+    "\\": "this has backslashes in it: it was escaped once more than JSON needs",
+    "-": "this mixes the two alphabets of base64: `+` and `/`, and the URL-safe `-` and `_`",
+    "_": "this mixes the two alphabets of base64: `+` and `/`, and the URL-safe `-` and `_`",
+}

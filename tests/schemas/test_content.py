@@ -1,0 +1,91 @@
+"""What bytes are, by how they begin."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image
+
+from boxyard_schemas.content import IMAGE_FORMATS, identify, image_format
+
+JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(60)
+
+
+@pytest.mark.parametrize("name", IMAGE_FORMATS)
+def test_each_format_that_is_read_is_recognised(name: str) -> None:
+    data = io.BytesIO()
+    Image.new("RGB", (8, 6)).save(data, name)
+    assert image_format(data.getvalue()) == name
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"", "empty"),
+        (b"GIF89a" + bytes(20), "a GIF image"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0mif1", "an AVIF image"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", "an AVIF image"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC image"),
+        (b"\0\0\0\x18ftypheix", "a HEIC image"),
+        (b"\0\0\0\x18ftypmif1", "a HEIC image"),
+        (b"\0\0\0\x18ftypisom", "an MP4 or QuickTime video"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 image"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image"),
+        (b"%PDF-1.7\n", "a PDF document"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"\x1f\x8b\x08", "compressed by gzip"),
+        (b"\x28\xb5\x2f\xfd", "compressed by Zstandard"),
+        (b"\x93NUMPY\x01", "a NumPy array"),
+        (b"<svg/>", "an SVG drawing"),
+        (b"<?xml version='1.0'?>\n<!-- a -->\n<svg xmlns='x'>", "an SVG drawing"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE HTML>", "an HTML page"),
+        (b"<html><body><svg >", "an HTML page"),
+        (b"<?xml version='1.0'?><Error><Code>NoSuchKey", "an XML document"),
+        (b' {"error": "no"}', "JSON"),
+        ('[{"a": 1}]'.encode("utf-16"), "JSON"),
+        (b"--x1\r\nContent-Disposition: form-data; name=file\r\n\r\n" + JPEG, "a multipart form"),
+        (b"image=%FF%D8%FF", "a URL-encoded form"),
+        (b"https://example.com/a.jpg\n", "a URL"),
+        (b"data:image/png;base64,AAAA", "a data: URI"),
+        (str(JPEG).encode(), "the text of a Python bytes object (b'...')"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        (base64.encodebytes(JPEG), "an image written in base64"),
+        (base64.urlsafe_b64encode(JPEG), "an image written in base64"),
+        (JPEG.hex().encode(), "an image written in hexadecimal"),
+        (b"BMW 320, red", "text"),
+        ("größe ".encode() * 300, "text"),
+        (bytes(40), "binary data of an unknown kind"),
+    ],
+)
+def test_what_is_no_readable_image_is_named(data: bytes, name: str) -> None:
+    assert image_format(data) is None
+    assert identify(data).name == name
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        b"\x89PNG\n\x1a\n" + bytes(20),
+        b"\x89PNG\r\r\n\x1a\r\n" + bytes(20),
+        JPEG.decode("latin-1").encode(),
+        JPEG.decode("utf-8", "replace").encode(),
+        (b"\x89PNG\r\n\x1a\n" + bytes(20)).decode("utf-8", "replace").encode(),
+    ],
+)
+def test_an_image_that_was_treated_as_text_is_named(changed: bytes) -> None:
+    assert image_format(changed) is None
+    assert "as text" in identify(changed).name
+
+
+@given(st.binary(max_size=2000))
+@example(b"<" * 2000)
+@example(b"<!---->" * 200)
+@example(b"\0\0\0\0ftyp" + b"abcd" * 300)
+def test_anything_gets_a_name_that_shows_none_of_its_bytes(data: bytes) -> None:
+    known = identify(data)
+    assert str(known).isascii()
+    assert known.advice.endswith((".", ".jpg"))
