@@ -68,6 +68,13 @@ class Admission:
             return str(detail)
         raise _refusal(verdict, detail)
 
+    def forget(self, tenant: str, idempotency: Idempotency | None, job_id: str) -> None:
+        """Removes an idempotency key that stands for a job which is not there."""
+        if idempotency:
+            name = keys.idempotency(tenant, keys.digest(idempotency.key))
+            names = [name, keys.job(tenant, job_id)]
+            self._connection.run("forget_idempotency", names, [job_id])
+
     def _words(self, job: JobRecord, idempotency: Idempotency | None) -> list[Word]:
         settings = self._settings
         words: list[Word] = [keys.member(job.tenant, job.id), job.id, job.model_dump_json()]

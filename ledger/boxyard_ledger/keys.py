@@ -31,6 +31,10 @@ ERASURES = f"{_ROOT}:erasures"
 """Blobs, or what their names begin with, that must go, by when."""
 
 
+QUARANTINE = f"{_ROOT}:quarantine"
+"""What could not be read, by place; keys of a wrong type are renamed to begin with it."""
+
+
 def member(tenant: str, name: str) -> str:
     """How an index names a tenant's job or delivery."""
     return f"{tenant}/{name}"

@@ -10,6 +10,7 @@ from boxyard_schemas.errors import Conflict, InvalidRequest, NotFound
 from . import keys
 from .api_keys import ApiKeys
 from .connection import Connection
+from .quarantine import Quarantine
 from .records import Record
 from .sealing import Sealing
 from .webhook_secrets import WebhookSecrets
@@ -28,9 +29,11 @@ class Quota(Record):
 class Tenants:
     """All tenants. Every method raises `Unavailable` when Redis is."""
 
-    def __init__(self, connection: Connection, sealing: Sealing, api_keys: ApiKeys) -> None:
-        self._connection, self._api_keys = connection, api_keys
-        self._secrets = WebhookSecrets(connection, sealing)
+    def __init__(
+        self, connection: Connection, sealing: Sealing, api_keys: ApiKeys, quarantine: Quarantine
+    ) -> None:
+        self._connection, self._api_keys, self._quarantine = connection, api_keys, quarantine
+        self._secrets = WebhookSecrets(connection, sealing, quarantine)
 
     def create(self, tenant: Tenant) -> str:
         """Makes a tenant known; the secret of its callbacks, which is shown this once.
@@ -60,18 +63,34 @@ class Tenants:
 
     def names(self) -> list[Tenant]:
         """All tenants, by name."""
-        return sorted(self._connection.command("SMEMBERS", keys.TENANTS))
+        names = self._connection.command("SMEMBERS", keys.TENANTS)
+        return sorted(name for name in names if self._is_name(name))
+
+    def _is_name(self, name: str) -> bool:
+        try:
+            _tenant.validate_python(name)
+        except ValidationError:
+            self._quarantine.note(f"{keys.TENANTS} {name}", "unreadable")
+            return False
+        return True
 
     def quota(self, tenant: Tenant) -> Quota:
-        """A tenant's own bounds.
+        """A tenant's own bounds; one that cannot be read counts as none.
 
         Raises:
             NotFound: no such tenant.
         """
         self._check_known(tenant)
         names = list(Quota.model_fields)
-        found = self._connection.command("HMGET", keys.tenant_facts(tenant), *names)
-        return Quota.model_validate(dict(zip(names, found, strict=True)))
+        facts = keys.tenant_facts(tenant)
+        found = dict(zip(names, self._connection.command("HMGET", facts, *names), strict=True))
+        try:
+            return Quota.model_validate(found)
+        except ValidationError as error:
+            odd = {str(fault["loc"][0]) for fault in error.errors()}
+            for name in sorted(odd):
+                self._quarantine.note(f"{facts} {name}", "unreadable")
+            return Quota.model_validate({**found, **dict.fromkeys(odd)})
 
     def set_quota(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 from boxyard_schemas import Upload, UploadImage, new_id
@@ -12,10 +13,12 @@ from .blobs import BlobStore
 from .connection import Connection
 from .erasures import Erasures
 from .indexes import read_until
+from .quarantine import Aside, Quarantine
 from .records import JobRecord
 from .settings import LedgerSettings
 
 _RETRY_AFTER_S = 60
+_LOOSE = re.compile(r"[a-z0-9][a-z0-9-]*/upl_[0-9a-f]{32}")
 
 
 class Uploads:
@@ -30,11 +33,13 @@ class Uploads:
         settings: LedgerSettings,
         blobs: BlobStore,
         erasures: Erasures,
+        quarantine: Quarantine,
     ) -> None:
         self._connection = connection
         self._settings = settings
         self._blobs = blobs
         self._erasures = erasures
+        self._quarantine = quarantine
 
     def store(self, tenant: str, data: bytes) -> Upload:
         """Puts a picture away, durably; for `upload_ttl_s` at least a job may name it.
@@ -78,7 +83,15 @@ class Uploads:
         age_ms = int(self._settings.upload_ttl_s * 1000)
         latest = self._connection.now_ms() - age_ms
         entries = read_until(self._connection, keys.LOOSE_UPLOADS, latest, limit)
-        return sum(self._drop(*keys.split(entry), age_ms) for entry in entries)
+        return sum(self._drop_loose(entry, age_ms) for entry in entries)
+
+    def _drop_loose(self, entry: str, age_ms: int) -> bool:
+        if not _LOOSE.fullmatch(entry):
+            self._quarantine.set_aside(keys.LOOSE_UPLOADS, [Aside(entry, "unreadable")])
+            return False
+        with self._quarantine.guarding(keys.LOOSE_UPLOADS, entry):
+            return self._drop(*keys.split(entry), age_ms)
+        return False
 
     def _drop(self, tenant: str, upload_id: str, age_ms: int) -> bool:
         dropped = self._connection.run(

@@ -9,26 +9,26 @@
 -- Answers the blobs; none when the job has not ended, or not so.
 local uploads, blobs = tonumber(ARGV[5]), {ARGV[4]}
 local deliveries = (#KEYS - 10 - uploads) / 3
-if redis.call('HGET', KEYS[1], 'state') ~= ARGV[3] then return {} end
-if not redis.call('ZSCORE', KEYS[4], ARGV[1]) then return {} end
-if redis.call('LLEN', KEYS[5]) ~= deliveries then return {} end
-redis.call('DEL', KEYS[1], KEYS[5], KEYS[6])
-redis.call('ZREM', KEYS[2], ARGV[2])
-redis.call('ZREM', KEYS[3], ARGV[2])
-redis.call('ZREM', KEYS[4], ARGV[1])
+if call('HGET', KEYS[1], 'state') ~= ARGV[3] then return {} end
+if not call('ZSCORE', KEYS[4], ARGV[1]) then return {} end
+if call('LLEN', KEYS[5]) ~= deliveries then return {} end
+call('DEL', KEYS[1], KEYS[5], KEYS[6])
+call('ZREM', KEYS[2], ARGV[2])
+call('ZREM', KEYS[3], ARGV[2])
+call('ZREM', KEYS[4], ARGV[1])
 erase(KEYS[7], ARGV[4])
 for index = 1, uploads do
   local referents, blob = KEYS[10 + index], ARGV[5 + 2 * index]
-  redis.call('SREM', referents, ARGV[2])
-  if redis.call('EXISTS', referents) == 0 then
+  call('SREM', referents, ARGV[2])
+  if call('EXISTS', referents) == 0 then
     drop_upload(KEYS[8], KEYS[9], KEYS[7], ARGV[4 + 2 * index], blob)
     blobs[#blobs + 1] = blob
   end
 end
 for index = 1, deliveries do
   local delivery, record = ARGV[5 + 2 * uploads + index], 8 + uploads + 3 * index
-  redis.call('DEL', KEYS[record], KEYS[record + 1])
-  redis.call('ZREM', KEYS[record + 2], delivery)
-  redis.call('ZREM', KEYS[10], delivery)
+  call('DEL', KEYS[record], KEYS[record + 1])
+  call('ZREM', KEYS[record + 2], delivery)
+  call('ZREM', KEYS[10], delivery)
 end
 return blobs

@@ -3,11 +3,11 @@
 -- so that what its old claims say stays refused.
 -- KEYS: 1 job, 2 ready, 3 queued, 4 listed as dead, 5 ended.
 -- ARGV: 1 tenant/job, 2 job, 3 created (ms).
-if redis.call('HGET', KEYS[1], 'state') ~= 'dead' then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'queued', 'attempts', 0)
-redis.call('HDEL', KEYS[1], 'strikes', 'reason', 'started_at', 'finished_at')
-redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
-redis.call('ZADD', KEYS[3], 0, ARGV[2])
-redis.call('ZREM', KEYS[4], ARGV[2])
-redis.call('ZREM', KEYS[5], ARGV[1])
+if call('HGET', KEYS[1], 'state') ~= 'dead' then return 0 end
+call('HSET', KEYS[1], 'state', 'queued', 'attempts', 0)
+call('HDEL', KEYS[1], 'strikes', 'reason', 'started_at', 'finished_at')
+call('ZADD', KEYS[2], ARGV[3], ARGV[1])
+call('ZADD', KEYS[3], 0, ARGV[2])
+call('ZREM', KEYS[4], ARGV[2])
+call('ZREM', KEYS[5], ARGV[1])
 return 1

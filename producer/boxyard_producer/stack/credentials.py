@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.words import changed
 
 DEFAULT_DATA = Path(".boxyard")
 _NAME = "credentials.json"
@@ -54,7 +55,7 @@ class Credentials(BaseModel):
     def keep(cls, data: Path, url: str) -> Credentials:
         """The same keys as at the last start, or new ones; kept with the stack's address."""
         known = cls.find(data)
-        kept = known.model_copy(update={"url": url}) if known else cls.create(url)
+        kept = changed(known, url=url) if known else cls.create(url)
         write_private(data / _NAME, kept.model_dump_json(indent=1) + "\n")
         return kept
 
