@@ -86,6 +86,11 @@ def stored_bytes(tenant: str) -> str:
     return f"{_ROOT}:{tenant}:stored-bytes"
 
 
+def record_bytes(tenant: str) -> str:
+    """The bytes of a tenant's records: of open and of ended jobs, and of uploads."""
+    return f"{_ROOT}:{tenant}:record-bytes"
+
+
 def submissions(tenant: str) -> str:
     """How far a tenant's submissions are ahead of its rate."""
     return f"{_ROOT}:{tenant}:submissions"

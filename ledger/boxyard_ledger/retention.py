@@ -65,7 +65,7 @@ class Retention:
         names += [keys.deliveries(job.tenant, job.id)]
         names += [keys.idempotency(job.tenant, status.idempotency or ""), keys.ERASURES]
         names += [keys.uploads(job.tenant), keys.stored_bytes(job.tenant)]
-        names += [keys.exhausted(job.tenant)]
+        names += [keys.exhausted(job.tenant), keys.record_bytes(job.tenant)]
         names += [keys.referents(job.tenant, upload) for upload in uploads]
         words: list[Word] = [keys.member(job.tenant, job.id), job.id, status.state]
         words += [keys.result_prefix(job.tenant, job.id), len(uploads)]

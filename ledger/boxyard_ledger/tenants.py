@@ -24,6 +24,8 @@ class Quota(Record):
     jobs_per_minute: int | None = Field(None, ge=1)
     queued_jobs: int | None = Field(None, ge=1)
     stored_bytes: int | None = Field(None, ge=1)
+    queued_bytes: int | None = Field(None, ge=1)
+    record_bytes: int | None = Field(None, ge=1)
 
 
 class Tenants:
@@ -99,6 +101,8 @@ class Tenants:
         jobs_per_minute: int | None = None,
         queued_jobs: int | None = None,
         stored_bytes: int | None = None,
+        queued_bytes: int | None = None,
+        record_bytes: int | None = None,
     ) -> None:
         """Gives a tenant bounds of its own in the place of those that it had.
 
@@ -107,13 +111,19 @@ class Tenants:
             jobs_per_minute: in the long run; None: what the settings give to all, here and below.
             queued_jobs: that wait.
             stored_bytes: of its uploads.
+            queued_bytes: of the records of its jobs that have not ended.
+            record_bytes: of the records of all its jobs and uploads.
 
         Raises:
             NotFound: no such tenant.
         """
         self._check_known(tenant)
         quota = Quota(
-            jobs_per_minute=jobs_per_minute, queued_jobs=queued_jobs, stored_bytes=stored_bytes
+            jobs_per_minute=jobs_per_minute,
+            queued_jobs=queued_jobs,
+            stored_bytes=stored_bytes,
+            queued_bytes=queued_bytes,
+            record_bytes=record_bytes,
         )
         facts = keys.tenant_facts(tenant)
         steps = [

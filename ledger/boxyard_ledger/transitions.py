@@ -130,6 +130,7 @@ class Transitions:
         """Makes a dead job ready again, as if it had never been tried."""
         record_key, ready_key, _, _, queued, _ = keys.live(job)
         names = [record_key, ready_key, queued, keys.listed(job.tenant, JobState.DEAD), keys.ENDED]
+        names.append(keys.record_bytes(job.tenant))
         words: list[Word] = [keys.member(job.tenant, job.id), job.id, to_ms(job.created_at)]
         replayed = bool(self._connection.run("replay", names, words))
         if replayed:
@@ -144,6 +145,7 @@ class Transitions:
         names = [*keys.live(job), keys.listed(job.tenant, state), keys.ENDED]
         names += [keys.deliveries(job.tenant, job.id), keys.RECEIVERS, keys.RECEIVER_LEASES]
         names += [keys.ERASURES, keys.drained(job.model), keys.drained_by(job.tenant)]
+        names.append(keys.record_bytes(job.tenant))
         names += outbox_keys(outbox)
         known = [keys.member(job.tenant, job.id), job.id, state, reason, keys.FINISHED]
         known.append(keys.result_prefix(job.tenant, job.id))

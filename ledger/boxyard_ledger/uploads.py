@@ -45,7 +45,8 @@ class Uploads:
         """Puts a picture away, durably; for `upload_ttl_s` at least a job may name it.
 
         Raises:
-            TooManyRequests: the tenant's uploads fill its quota; `limit` is `stored-bytes`.
+            TooManyRequests: the tenant's uploads fill its quota; `limit` is `stored-bytes`, or
+                `record-bytes` when its records do.
         """
         upload_id = new_id("upl")
         self._enter(tenant, upload_id, len(data))
@@ -58,17 +59,19 @@ class Uploads:
         return Upload(id=upload_id, bytes=stored.size, sha256=stored.sha256)
 
     def _enter(self, tenant: str, upload_id: str, size: int) -> None:
-        entered = self._connection.run(
+        bounds = self._settings.max_stored_bytes, self._settings.max_record_bytes
+        refused = self._connection.run(
             "store_upload",
             [*_books(tenant), keys.tenant_facts(tenant)],
-            [keys.member(tenant, upload_id), upload_id, size, self._settings.max_stored_bytes],
+            [keys.member(tenant, upload_id), upload_id, size, *bounds],
         )
-        if not entered:
+        if refused:
+            what = "uploads fill" if refused == "stored-bytes" else "jobs and uploads fill"
             raise TooManyRequests(
-                f"There is no room for {size} more bytes: your uploads fill your quota. They go "
-                "with the jobs that name them: delete jobs that you no longer need.",
+                f"There is no room for {size} more bytes: your {what} your quota ({refused}). "
+                "Uploads go with the jobs that name them: delete jobs that you no longer need.",
                 retry_after_s=_RETRY_AFTER_S,
-                limit="stored-bytes",
+                limit=refused,
             )
 
     def discard(self, tenant: str, upload_id: str) -> bool:
@@ -111,4 +114,9 @@ def uploads_of(job: JobRecord) -> list[str]:
 
 
 def _books(tenant: str) -> list[str]:
-    return [keys.uploads(tenant), keys.stored_bytes(tenant), keys.LOOSE_UPLOADS]
+    return [
+        keys.uploads(tenant),
+        keys.stored_bytes(tenant),
+        keys.LOOSE_UPLOADS,
+        keys.record_bytes(tenant),
+    ]

@@ -84,6 +84,26 @@ local function offer(receivers, pending, receiver)
   end
 end
 
+-- Counts bytes of a tenant's records. Fields of `books`: `open` jobs, `ended` ones, `uploads`.
+local function count_bytes(books, field, bytes)
+  local now = (tonumber(call('HGET', books, field)) or 0) + (tonumber(bytes) or 0)
+  if now > 0 then
+    call('HSET', books, field, string.format('%.0f', now))
+  else
+    call('HDEL', books, field)
+  end
+end
+
+-- The bytes of a tenant's records: of jobs that have not ended, and of all.
+local function read_bytes(books)
+  local known = call('HMGET', books, 'open', 'ended', 'uploads')
+  local open = tonumber(known[1]) or 0
+  return open, open + (tonumber(known[2]) or 0) + (tonumber(known[3]) or 0)
+end
+
+-- What an upload takes in the indexes, about.
+local UPLOAD_RECORD = 256
+
 -- Has a blob erased, or all whose names begin so (then it ends in '/'): now, and once more when
 -- no worker that was fenced out can still be writing it.
 local function erase(erasures, blob)
@@ -102,13 +122,14 @@ local function total_bytes(uploads, stored)
 end
 
 -- Strikes an upload off a tenant's books; 0 when it is not there.
-local function drop_upload(uploads, stored, erasures, upload, blob)
+local function drop_upload(uploads, stored, erasures, books, upload, blob)
   local bytes = call('HGET', uploads, upload)
   if not bytes then return 0 end
   local total = total_bytes(uploads, stored)
   call('HDEL', uploads, upload)
   local left = total - (tonumber(bytes) or 0)
   if left <= 0 then call('DEL', stored) else call('SET', stored, string.format('%.0f', left)) end
+  count_bytes(books, 'uploads', -UPLOAD_RECORD)
   erase(erasures, blob)
   return 1
 end
@@ -147,7 +168,7 @@ end
 -- Ends the job of this call: state, indexes, outbox and news in one.
 -- KEYS: 1 job, 2 ready, 3 leases, 4 expiries, 5 queued, 6 running, 7 listed by the new state,
 --   8 ended, 9 the job's deliveries, 10 receivers, 11 receivers' leases, 12 erasures,
---   13 drained of the model, 14 drained of the tenant,
+--   13 drained of the model, 14 drained of the tenant, 15 bytes of the tenant's records,
 --   then for each delivery: its record, its receiver's pending ones.
 -- ARGV: 1 tenant/job, 2 job, 3 state, 4 reason, 5 channel, 6 what its results' blobs begin with,
 --   … and last, for each delivery: tenant/delivery, receiver, record.
@@ -161,9 +182,12 @@ local function end_job()
   -- Only a job whose token went past the first may have results that were not recorded.
   if (tonumber(call('HGET', KEYS[1], 'token')) or 2) > 1 then erase(KEYS[12], ARGV[6]) end
   for index = 13, 14 do count_drained(KEYS[index]) end
-  local deliveries = (#KEYS - 14) / 2
+  local bytes = tonumber(call('HGET', KEYS[1], 'bytes')) or 0
+  count_bytes(KEYS[15], 'open', -bytes)
+  count_bytes(KEYS[15], 'ended', bytes)
+  local deliveries = (#KEYS - 15) / 2
   for index = 0, deliveries - 1 do
-    local record, pending = KEYS[15 + 2 * index], KEYS[16 + 2 * index]
+    local record, pending = KEYS[16 + 2 * index], KEYS[17 + 2 * index]
     local first = #ARGV - 3 * (deliveries - index) + 1
     local delivery, receiver = ARGV[first], ARGV[first + 1]
     call('HSET', record, 'record', ARGV[first + 2], 'receiver', receiver,

@@ -103,9 +103,8 @@ def tabulate_keys(keys: Iterable[ApiKey]) -> Table:
 
 def tabulate_quotas(quotas: Mapping[str, Mapping[str, int | None]]) -> Table:
     """A line a tenant and its own bounds."""
-    table = Table(
-        "Tenant", "Jobs a minute", "Queued jobs", "Stored bytes", box=None, pad_edge=False
-    )
+    bounds_of = ("Jobs a minute", "Queued jobs", "Stored bytes", "Queued bytes", "Record bytes")
+    table = Table("Tenant", *bounds_of, box=None, pad_edge=False)
     for name, bounds in quotas.items():
         table.add_row(name, *(_bound(value) for value in bounds.values()))
     return table
