@@ -15,6 +15,7 @@ from .gauges import StackGauges
 from .keys import result_key, upload_key
 from .ledger import Ledger
 from .outbox import lanes_of, receiver_of
+from .quarantine import Quarantined
 from .records import (
     Claim,
     DeliveryAttempt,
@@ -47,6 +48,7 @@ __all__ = [
     "JobStatus",
     "Ledger",
     "LedgerSettings",
+    "Quarantined",
     "ResultReference",
     "StackGauges",
     "StoreRefuses",

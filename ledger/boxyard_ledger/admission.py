@@ -23,6 +23,9 @@ _BOUNDS = {
     "queued-per-model": "Too many jobs wait for this model",
     "queued-per-tenant": "Too many of your jobs wait",
     "jobs-per-minute": "You submit more jobs a minute than your quota allows",
+    "queued-bytes": "The records of your jobs that have not ended take up your quota of bytes",
+    "record-bytes": "The records of your jobs, ended ones included, take up your quota of bytes: "
+    "delete jobs that you no longer need",
 }
 
 
@@ -68,6 +71,13 @@ class Admission:
             return str(detail)
         raise _refusal(verdict, detail)
 
+    def forget(self, tenant: str, idempotency: Idempotency | None, job_id: str) -> None:
+        """Removes an idempotency key that stands for a job which is not there."""
+        if idempotency:
+            name = keys.idempotency(tenant, keys.digest(idempotency.key))
+            names = [name, keys.job(tenant, job_id)]
+            self._connection.run("forget_idempotency", names, [job_id])
+
     def _words(self, job: JobRecord, idempotency: Idempotency | None) -> list[Word]:
         settings = self._settings
         words: list[Word] = [keys.member(job.tenant, job.id), job.id, job.model_dump_json()]
@@ -78,6 +88,7 @@ class Admission:
         )
         words += [settings.max_queued_per_model, settings.max_queued_per_tenant]
         words.append(settings.max_jobs_per_minute)
+        words += [settings.max_queued_bytes, settings.max_record_bytes]
         for upload in uploads_of(job):
             words += [keys.member(job.tenant, upload), upload]
         return words
@@ -92,6 +103,7 @@ def _keys(job: JobRecord, idempotency: Idempotency | None) -> list[str]:
     names += [keys.drained(job.model), keys.drained_by(tenant)]
     names += [keys.uploads(tenant), keys.LOOSE_UPLOADS]
     names += [keys.ready(job.model, priority) for priority in Priority]
+    names.append(keys.record_bytes(tenant))
     return names + [keys.referents(tenant, upload) for upload in uploads_of(job)]
 
 

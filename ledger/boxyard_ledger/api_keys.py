@@ -13,11 +13,12 @@ from typing import Literal
 from pydantic import Field
 
 from boxyard_schemas import ApiKey, KeyId, Scope, Tenant, new_id
-from boxyard_schemas.errors import Conflict, NotFound, SetupError
-from boxyard_schemas.words import Timestamp
+from boxyard_schemas.errors import Conflict, NotFound, SetupError, Unreadable
+from boxyard_schemas.words import Timestamp, changed
 
 from . import keys
 from .connection import Connection
+from .quarantine import Quarantine
 from .records import Record
 from .shelf import Shelf
 from .status import from_ms
@@ -50,9 +51,9 @@ class KeyRecord(Record):
 class ApiKeys:
     """The keys of all tenants. Every method raises `Unavailable` when Redis is."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, quarantine: Quarantine) -> None:
         self._connection = connection
-        self._shelf = Shelf(connection, KeyRecord, "API key")
+        self._shelf = Shelf(connection, quarantine, KeyRecord, "API key")
 
     def create(
         self,
@@ -129,7 +130,7 @@ class ApiKeys:
         end = now + timedelta(seconds=overlap_s)
 
         def ended(record: KeyRecord) -> KeyRecord:
-            return record.model_copy(update={"expires_at": min(record.expires_at or end, end)})
+            return changed(record, expires_at=min(record.expires_at or end, end))
 
         self._shelf.amend(shelf, key_id, ended)
         return made
@@ -140,10 +141,12 @@ class ApiKeys:
         Raises:
             NotFound: this tenant has no such key.
         """
-        shelf = keys.api_keys(tenant)
-        digest = self._shelf.get(shelf, key_id).sha256
+        shelf, digest = keys.api_keys(tenant), None
+        with suppress(Unreadable):  # one that cannot be read lets no caller in, and goes too
+            digest = self._shelf.get(shelf, key_id).sha256
         self._shelf.remove(shelf, key_id)
-        self._connection.command("HDEL", keys.API_KEYS, _beginning(digest))
+        if digest:
+            self._connection.command("HDEL", keys.API_KEYS, _beginning(digest))
 
     def bootstrap(self, tenant: Tenant, text: str) -> None:
         """Lets an operator's key in, with all scopes, in the place of the one before.

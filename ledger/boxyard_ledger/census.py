@@ -10,7 +10,9 @@ from boxyard_schemas import Priority, detect_queue
 
 from . import keys
 from .connection import Connection, Word
+from .quarantine import Quarantine
 from .records import WorkerRecord
+from .workers import read_workers
 
 
 class Queue(NamedTuple):
@@ -44,6 +46,7 @@ class Figures(NamedTuple):
         due: receivers that could be told something now.
         lag_s: seconds since the one that waits longest was due, or 0.
         erasures: blobs, or groups of them, that must still be erased.
+        quarantined: places in Redis that could not be read.
     """
 
     queues: dict[str, Queue]
@@ -52,13 +55,14 @@ class Figures(NamedTuple):
     due: int
     lag_s: float
     erasures: int
+    quarantined: int
 
 
 class Census:
     """Counts without looking at any job: two exchanges, however much waits."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, quarantine: Quarantine) -> None:
+        self._connection, self._quarantine = connection, quarantine
 
     def take(self) -> Figures:
         """The figures of now.
@@ -75,14 +79,17 @@ class Census:
             ("ZCOUNT", keys.RECEIVERS, "-inf", now),
             ("ZRANGE", keys.RECEIVERS, 0, 0, "WITHSCORES"),
             ("ZCARD", keys.ERASURES),
+            ("HLEN", keys.QUARANTINE),
         ]
         words += [command for model in sorted(models) for command in _queue_commands(model)]
         words += [("GET", keys.worker(name)) for name in ids]
         answers = iter(self._connection.commands(*words))
-        running, due, first, erasures = islice(answers, 4)
+        running, due, first, erasures, quarantined = islice(answers, 5)
         queues = {model: _read_queue(answers, now) for model in sorted(models)}
-        workers = [WorkerRecord.model_validate_json(beat) for beat in answers if beat]
-        return Figures(queues, _count(workers), running, due, _age_s(first, now), erasures)
+        beats = {name: beat for name, beat in zip(ids, answers, strict=True) if beat}
+        workers = _count(read_workers(self._quarantine, beats))
+        lag_s = _age_s(first, now)
+        return Figures(queues, workers, running, due, lag_s, erasures, quarantined)
 
 
 def _queue_commands(model: str) -> list[Sequence[Word]]:

@@ -13,7 +13,7 @@ from boxyard_schemas.errors import SetupError, Unavailable
 
 from .breaker import Breaker
 from .link import find_fault, socket_options, tls_options
-from .refusals import is_forbidden, translated
+from .refusals import is_forbidden, is_wrong_type, translated
 from .scripts import read_script
 from .settings import LedgerSettings
 
@@ -34,6 +34,8 @@ class Connection:
         self._redis = redis.Redis.from_url(
             settings.redis_url,
             decode_responses=True,
+            # Bytes that are no UTF-8 fail no reader, and name the same entry when they go back.
+            encoding_errors="surrogateescape",
             max_connections=_MAX_CONNECTIONS,
             **socket_options(settings),
             **tls_options(settings),
@@ -46,7 +48,12 @@ class Connection:
     def command(self, *words: Word) -> Any:
         """One command, its answer decoded."""
         with translated(), self._breaker.watched():
-            return self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
+            try:
+                return self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
+            except redis.ResponseError as error:
+                if not is_wrong_type(error):
+                    raise
+        return self._run_past_wrong_type(words)
 
     def commands(self, *commands: Sequence[Word], atomic: bool = False) -> list[Any]:
         """Several commands in one exchange, their answers in order."""
@@ -57,7 +64,19 @@ class Connection:
         ):
             for words in commands:
                 pipeline.execute_command(*words)  # type: ignore[no-untyped-call]
-            return pipeline.execute()
+            answers = pipeline.execute(raise_on_error=False)
+            for error in answers:
+                if isinstance(error, Exception) and not is_wrong_type(error):
+                    raise error
+        return [
+            self._run_past_wrong_type(words) if is_wrong_type(answer) else answer
+            for words, answer in zip(commands, answers, strict=True)
+        ]
+
+    def _run_past_wrong_type(self, words: Sequence[Word]) -> Any:
+        """Runs a command again as if its key, which is of a wrong type, were not there."""
+        answer = self.run("run_command", [str(words[1])], words)
+        return {} if words[0] == "HGETALL" else answer
 
     def run(self, script: str, keys: Sequence[str], args: Sequence[Word]) -> Any:
         """Runs `scripts/{script}.lua`."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from boxyard_schemas.errors import Conflict, InvalidRequest, NotFound
+from boxyard_schemas.errors import Conflict, InvalidRequest, NotFound, Unreadable
 
 from . import keys
 from .connection import Connection, Word
-from .delivery_status import DeliveryStatus, read_deliveries
+from .delivery_status import DeliveryStatus, read_deliveries, read_record
 from .indexes import read_page, read_until
 from .outbox import receiver_of
+from .quarantine import Quarantine
 from .receivers import LOG_LINES, Receivers, index_keys, pace_keys
 from .records import DeliveryAttempt, DeliveryClaim, DeliveryRecord, DeliveryState
 from .settings import LedgerSettings
@@ -28,8 +29,11 @@ _STEPS = 10
 class Deliveries:
     """The deliveries of all tenants. Every method raises `Unavailable` when Redis is."""
 
-    def __init__(self, connection: Connection, settings: LedgerSettings) -> None:
+    def __init__(
+        self, connection: Connection, settings: LedgerSettings, quarantine: Quarantine
+    ) -> None:
         self._connection = connection
+        self._quarantine = quarantine
         self._receivers = Receivers(connection)
         self._lease_ms = int(settings.delivery_lease_s * 1000)
 
@@ -58,12 +62,23 @@ class Deliveries:
         names = [*index_keys(receiver), *pace_keys(receiver)]
         names += [keys.delivery(*keys.split(entry)) for entry in due]
         words: list[Word] = [self._lease_ms, receiver, worker, *due]
-        return [
-            DeliveryClaim(
-                delivery=DeliveryRecord.model_validate_json(record), token=token, attempt=attempt
-            )
-            for token, attempt, record in self._connection.run("claim_deliveries", names, words)
-        ]
+        claims = []
+        for token, attempt, record, entry, at in self._connection.run(
+            "claim_deliveries", names, words
+        ):
+            try:
+                delivery = read_record(record, entry, receiver)
+            except Unreadable as error:
+                self._reject(receiver, entry, token, at, error.data["cause"])
+            else:
+                claims.append(DeliveryClaim(delivery=delivery, token=token, attempt=attempt))
+        return claims
+
+    def _reject(self, receiver: str, entry: str, token: int, at: str, reason: str) -> None:
+        """Undoes the claim of a delivery that cannot be read, and sets it aside."""
+        names = [*index_keys(receiver), keys.delivery(*keys.split(entry))]
+        self._connection.run("reject_delivery", names, [receiver, entry, token, at, reason])
+        self._quarantine.log(f"{keys.pending(receiver)} {entry}", reason)
 
     def renew(self, receivers: Collection[str]) -> None:
         """Prolongs the hold on receivers whose deliveries take their time."""
@@ -117,8 +132,14 @@ class Deliveries:
         Raises:
             NotFound: this tenant has no such delivery.
         """
-        if found := read_deliveries(self._connection, tenant, [delivery_id]):
+        if found := read_deliveries(self._connection, self._quarantine, tenant, [delivery_id]):
             return found[0]
+        if self._connection.command("EXISTS", keys.delivery(tenant, delivery_id)):
+            raise Unreadable(
+                f"Delivery {delivery_id} cannot be read: its record is damaged or of a newer "
+                "version of the service. The operator finds it by `boxyard quarantine`.",
+                cause="unreadable",
+            )
         raise NotFound(f"No delivery has the id {delivery_id}; its job may be forgotten.")
 
     def exhausted(
@@ -135,9 +156,17 @@ class Deliveries:
         if cursor is not None and not _ID.fullmatch(cursor):
             raise InvalidRequest("The cursor is not one that a page gave.")
         after = keys.member(tenant, cursor) if cursor else None
-        entries, more = read_page(self._connection, keys.exhausted(tenant), limit, after)
+        entries, more = read_page(
+            self._connection,
+            self._quarantine,
+            keys.exhausted(tenant),
+            limit,
+            after,
+            names=re.compile(f"{re.escape(tenant)}/{_ID.pattern}"),
+        )
         page = [keys.split(entry)[1] for entry in entries]
-        return read_deliveries(self._connection, tenant, page), page[-1] if more else None
+        found = read_deliveries(self._connection, self._quarantine, tenant, page)
+        return found, page[-1] if more else None
 
     def replay(self, tenant: str, delivery_id: str) -> DeliveryStatus:
         """Makes a delivery that has ended due again, with all its attempts; its log stays.
@@ -172,7 +201,7 @@ class Deliveries:
             names = self._given_up(tenant, cursor)
             chosen = [
                 known.delivery
-                for known in read_deliveries(self._connection, tenant, names)
+                for known in read_deliveries(self._connection, self._quarantine, tenant, names)
                 if endpoint in (None, known.delivery.endpoint)
             ]
             replayed += self._replay(chosen).count(DeliveryState.EXHAUSTED)
@@ -213,6 +242,5 @@ class Deliveries:
     def list(self, tenant: str, job_id: str) -> list[DeliveryStatus]:
         """A job's deliveries in the order of the request; none before it ends."""
         entries = self._connection.command("LRANGE", keys.deliveries(tenant, job_id), 0, -1)
-        return read_deliveries(
-            self._connection, tenant, [keys.split(entry)[1] for entry in entries]
-        )
+        names = [keys.split(entry)[1] for entry in entries]
+        return read_deliveries(self._connection, self._quarantine, tenant, names)

@@ -24,6 +24,8 @@ from boxyard_schemas.installation import install_command
 
 _START_S = _STOP_S = 30.0
 _PR_SET_PDEATHSIG = 1
+_MAX_MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+"""Bytes: beyond it writes are refused, instead of the machine's other processes being killed."""
 _DIE_WITH_PARENT = (
     *(sys.executable, "-I", "-S", "-c"),
     f"import ctypes, os, sys; ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {signal.SIGTERM:d}); "
@@ -112,7 +114,8 @@ class EmbeddedRedis:
         return [
             *("--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(self._data_dir)),
             *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
-            *("--maxmemory-policy", "noeviction", "--daemonize", "no"),
+            *("--maxmemory", str(_MAX_MEMORY), "--maxmemory-policy", "noeviction"),
+            *("--daemonize", "no"),
             # A job's record is a long value of a short hash: packed, it takes a quarter less.
             *("--hash-max-listpack-value", "1024"),
         ]

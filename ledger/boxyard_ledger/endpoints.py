@@ -19,10 +19,11 @@ from boxyard_schemas import (
     new_id,
 )
 from boxyard_schemas.images import HttpUrl
-from boxyard_schemas.words import Timestamp
+from boxyard_schemas.words import Timestamp, changed
 
 from . import keys
 from .connection import Connection
+from .quarantine import Quarantine
 from .records import Record
 from .sealing import KeptSecret, Sealing, good, new_secret, rotate
 from .shelf import Shelf
@@ -63,9 +64,9 @@ class EndpointRecord(Record):
 class Endpoints:
     """The endpoints of all tenants. Every method raises `Unavailable` when Redis is."""
 
-    def __init__(self, connection: Connection, sealing: Sealing) -> None:
+    def __init__(self, connection: Connection, sealing: Sealing, quarantine: Quarantine) -> None:
         self._connection, self._sealing = connection, sealing
-        self._shelf = Shelf(connection, EndpointRecord, "endpoint")
+        self._shelf = Shelf(connection, quarantine, EndpointRecord, "endpoint")
 
     def add(self, tenant: Tenant, request: EndpointRequest) -> EndpointCreated:
         """Sets an endpoint up with a secret of its own, which is shown this once.
@@ -127,14 +128,14 @@ class Endpoints:
         """
         now = self._now()
 
-        def changed(record: EndpointRecord) -> EndpointRecord:
+        def apply(record: EndpointRecord) -> EndpointRecord:
             wanted = {"url": change.url, "events": change.events}
-            record = record.model_copy(update={k: v for k, v in wanted.items() if v is not None})
+            record = changed(record, **{k: v for k, v in wanted.items() if v is not None})
             if change.disabled is None:
                 return record
             return _disable(record, now, _BY_OWNER) if change.disabled else _enable(record)
 
-        return self._shelf.amend(keys.endpoints(tenant), endpoint_id, changed).view()
+        return self._shelf.amend(keys.endpoints(tenant), endpoint_id, apply).view()
 
     def disable(self, tenant: Tenant, endpoint_id: str, reason: str) -> None:
         """Has an endpoint get no more requests; one that is disabled keeps its first reason.
@@ -165,7 +166,7 @@ class Endpoints:
         fresh = self._sealing.seal(secret, keys.member(tenant, endpoint_id))
 
         def rotated(record: EndpointRecord) -> EndpointRecord:
-            return record.model_copy(update={"secrets": rotate(record.secrets, fresh, end)})
+            return changed(record, secrets=rotate(record.secrets, fresh, end))
 
         record = self._shelf.amend(keys.endpoints(tenant), endpoint_id, rotated)
         return record.view_created(secret)
@@ -176,7 +177,7 @@ class Endpoints:
         def resealed(record: EndpointRecord) -> EndpointRecord:
             place = keys.member(tenant, record.id)
             renewed = self._sealing.renew(record.secrets, place, only_clear=only_clear)
-            return record.model_copy(update={"secrets": renewed})
+            return changed(record, secrets=renewed)
 
         shelf = keys.endpoints(tenant)
         for record in self._shelf.list(shelf):
@@ -190,8 +191,8 @@ class Endpoints:
 def _disable(record: EndpointRecord, now: datetime, reason: str) -> EndpointRecord:
     if record.disabled_at is not None:
         return record
-    return record.model_copy(update={"disabled_at": now, "disabled_reason": reason})
+    return changed(record, disabled_at=now, disabled_reason=reason)
 
 
 def _enable(record: EndpointRecord) -> EndpointRecord:
-    return record.model_copy(update={"disabled_at": None, "disabled_reason": None})
+    return changed(record, disabled_at=None, disabled_reason=None)

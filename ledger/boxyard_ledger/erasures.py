@@ -6,6 +6,7 @@ storing what it made.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,19 +14,22 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from boxyard_schemas import JobState
-from boxyard_schemas.errors import BoxyardError, Unavailable
+from boxyard_schemas.errors import BoxyardError, Unavailable, Unreadable
 
 from . import keys
 from .blobs import BlobStore
 from .connection import Connection
 from .indexes import read_until
+from .quarantine import Quarantine
 from .records import ResultReference
+from .status import readable
 
 _PATIENCE_S = 2.0
 """No further blob is begun when a round took so long."""
 _HANDS = 16
 _POSTPONE_MS = 60_000
 _FIRST = "first"
+_ERASABLE = re.compile(r"[a-z0-9][a-z0-9-]*/(uploads/upl_[0-9a-f]{32}|results/job_[0-9a-f]{32}/)")
 
 _log = structlog.get_logger(__name__)
 
@@ -33,8 +37,9 @@ _log = structlog.get_logger(__name__)
 class Erasures:
     """Erases blobs; one that resists is put off, and delays no other."""
 
-    def __init__(self, connection: Connection, blobs: BlobStore) -> None:
+    def __init__(self, connection: Connection, blobs: BlobStore, quarantine: Quarantine) -> None:
         self._connection = connection
+        self._quarantine = quarantine
         self._blobs = blobs
 
     def apply(self, limit: int) -> int:
@@ -64,8 +69,9 @@ class Erasures:
             return 0
         blob = entry.partition(" ")[2]
         try:
-            for key in self._found(blob):
-                self._blobs.delete(key)
+            with self._quarantine.guarding(keys.ERASURES, entry):
+                for key in self._found(blob):
+                    self._blobs.delete(key)
         except BoxyardError as error:
             _log.warning("blob-not-erased", blob=blob, error=error.detail)
             later = self._connection.now_ms() + _POSTPONE_MS
@@ -79,13 +85,16 @@ class Erasures:
         The job is looked at last. What was stored before and is not recorded by a job that has
         ended can be recorded no more: were it replayed, its next claim had a new token.
         """
+        if not _ERASABLE.fullmatch(blob):
+            raise Unreadable(f"{blob!r} names no blob.", cause="unreadable")
         if not blob.endswith("/"):
             return [blob]
         found = list(self._blobs.keys(blob))
         state, result = self._connection.command(
             "HMGET", keys.job(*keys.job_of_results(blob)), "state", "result"
         )
-        if state and not JobState(state).terminal:
-            return []
-        recorded = ResultReference.model_validate_json(result).key if result else None
+        with readable(f"The job of {blob}"):
+            if state and not JobState(state).terminal:
+                return []
+            recorded = ResultReference.model_validate_json(result).key if result else None
         return [key for key in found if key != recorded]

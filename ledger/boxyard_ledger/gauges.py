@@ -92,6 +92,9 @@ def _of_all(figures: Figures) -> Iterator[GaugeMetricFamily]:
         "Since the receiver that waits longest was due; 0 when none is.",
         figures.lag_s,
     )
+    yield _plain(
+        "quarantined_records", "Places in Redis that could not be read.", figures.quarantined
+    )
     yield _plain("erasures_waiting", "Blobs that must still be erased.", figures.erasures)
 
 

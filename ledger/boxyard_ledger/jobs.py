@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 
 import structlog
 
 from boxyard_schemas import JobState, Priority
-from boxyard_schemas.errors import Conflict, InvalidRequest, UnknownJob
+from boxyard_schemas.errors import Conflict, InvalidRequest, UnknownJob, Unreadable
 
 from . import keys
 from .admission import Admission, Idempotency
@@ -17,7 +17,8 @@ from .bells import Bells
 from .candidates import Candidates
 from .connection import Connection
 from .finished import FinishedFeed
-from .indexes import read_page
+from .indexes import JobIndexes, read_page
+from .quarantine import Aside, Quarantine
 from .records import Claim, JobRecord, JobStatus, ResultReference
 from .retention import Retention
 from .settings import LedgerSettings
@@ -47,6 +48,7 @@ class Jobs:
         retention: Retention,
         bells: Bells,
         tally: Tally,
+        quarantine: Quarantine,
     ) -> None:
         self._connection = connection
         self._settings = settings
@@ -56,6 +58,8 @@ class Jobs:
         self._bells = bells
         self._tally = tally
         self._candidates = Candidates(connection)
+        self._quarantine = quarantine
+        self._indexes = JobIndexes(connection, quarantine)
 
     def accept(
         self, job: JobRecord, *, idempotency: Idempotency | None = None
@@ -72,11 +76,12 @@ class Jobs:
                 come back.
             UnknownUpload: the tenant has not one of the uploads, or no longer.
         """
-        job_id = self._admission.admit(job, idempotency)
-        if job_id != job.id:
-            known = self._look(job.tenant, job_id)
-            # A job that was forgotten just now took its key along: the next try is the first.
-            return (known, False) if known else self.accept(job, idempotency=idempotency)
+        while (job_id := self._admission.admit(job, idempotency)) != job.id:
+            if known := self._look(job.tenant, job_id):
+                return known, False
+            # A job that was forgotten just now took its key along, or it was lost without its key:
+            # the next try is the first.
+            self._admission.forget(job.tenant, idempotency, job_id)
         self._tally.accepted.labels(job.model).inc()
         self._bells.ring(job.model)
         status = JobStatus(
@@ -101,6 +106,7 @@ class Jobs:
 
         Raises:
             UnknownJob: this tenant has no such job.
+            Unreadable: its record cannot be read.
         """
         status = self._look(tenant, job_id)
         if status is None:
@@ -108,8 +114,13 @@ class Jobs:
         return status
 
     def _look(self, tenant: str, job_id: str) -> JobStatus | None:
-        fields = self._connection.command("HGETALL", keys.job(tenant, job_id))
-        return read_status(fields) if fields else None
+        name = keys.job(tenant, job_id)
+        fields = self._connection.command("HGETALL", name)
+        try:
+            return read_status(keys.member(tenant, job_id), fields) if fields else None
+        except Unreadable as error:
+            self._quarantine.note(name, error.data["cause"])
+            raise
 
     def cancel(self, tenant: str, job_id: str) -> JobStatus:
         """Ends a job that has not ended and fences its claim out; else leaves it as it is.
@@ -168,24 +179,33 @@ class Jobs:
             max_images: of all jobs together.
             busy: tenants that have their share of this worker; their jobs stay ready.
         """
-        for _ in range(_ROUNDS):
+        rounds = 0
+        while rounds < _ROUNDS:
             # Twice what could be taken: others look at the same jobs now, and take the first ones.
             candidates = self._candidates.find(model, 2 * max_images, busy)
             if not candidates:
                 break
-            claims, expired = self._transitions.claim(
+            claims, expired, aside = self._transitions.claim(
                 candidates, lease_s=self._settings.lease_s, max_images=max_images, worker=worker
             )
-            for entry in expired:
-                if late := self._look(*keys.split(entry)):
-                    self._transitions.expire(late.job)
+            self._expire(expired, dict(candidates))
             if claims:
-                if len(candidates) > len(claims) + len(expired):
+                if len(candidates) > len(claims) + len(expired) + aside:
                     self._bells.ring(model)
                 return claims
+            rounds += not aside  # what was set aside does not come again
         else:
             self._bells.ring(model)
         return []
+
+    def _expire(self, late: Sequence[str], ready: Mapping[str, str]) -> None:
+        for entry in late:
+            with (
+                self._quarantine.guarding(keys.EXPIRIES, entry),
+                self._quarantine.guarding(ready[entry], entry),
+            ):
+                if status := self._look(*keys.split(entry)):
+                    self._transitions.expire(status.job)
 
     def renew(self, claims: Sequence[Claim]) -> set[str]:
         """Prolongs leases; returns the ids of jobs whose claim no longer holds.
@@ -238,7 +258,7 @@ class Jobs:
 
     def waiting(self) -> dict[str, int]:
         """How many jobs wait, by model; a model that never had one is left out."""
-        models = sorted(self._connection.command("SMEMBERS", keys.MODELS))
+        models = self.models()
         names = [keys.ready(model, priority) for model in models for priority in Priority]
         counts = iter(self._connection.commands(*(("ZCARD", name) for name in names)))
         return {model: sum(islice(counts, len(Priority))) for model in models}
@@ -253,6 +273,14 @@ class Jobs:
             )
             found += [each for each, state in zip(asked, states, strict=True) if state not in _OPEN]
         return found
+
+    def models(self) -> list[str]:
+        """The models that ever had a job, by name."""
+        names = self._connection.command("SMEMBERS", keys.MODELS)
+        odd = [name for name in names if not keys.MODEL_NAME.fullmatch(name)]
+        for name in odd:
+            self._quarantine.note(f"{keys.MODELS} {name}", "unreadable")
+        return sorted(set(names) - set(odd))
 
     def subscribe(self) -> FinishedFeed:
         """News of the jobs that end from now on."""
@@ -273,6 +301,22 @@ class Jobs:
         """
         if cursor is not None and not _CURSOR.fullmatch(cursor):
             raise InvalidRequest("The cursor is not one that a page gave.")
-        page, more = read_page(self._connection, keys.listed(tenant, state), limit, cursor)
-        found = self._connection.commands(*(("HGETALL", keys.job(tenant, name)) for name in page))
-        return [read_status(fields) for fields in found if fields], page[-1] if more else None
+        index = keys.listed(tenant, state)
+        page, more = read_page(
+            self._connection, self._quarantine, index, limit, cursor, names=_CURSOR
+        )
+        found = self._indexes.read_fields([keys.member(tenant, name) for name in page])
+        missing = [name for name, fields in zip(page, found, strict=True) if not fields]
+        self._quarantine.set_aside(
+            index, (Aside(name, "missing", keys.job(tenant, name)) for name in missing)
+        )
+        known = zip(page, found, strict=True)
+        statuses = [self._read(tenant, name, fields) for name, fields in known if fields]
+        return [status for status in statuses if status], page[-1] if more else None
+
+    def _read(self, tenant: str, job_id: str, fields: Mapping[str, str]) -> JobStatus | None:
+        try:
+            return read_status(keys.member(tenant, job_id), fields)
+        except Unreadable as error:
+            self._quarantine.note(keys.job(tenant, job_id), error.data["cause"])
+            return None

@@ -6,6 +6,7 @@ A key that holds a tenant's data carries the tenant; indexes are global and hold
 from __future__ import annotations
 
 import hashlib
+import re
 
 from boxyard_schemas import JobState, Priority
 
@@ -20,6 +21,8 @@ LEASES = f"{_ROOT}:leases"
 EXPIRIES = f"{_ROOT}:expiries"
 ENDED = f"{_ROOT}:ended"
 MODELS = f"{_ROOT}:models"
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
+"""What may stand in `MODELS` and `SERVED_MODELS`."""
 RECEIVERS = f"{_ROOT}:receivers"
 RECEIVER_LEASES = f"{_ROOT}:receiver-leases"
 TENANTS = f"{_ROOT}:tenants"
@@ -30,6 +33,10 @@ LOOSE_UPLOADS = f"{_ROOT}:loose-uploads"
 """Uploads that no job names, by when they came."""
 ERASURES = f"{_ROOT}:erasures"
 """Blobs, or what their names begin with, that must go, by when."""
+
+
+QUARANTINE = f"{_ROOT}:quarantine"
+"""What could not be read, by place; keys of a wrong type are renamed to begin with it."""
 
 
 def member(tenant: str, name: str) -> str:
@@ -81,6 +88,11 @@ def uploads(tenant: str) -> str:
 def stored_bytes(tenant: str) -> str:
     """The bytes of a tenant's uploads together."""
     return f"{_ROOT}:{tenant}:stored-bytes"
+
+
+def record_bytes(tenant: str) -> str:
+    """The bytes of a tenant's records: of open and of ended jobs, and of uploads."""
+    return f"{_ROOT}:{tenant}:record-bytes"
 
 
 def submissions(tenant: str) -> str:

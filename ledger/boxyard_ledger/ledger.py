@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from prometheus_client import CollectorRegistry, Gauge
+
+from boxyard_schemas.errors import NotFound, Unreadable
 
 from .admission import Admission
 from .api_keys import ApiKeys
@@ -15,6 +19,7 @@ from .deliveries import Deliveries
 from .endpoints import Endpoints
 from .erasures import Erasures
 from .jobs import Jobs
+from .quarantine import Quarantine
 from .retention import Retention
 from .s3 import S3
 from .sealing import Sealing
@@ -43,20 +48,21 @@ class Ledger:
             "Whether this process refuses commands until Redis answers again.",
             registry=self.registry,
         ).set_function(lambda: connection.stalled)
-        self.census = Census(connection)
+        self.quarantine = Quarantine(connection, self.registry)
+        self.census = Census(connection, self.quarantine)
         s3 = S3(settings)
         self.blobs: BlobStore = open_blobs(settings, s3)
         self.buckets = Buckets(s3, settings)
         self.sealing = Sealing(settings.secret_keys)
-        self.api_keys = ApiKeys(connection)
-        self.tenants = Tenants(connection, self.sealing, self.api_keys)
-        self.endpoints = Endpoints(connection, self.sealing)
+        self.api_keys = ApiKeys(connection, self.quarantine)
+        self.tenants = Tenants(connection, self.sealing, self.api_keys, self.quarantine)
+        self.endpoints = Endpoints(connection, self.sealing, self.quarantine)
         self.bells = Bells(connection, settings)
-        transitions = Transitions(connection, self.endpoints, tally)
-        self.deliveries = Deliveries(connection, settings)
-        erasures = Erasures(connection, self.blobs)
-        self.uploads = Uploads(connection, settings, self.blobs, erasures)
-        retention = Retention(connection, self.deliveries, erasures)
+        transitions = Transitions(connection, self.endpoints, self.quarantine, tally)
+        self.deliveries = Deliveries(connection, settings, self.quarantine)
+        erasures = Erasures(connection, self.blobs, self.quarantine)
+        self.uploads = Uploads(connection, settings, self.blobs, erasures, self.quarantine)
+        retention = Retention(connection, erasures, self.quarantine)
         self.jobs = Jobs(
             connection,
             settings,
@@ -65,8 +71,9 @@ class Ledger:
             retention=retention,
             bells=self.bells,
             tally=tally,
+            quarantine=self.quarantine,
         )
-        self.workers = Workers(connection)
+        self.workers = Workers(connection, self.quarantine)
         self.served_models = ServedModels(connection, self.workers)
         self.sweeps = Sweeps(
             connection,
@@ -77,6 +84,8 @@ class Ledger:
             retention=retention,
             uploads=self.uploads,
             erasures=erasures,
+            jobs=self.jobs,
+            quarantine=self.quarantine,
         )
 
     @classmethod
@@ -113,7 +122,9 @@ class Ledger:
             SetupError: no key opens one of them.
         """
         for tenant in self.tenants.names():
-            self.tenants.reseal(tenant)
+            # One whose secrets are lost or cannot be read keeps no other from being sealed.
+            with suppress(NotFound, Unreadable):
+                self.tenants.reseal(tenant)
             self.endpoints.reseal(tenant)
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from boxyard_schemas import (
     StoredImage,
     Tenant,
 )
+from boxyard_schemas.jobs import ModelName
 from boxyard_schemas.words import Timestamp
 
 
@@ -155,7 +156,7 @@ class WorkerRecord(Record):
 
     version: Literal[1] = 1
     id: str
-    model: str
+    model: ModelName
     host: str
     device: str
     warm: bool

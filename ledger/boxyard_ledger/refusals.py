@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import redis
 
-from boxyard_schemas.errors import BoxyardError, SetupError, Unavailable
+from boxyard_schemas.errors import BoxyardError, SetupError, Unavailable, Unreadable
 
 RETRY_AFTER_S = 5
 
@@ -26,6 +26,10 @@ _LATER = {
     "TRYAGAIN",
 }
 _CODE = re.compile(r"(?:Command # .* of pipeline caused error: )?([A-Z]+) ", re.DOTALL)
+_ODD_VALUE = re.compile(
+    r"WRONGTYPE|not an integer|not a valid float|min or max is not|attempt to \w+|bad argument"
+)
+"""A value in Redis is of another kind than a command or a script needs."""
 _TOO_OLD = "Error compiling script"
 """Before 7.0 a script's first line, which names its flags, was no Lua."""
 _FORBIDDEN_IN_SCRIPT = (
@@ -42,6 +46,7 @@ def translated() -> Iterator[None]:
         Unavailable: the server is away, slow, full, busy, read-only or loading.
         SetupError: it wants another password or certificate, forbids this user too much, or is
             too old.
+        Unreadable: a value that is stored there is of another kind than it should be.
     """
     try:
         yield
@@ -51,7 +56,7 @@ def translated() -> Iterator[None]:
         raise
 
 
-def _translate(error: redis.RedisError) -> BoxyardError | None:
+def _translate(error: redis.RedisError) -> BoxyardError | None:  # noqa: PLR0911 - one for each kind
     if isinstance(error, redis.AuthenticationError):
         return SetupError(f"Redis refuses the name or password of BOXYARD_REDIS_URL: {error}")
     if is_forbidden(error):
@@ -66,9 +71,18 @@ def _translate(error: redis.RedisError) -> BoxyardError | None:
         )
     if isinstance(error.__cause__ or error.__context__, ssl.SSLCertVerificationError):
         return SetupError(f"Redis' certificate is not trusted; see BOXYARD_REDIS_CA_FILE: {error}")
+    if _ODD_VALUE.search(str(error)):
+        return Unreadable(
+            "A stored record is damaged; the operator can look at it.", cause="unreadable"
+        )
     if isinstance(error, _AWAY) or _code(error) in _LATER:
         return Unavailable(f"Redis cannot take work now: {error}", retry_after_s=RETRY_AFTER_S)
     return None
+
+
+def is_wrong_type(error: object) -> bool:
+    """Whether a key is of another type than its command needs."""
+    return isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error)
 
 
 def is_forbidden(error: redis.RedisError) -> bool:

@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
 
 from boxyard_schemas.errors import SetupError
-from boxyard_schemas.words import Timestamp
+from boxyard_schemas.words import Timestamp, changed
 
 from .records import Record
 
@@ -65,7 +65,7 @@ class Sealing:
             return kept.text
         try:
             text = MultiFernet(self._fernets).decrypt(kept.text).decode()
-        except InvalidToken:
+        except (InvalidToken, ValueError):
             raise SetupError(
                 f"No key of BOXYARD_SECRET_KEYS opens the secret of {place}: "
                 "put the one that sealed it behind the first."
@@ -86,14 +86,14 @@ class Sealing:
         return tuple(
             kept
             if kept.sealed and (only_clear or self._is_newest(kept))
-            else self.seal(self.open(kept, place), place).model_copy(update={"until": kept.until})
+            else changed(self.seal(self.open(kept, place), place), until=kept.until)
             for kept in known
         )
 
     def _is_newest(self, kept: KeptSecret) -> bool:
         try:
             self._fernets[0].decrypt(kept.text)
-        except InvalidToken:
+        except (InvalidToken, ValueError):
             return False
         return True
 
@@ -110,7 +110,7 @@ class Sealing:
 
 def rotate(known: Iterable[KeptSecret], fresh: KeptSecret, end: datetime) -> tuple[KeptSecret, ...]:
     """A fresh secret and the current one, which is good until `end`; older ones go at once."""
-    current = [kept.model_copy(update={"until": end}) for kept in known if kept.until is None]
+    current = [changed(kept, until=end) for kept in known if kept.until is None]
     return (fresh, *current)
 
 

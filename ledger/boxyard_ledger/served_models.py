@@ -21,7 +21,8 @@ class ServedModels:
 
     def names(self) -> set[str]:
         """All that were served and not forgotten since."""
-        return set(self._connection.command("SMEMBERS", keys.SERVED_MODELS))
+        found = self._connection.command("SMEMBERS", keys.SERVED_MODELS)
+        return {name for name in found if keys.MODEL_NAME.fullmatch(name)}
 
     def was_served_lately(self, model: str) -> bool:
         """Whether a warm worker served the model moments ago."""

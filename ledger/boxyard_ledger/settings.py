@@ -99,6 +99,13 @@ class LedgerSettings(Settings):
     max_jobs_per_minute: int = Field(60_000, ge=1, description="Of one tenant, in the long run.")
     max_stored_bytes: int = Field(50 * 2**30, ge=1, description="Of one tenant's uploads.")
 
+    max_queued_bytes: int = Field(
+        256 * 2**20, ge=1, description="Of the records of one tenant's jobs that have not ended."
+    )
+    max_record_bytes: int = Field(
+        2 * 2**30, ge=1, description="Of the records of one tenant's jobs and uploads, in Redis."
+    )
+
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split_list)] = Field(
         (), description="Seal webhook secrets at rest; comma-separated, the first one seals."
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
-from boxyard_schemas.errors import Conflict, NotFound
+from boxyard_schemas.errors import Conflict, NotFound, Unreadable
 
 from .connection import Connection
+from .quarantine import Quarantine
 from .records import Record
+from .status import readable
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -21,25 +24,33 @@ class Shelf(Generic[RecordT]):
 
     Args:
         connection: to Redis.
+        quarantine: lists the records that cannot be read.
         kind: the records' class.
         noun: what people call one.
     """
 
-    def __init__(self, connection: Connection, kind: type[RecordT], noun: str) -> None:
-        self._connection, self._kind, self._noun = connection, kind, noun
+    def __init__(
+        self, connection: Connection, quarantine: Quarantine, kind: type[RecordT], noun: str
+    ) -> None:
+        self._connection, self._quarantine = connection, quarantine
+        self._kind, self._noun = kind, noun
 
     def get(self, shelf: str, name: str) -> RecordT:
         """One record.
 
         Raises:
             NotFound: there is none of this name.
+            Unreadable: it cannot be read.
         """
-        return self._kind.model_validate_json(self._read(shelf, name))
+        return self._parse(shelf, name, self._read(shelf, name))
 
     def list(self, shelf: str) -> list[RecordT]:
-        """All records, in no order."""
-        found = self._connection.command("HVALS", shelf)
-        return [self._kind.model_validate_json(text) for text in found]
+        """All records that can be read, in no order."""
+        records = []
+        for name, text in self._connection.command("HGETALL", shelf).items():
+            with suppress(Unreadable):
+                records.append(self._parse(shelf, name, text))
+        return records
 
     def add(self, shelf: str, name: str, record: RecordT) -> None:
         """Puts a new record on the shelf.
@@ -61,10 +72,11 @@ class Shelf(Generic[RecordT]):
 
         Raises:
             NotFound: there is none of this name.
+            Unreadable: it cannot be read.
         """
         while True:
             text = self._read(shelf, name)
-            changed = change(self._kind.model_validate_json(text))
+            changed = change(self._parse(shelf, name, text))
             if self._connection.run("amend", [shelf], [name, text, changed.model_dump_json()]):
                 return changed
 
@@ -76,6 +88,14 @@ class Shelf(Generic[RecordT]):
         """
         if not self._connection.command("HDEL", shelf, name):
             raise self._missing(name)
+
+    def _parse(self, shelf: str, name: str, text: str) -> RecordT:
+        try:
+            with readable(f"The {self._noun} {name[:64]}", text):
+                return self._kind.model_validate_json(text)
+        except Unreadable as error:
+            self._quarantine.note(f"{shelf} {name}", error.data["cause"])
+            raise
 
     def _read(self, shelf: str, name: str) -> str:
         found: str | None = self._connection.command("HGET", shelf, name)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from boxyard_schemas import JobState
+from boxyard_schemas.errors import Unreadable
 
+from . import keys
 from .records import Claim, JobRecord, JobStatus, ResultReference
 
 
@@ -21,14 +24,80 @@ def from_ms(milliseconds: str | float) -> datetime:
     return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)
 
 
+@contextmanager
+def readable(what: str, text: object = None) -> Iterator[None]:
+    """Around whatever is made of what Redis holds.
+
+    Args:
+        what: names the record to people.
+        text: the record as it is stored, which may say that a newer version wrote it.
+
+    Raises:
+        Unreadable: it cannot be made.
+    """
+    try:
+        yield
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        cause = _cause(text)
+        written = (
+            "the record is damaged"
+            if cause == "unreadable"
+            else f"it was written by a newer version of the service ({cause})"
+        )
+        raise Unreadable(
+            f"{what} cannot be read: {written}. The operator finds it by `boxyard quarantine`.",
+            cause=cause,
+        ) from error
+
+
+def _cause(text: object) -> str:
+    try:
+        version = json.loads(text)["version"] if isinstance(text, str) else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        version = None
+    newer = isinstance(version, int) and version > 1
+    return f"version-{version}" if newer else "unreadable"
+
+
+def read_job(text: str, entry: str) -> JobRecord:
+    """The job of an index's entry `tenant/job`.
+
+    Raises:
+        ValueError: it is no record, or that of another job.
+    """
+    job = JobRecord.model_validate_json(text)
+    if keys.member(job.tenant, job.id) != entry:
+        raise ValueError("the record of another job")
+    return job
+
+
 def read_strikes(text: str | None, images: int) -> tuple[int, ...]:
     """Strikes per image; none were counted when nothing was written."""
-    return tuple(json.loads(text)) if text else (0,) * images
+    strikes = tuple(json.loads(text)) if text else (0,) * images
+    if len(strikes) != images:
+        raise ValueError("strikes of other images")
+    return strikes
 
 
-def read_claim(fields: Mapping[str, str]) -> Claim:
-    """The latest claim of a job from the fields of its hash."""
-    job = JobRecord.model_validate_json(fields["record"])
+def read_claim(entry: str, fields: Mapping[str, str]) -> Claim:
+    """The latest claim of a job `tenant/job` from the fields of its hash.
+
+    Raises:
+        Unreadable: they cannot be read.
+    """
+    with readable(f"Job {keys.split(entry)[1]}", fields.get("record")):
+        return _read_claim(entry, fields)
+
+
+def _read_claim(entry: str, fields: Mapping[str, str]) -> Claim:
+    job = read_job(fields["record"], entry)
     return Claim(
         job=job,
         token=int(fields["token"]),
@@ -37,9 +106,18 @@ def read_claim(fields: Mapping[str, str]) -> Claim:
     )
 
 
-def read_status(fields: Mapping[str, str]) -> JobStatus:
-    """A job's status from the fields of its hash."""
-    job = JobRecord.model_validate_json(fields["record"])
+def read_status(entry: str, fields: Mapping[str, str]) -> JobStatus:
+    """The status of a job `tenant/job` from the fields of its hash.
+
+    Raises:
+        Unreadable: they cannot be read.
+    """
+    with readable(f"Job {keys.split(entry)[1]}", fields.get("record")):
+        return _read_status(entry, fields)
+
+
+def _read_status(entry: str, fields: Mapping[str, str]) -> JobStatus:
+    job = read_job(fields["record"], entry)
     started, finished, result = (
         fields.get(name) for name in ("started_at", "finished_at", "result")
     )

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import time
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from boxyard_schemas import JobState
 
 from . import keys
 from .bells import Bells
 from .connection import Connection
 from .deliveries import Deliveries
 from .erasures import Erasures
-from .indexes import read_due
-from .records import Claim
+from .indexes import JobIndexes
+from .jobs import Jobs
+from .quarantine import Quarantine
+from .records import Claim, JobRecord
 from .retention import Retention
 from .settings import LedgerSettings
 from .status import read_claim, read_status
@@ -19,11 +25,18 @@ from .uploads import Uploads
 
 LIMIT = 500
 """Entries of each kind that one tick takes on."""
+T = TypeVar("T")
+_RESTORE_S = 60.0
+"""Between looks whether a newer version's records can be read by now."""
 _LOST = "The worker's lease ended."
 
 
 class Swept(NamedTuple):
-    """What one sweep did, in numbers; `loose` are uploads that no job named in time."""
+    """What one sweep did, in numbers.
+
+    `loose` are uploads that no job named in time; `quarantined` are entries that could not be
+    read, and `restored` those of a newer version that this one can read.
+    """
 
     leases: int = 0
     receivers: int = 0
@@ -32,6 +45,8 @@ class Swept(NamedTuple):
     forgotten: int = 0
     loose: int = 0
     erased: int = 0
+    quarantined: int = 0
+    restored: int = 0
 
 
 class Sweeps:
@@ -48,6 +63,8 @@ class Sweeps:
         retention: Retention,
         uploads: Uploads,
         erasures: Erasures,
+        jobs: Jobs,
+        quarantine: Quarantine,
     ) -> None:
         self._connection = connection
         self._settings = settings
@@ -57,6 +74,10 @@ class Sweeps:
         self._retention = retention
         self._uploads = uploads
         self._erasures = erasures
+        self._jobs = jobs
+        self._quarantine = quarantine
+        self._indexes = JobIndexes(connection, quarantine)
+        self._restored_at = float("-inf")
 
     def sweep(self, limit: int = LIMIT) -> Swept:
         """One tick: at most `limit` entries of each kind."""
@@ -64,7 +85,9 @@ class Sweeps:
 
     def sweep_records(self, limit: int = LIMIT) -> Swept:
         """The part of a tick that needs Redis alone."""
-        return Swept(
+        before = self._quarantine.moved
+        swept = Swept(
+            restored=self._restore_versions(),
             leases=self.release_expired_leases(limit),
             receivers=self._deliveries.release_expired_leases(limit),
             expired=self.expire_jobs(limit),
@@ -72,6 +95,13 @@ class Sweeps:
             forgotten=self.apply_retention(limit),
             loose=self._uploads.drop_loose(limit),
         )
+        return swept._replace(quarantined=self._quarantine.moved - before)
+
+    def _restore_versions(self) -> int:
+        if time.monotonic() < self._restored_at + _RESTORE_S:
+            return 0
+        self._restored_at = time.monotonic()
+        return self._quarantine.restore_versions()
 
     def erase_blobs(self, limit: int = LIMIT) -> int:
         """Erases what was written down to go; a blob store that hangs may hold this up."""
@@ -82,8 +112,14 @@ class Sweeps:
 
         A lost lease adds no strike: the worker may have died of anything.
         """
-        due = read_due(self._connection, keys.LEASES, limit)
-        return sum(self._release(read_claim(fields)) for fields in due)
+        due = self._indexes.due(keys.LEASES, limit, states=[JobState.RUNNING], read=read_claim)
+        return sum(self._guarded(keys.LEASES, claim.job, self._release, claim) for claim in due)
+
+    def _guarded(self, index: str, job: JobRecord, step: Callable[[T], bool], subject: T) -> bool:
+        """A step with one job; if it cannot read something, the job leaves the index."""
+        with self._quarantine.guarding(index, keys.member(job.tenant, job.id)):
+            return step(subject)
+        return False
 
     def _release(self, claim: Claim) -> bool:
         if claim.attempt >= self._settings.max_attempts:
@@ -92,13 +128,15 @@ class Sweeps:
 
     def expire_jobs(self, limit: int) -> int:
         """Ends jobs that were not started in time."""
-        due = read_due(self._connection, keys.EXPIRIES, limit)
-        return sum(self._transitions.expire(read_status(fields).job) for fields in due)
+        due = self._indexes.due(keys.EXPIRIES, limit, states=[JobState.QUEUED], read=read_status)
+        return sum(
+            self._guarded(keys.EXPIRIES, status.job, self._transitions.expire, status.job)
+            for status in due
+        )
 
     def ring_missing_bells(self) -> int:
         """Rings for every model with ready jobs and too few bells."""
-        models = self._connection.command("SMEMBERS", keys.MODELS)
-        return sum(self._bells.ring_missing(model) for model in sorted(models))
+        return sum(self._bells.ring_missing(model) for model in self._jobs.models())
 
     def apply_retention(self, limit: int) -> int:
         """Forgets jobs that ended longer than `retention_s` ago, with all that was theirs."""

@@ -10,6 +10,7 @@ from boxyard_schemas.errors import Conflict, InvalidRequest, NotFound
 from . import keys
 from .api_keys import ApiKeys
 from .connection import Connection
+from .quarantine import Quarantine
 from .records import Record
 from .sealing import Sealing
 from .webhook_secrets import WebhookSecrets
@@ -23,14 +24,18 @@ class Quota(Record):
     jobs_per_minute: int | None = Field(None, ge=1)
     queued_jobs: int | None = Field(None, ge=1)
     stored_bytes: int | None = Field(None, ge=1)
+    queued_bytes: int | None = Field(None, ge=1)
+    record_bytes: int | None = Field(None, ge=1)
 
 
 class Tenants:
     """All tenants. Every method raises `Unavailable` when Redis is."""
 
-    def __init__(self, connection: Connection, sealing: Sealing, api_keys: ApiKeys) -> None:
-        self._connection, self._api_keys = connection, api_keys
-        self._secrets = WebhookSecrets(connection, sealing)
+    def __init__(
+        self, connection: Connection, sealing: Sealing, api_keys: ApiKeys, quarantine: Quarantine
+    ) -> None:
+        self._connection, self._api_keys, self._quarantine = connection, api_keys, quarantine
+        self._secrets = WebhookSecrets(connection, sealing, quarantine)
 
     def create(self, tenant: Tenant) -> str:
         """Makes a tenant known; the secret of its callbacks, which is shown this once.
@@ -60,18 +65,34 @@ class Tenants:
 
     def names(self) -> list[Tenant]:
         """All tenants, by name."""
-        return sorted(self._connection.command("SMEMBERS", keys.TENANTS))
+        names = self._connection.command("SMEMBERS", keys.TENANTS)
+        return sorted(name for name in names if self._is_name(name))
+
+    def _is_name(self, name: str) -> bool:
+        try:
+            _tenant.validate_python(name)
+        except ValidationError:
+            self._quarantine.note(f"{keys.TENANTS} {name}", "unreadable")
+            return False
+        return True
 
     def quota(self, tenant: Tenant) -> Quota:
-        """A tenant's own bounds.
+        """A tenant's own bounds; one that cannot be read counts as none.
 
         Raises:
             NotFound: no such tenant.
         """
         self._check_known(tenant)
         names = list(Quota.model_fields)
-        found = self._connection.command("HMGET", keys.tenant_facts(tenant), *names)
-        return Quota.model_validate(dict(zip(names, found, strict=True)))
+        facts = keys.tenant_facts(tenant)
+        found = dict(zip(names, self._connection.command("HMGET", facts, *names), strict=True))
+        try:
+            return Quota.model_validate(found)
+        except ValidationError as error:
+            odd = {str(fault["loc"][0]) for fault in error.errors()}
+            for name in sorted(odd):
+                self._quarantine.note(f"{facts} {name}", "unreadable")
+            return Quota.model_validate({**found, **dict.fromkeys(odd)})
 
     def set_quota(
         self,
@@ -80,6 +101,8 @@ class Tenants:
         jobs_per_minute: int | None = None,
         queued_jobs: int | None = None,
         stored_bytes: int | None = None,
+        queued_bytes: int | None = None,
+        record_bytes: int | None = None,
     ) -> None:
         """Gives a tenant bounds of its own in the place of those that it had.
 
@@ -88,13 +111,19 @@ class Tenants:
             jobs_per_minute: in the long run; None: what the settings give to all, here and below.
             queued_jobs: that wait.
             stored_bytes: of its uploads.
+            queued_bytes: of the records of its jobs that have not ended.
+            record_bytes: of the records of all its jobs and uploads.
 
         Raises:
             NotFound: no such tenant.
         """
         self._check_known(tenant)
         quota = Quota(
-            jobs_per_minute=jobs_per_minute, queued_jobs=queued_jobs, stored_bytes=stored_bytes
+            jobs_per_minute=jobs_per_minute,
+            queued_jobs=queued_jobs,
+            stored_bytes=stored_bytes,
+            queued_bytes=queued_bytes,
+            record_bytes=record_bytes,
         )
         facts = keys.tenant_facts(tenant)
         steps = [

@@ -8,36 +8,45 @@ from collections.abc import Sequence
 import structlog
 
 from boxyard_schemas import JobState
+from boxyard_schemas.errors import Unreadable
 from boxyard_schemas.words import utc_now
 
 from . import keys
 from .connection import Connection, Word
 from .endpoints import Endpoints
 from .outbox import outbox_args, outbox_keys, plan_deliveries
+from .quarantine import Quarantine
 from .records import Claim, JobRecord, ResultReference
 from .status import read_claim, to_ms
 from .tally import Tally
 
 _log = structlog.get_logger(__name__)
+_CLAIMED = ("token", "attempts", "strikes", "record")
 
 
 class Transitions:
     """Steps from state to state; each happens whole or not at all."""
 
     def __init__(
-        self, connection: Connection, endpoints: Endpoints, tally: Tally | None = None
+        self,
+        connection: Connection,
+        endpoints: Endpoints,
+        quarantine: Quarantine,
+        tally: Tally | None = None,
     ) -> None:
         self._connection = connection
+        self._quarantine = quarantine
         self._endpoints = endpoints
         self._tally = tally or Tally()
 
     def claim(
         self, jobs: Sequence[tuple[str, str]], *, lease_s: float, max_images: int, worker: str
-    ) -> tuple[list[Claim], list[str]]:
+    ) -> tuple[list[Claim], list[str], int]:
         """Takes what is still ready of `jobs`, pairs of `tenant/job` and ready key.
 
         Returns:
-            Claims, and the `tenant/job` of jobs that must expire instead.
+            Claims, the `tenant/job` of jobs that must expire instead, and how many were set aside
+            because they cannot be read.
         """
         names = [keys.LEASES, keys.EXPIRIES]
         words: list[Word] = [int(lease_s * 1000), max_images, worker]
@@ -46,12 +55,26 @@ class Transitions:
             names += [keys.job(tenant, job_id), ready_key]
             names += [keys.listed(tenant, state) for state in (JobState.QUEUED, JobState.RUNNING)]
             words += [entry, job_id]
-        taken, expired = self._connection.run("claim", names, words)
-        names_of = ("token", "attempts", "strikes", "record")
-        claims = [read_claim(dict(zip(names_of, fields, strict=True))) for fields in taken]
-        for claim in claims:
+        taken, expired, aside = self._connection.run("claim", names, words)
+        claims = []
+        for *fields, entry, ready_key, age in taken:
+            try:
+                claim = read_claim(entry, dict(zip(_CLAIMED, fields, strict=True)))
+            except Unreadable as error:
+                self._reject(entry, fields[0], ready_key, age, error.data["cause"])
+                aside += 1
+                continue
+            claims.append(claim)
             self._tally.attempts.labels(claim.job.model).inc()
-        return claims, expired
+        return claims, expired, aside
+
+    def _reject(self, entry: str, token: int, ready_key: str, age: str, reason: str) -> None:
+        """Undoes the claim of a job that cannot be read, and sets it aside."""
+        tenant, job_id = keys.split(entry)
+        names = [keys.job(tenant, job_id), ready_key, keys.LEASES]
+        names += [keys.listed(tenant, state) for state in (JobState.QUEUED, JobState.RUNNING)]
+        self._connection.run("reject_claim", names, [entry, job_id, token, age, reason])
+        self._quarantine.log(f"{ready_key} {entry}", reason)
 
     def renew(self, claims: Sequence[Claim], lease_s: float) -> set[str]:
         """Prolongs leases; the ids of jobs whose claim no longer holds."""
@@ -107,6 +130,7 @@ class Transitions:
         """Makes a dead job ready again, as if it had never been tried."""
         record_key, ready_key, _, _, queued, _ = keys.live(job)
         names = [record_key, ready_key, queued, keys.listed(job.tenant, JobState.DEAD), keys.ENDED]
+        names.append(keys.record_bytes(job.tenant))
         words: list[Word] = [keys.member(job.tenant, job.id), job.id, to_ms(job.created_at)]
         replayed = bool(self._connection.run("replay", names, words))
         if replayed:
@@ -121,6 +145,7 @@ class Transitions:
         names = [*keys.live(job), keys.listed(job.tenant, state), keys.ENDED]
         names += [keys.deliveries(job.tenant, job.id), keys.RECEIVERS, keys.RECEIVER_LEASES]
         names += [keys.ERASURES, keys.drained(job.model), keys.drained_by(job.tenant)]
+        names.append(keys.record_bytes(job.tenant))
         names += outbox_keys(outbox)
         known = [keys.member(job.tenant, job.id), job.id, state, reason, keys.FINISHED]
         known.append(keys.result_prefix(job.tenant, job.id))

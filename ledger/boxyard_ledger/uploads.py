@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 from boxyard_schemas import Upload, UploadImage, new_id
@@ -12,10 +13,12 @@ from .blobs import BlobStore
 from .connection import Connection
 from .erasures import Erasures
 from .indexes import read_until
+from .quarantine import Aside, Quarantine
 from .records import JobRecord
 from .settings import LedgerSettings
 
 _RETRY_AFTER_S = 60
+_LOOSE = re.compile(r"[a-z0-9][a-z0-9-]*/upl_[0-9a-f]{32}")
 
 
 class Uploads:
@@ -30,17 +33,20 @@ class Uploads:
         settings: LedgerSettings,
         blobs: BlobStore,
         erasures: Erasures,
+        quarantine: Quarantine,
     ) -> None:
         self._connection = connection
         self._settings = settings
         self._blobs = blobs
         self._erasures = erasures
+        self._quarantine = quarantine
 
     def store(self, tenant: str, data: bytes) -> Upload:
         """Puts a picture away, durably; for `upload_ttl_s` at least a job may name it.
 
         Raises:
-            TooManyRequests: the tenant's uploads fill its quota; `limit` is `stored-bytes`.
+            TooManyRequests: the tenant's uploads fill its quota; `limit` is `stored-bytes`, or
+                `record-bytes` when its records do.
         """
         upload_id = new_id("upl")
         self._enter(tenant, upload_id, len(data))
@@ -53,17 +59,19 @@ class Uploads:
         return Upload(id=upload_id, bytes=stored.size, sha256=stored.sha256)
 
     def _enter(self, tenant: str, upload_id: str, size: int) -> None:
-        entered = self._connection.run(
+        bounds = self._settings.max_stored_bytes, self._settings.max_record_bytes
+        refused = self._connection.run(
             "store_upload",
             [*_books(tenant), keys.tenant_facts(tenant)],
-            [keys.member(tenant, upload_id), upload_id, size, self._settings.max_stored_bytes],
+            [keys.member(tenant, upload_id), upload_id, size, *bounds],
         )
-        if not entered:
+        if refused:
+            what = "uploads fill" if refused == "stored-bytes" else "jobs and uploads fill"
             raise TooManyRequests(
-                f"There is no room for {size} more bytes: your uploads fill your quota. They go "
-                "with the jobs that name them: delete jobs that you no longer need.",
+                f"There is no room for {size} more bytes: your {what} your quota ({refused}). "
+                "Uploads go with the jobs that name them: delete jobs that you no longer need.",
                 retry_after_s=_RETRY_AFTER_S,
-                limit="stored-bytes",
+                limit=refused,
             )
 
     def discard(self, tenant: str, upload_id: str) -> bool:
@@ -78,7 +86,15 @@ class Uploads:
         age_ms = int(self._settings.upload_ttl_s * 1000)
         latest = self._connection.now_ms() - age_ms
         entries = read_until(self._connection, keys.LOOSE_UPLOADS, latest, limit)
-        return sum(self._drop(*keys.split(entry), age_ms) for entry in entries)
+        return sum(self._drop_loose(entry, age_ms) for entry in entries)
+
+    def _drop_loose(self, entry: str, age_ms: int) -> bool:
+        if not _LOOSE.fullmatch(entry):
+            self._quarantine.set_aside(keys.LOOSE_UPLOADS, [Aside(entry, "unreadable")])
+            return False
+        with self._quarantine.guarding(keys.LOOSE_UPLOADS, entry):
+            return self._drop(*keys.split(entry), age_ms)
+        return False
 
     def _drop(self, tenant: str, upload_id: str, age_ms: int) -> bool:
         dropped = self._connection.run(
@@ -98,4 +114,9 @@ def uploads_of(job: JobRecord) -> list[str]:
 
 
 def _books(tenant: str) -> list[str]:
-    return [keys.uploads(tenant), keys.stored_bytes(tenant), keys.LOOSE_UPLOADS]
+    return [
+        keys.uploads(tenant),
+        keys.stored_bytes(tenant),
+        keys.LOOSE_UPLOADS,
+        keys.record_bytes(tenant),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Literal
 
@@ -10,10 +11,11 @@ from boxyard_schemas.errors import NotFound
 
 from . import keys
 from .connection import Connection
+from .quarantine import Quarantine
 from .records import Record
 from .sealing import KeptSecret, Sealing, good, new_secret, rotate
 from .shelf import Shelf
-from .status import from_ms
+from .status import from_ms, readable
 
 _KEPT = "webhook_secrets"
 _CLEAR = "webhook_secret"
@@ -32,9 +34,9 @@ class SecretsRecord(Record):
 class WebhookSecrets:
     """The default secrets of all tenants, among the facts about each."""
 
-    def __init__(self, connection: Connection, sealing: Sealing) -> None:
+    def __init__(self, connection: Connection, sealing: Sealing, quarantine: Quarantine) -> None:
         self._connection, self._sealing = connection, sealing
-        self._shelf = Shelf(connection, SecretsRecord, "webhook secret")
+        self._shelf = Shelf(connection, quarantine, SecretsRecord, "webhook secret")
 
     def create(self, tenant: Tenant) -> str | None:
         """Names a tenant and gives it its first secret; None when it has one."""
@@ -52,8 +54,9 @@ class WebhookSecrets:
         """Takes the operator's secret; the same one again changes nothing."""
         facts, place = keys.tenant_facts(tenant), keys.member(tenant, _GIVEN)
         given = self._connection.command("HGET", facts, _GIVEN)
-        if given and self._sealing.open(KeptSecret.model_validate_json(given), place) == secret:
-            return
+        with suppress(ValueError):  # one that cannot be read is replaced
+            if given and self._sealing.open(KeptSecret.model_validate_json(given), place) == secret:
+                return
         given = self._sealing.seal(secret, place).model_dump_json()
         kept = self._sealed(tenant, secret)
         self._connection.command("HSET", facts, _GIVEN, given, _KEPT, kept)
@@ -68,6 +71,7 @@ class WebhookSecrets:
         Raises:
             NotFound: no such tenant.
             SetupError: BOXYARD_SECRET_KEYS does not open them.
+            Unreadable: they cannot be read.
         """
         found, clear = self._connection.command("HMGET", keys.tenant_facts(tenant), _KEPT, _CLEAR)
         if found is None and clear is None:
@@ -75,7 +79,7 @@ class WebhookSecrets:
         if found is None:
             return [clear]
         now = from_ms(self._connection.now_ms())
-        known = SecretsRecord.model_validate_json(found).secrets
+        known = self._shelf.get(keys.tenant_facts(tenant), _KEPT).secrets
         return [self._sealing.open(kept, _place(tenant)) for kept in good(known, now)]
 
     def rotate(self, tenant: Tenant, overlap_s: float) -> str:
@@ -116,7 +120,9 @@ class WebhookSecrets:
             lambda known: SecretsRecord(secrets=self._sealing.renew(known.secrets, kept_at)),
         )
         if given := self._connection.command("HGET", facts, _GIVEN):
-            (renewed,) = self._sealing.renew((KeptSecret.model_validate_json(given),), given_at)
+            with readable(f"The webhook secret of {tenant}", given):
+                kept = KeptSecret.model_validate_json(given)
+            (renewed,) = self._sealing.renew((kept,), given_at)
             self._connection.command("HSET", facts, _GIVEN, renewed.model_dump_json())
 
     def _sealed(self, tenant: Tenant, secret: str) -> str:

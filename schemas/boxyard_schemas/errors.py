@@ -12,7 +12,8 @@ BoxyardError
 │   │   └── UnknownUpload        404  unknown-upload
 │   ├── Conflict                 409  conflict
 │   │   ├── IdempotencyConflict  409  idempotency-conflict
-│   │   └── NotFinished          409  not-finished
+│   │   ├── NotFinished          409  not-finished
+│   │   └── Unreadable           409  unreadable-record
 │   ├── TooLarge                 413  too-large
 │   ├── TooSlow                  408  too-slow
 │   └── TooManyRequests          429  too-many-requests    (retry_after_s)
@@ -148,6 +149,15 @@ class NotFinished(Conflict):
     """The job has no result yet."""
 
     code, title = "not-finished", "Job not finished"
+
+
+class Unreadable(Conflict):
+    """A stored record cannot be read by this process; the operator can look at it.
+
+    Its `cause` is a stable code, such as `unreadable` or `version-2`.
+    """
+
+    code, title = "unreadable-record", "Unreadable record"
 
 
 class TooLarge(RequestError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -12,6 +12,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
 )
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Request(BaseModel):
@@ -36,6 +38,15 @@ def _whole(value: object) -> object:
 
 WHOLE = BeforeValidator(_whole)
 """Stands last beside a strict integer: 5.0 is one, as in JSON Schema; "5" and true are not."""
+
+
+def changed(model: ModelT, **members: Any) -> ModelT:
+    """A copy with other members, checked as if it were made anew.
+
+    Raises:
+        ValidationError: a member does not fit.
+    """
+    return type(model).model_validate({**dict(model), **members})
 
 
 def utc_now() -> datetime:

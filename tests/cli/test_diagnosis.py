@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from typer.testing import CliRunner
 
+from boxyard_ledger import Ledger, LedgerSettings
+from boxyard_producer.cli.application import app
 from boxyard_producer.diagnosis import Finding
 from boxyard_producer.diagnosis.services import examine_server, examine_stores
 from boxyard_producer.diagnosis.worker import examine_worker
@@ -101,3 +104,20 @@ def test_the_doctor_asks_the_worker_and_fails_only_for_what_is_wrong(boxyard: Bo
     }
     wrong = any(each["required"] and not each["ok"] for each in findings)
     assert done.returncode == int(wrong)
+
+
+def test_records_that_cannot_be_read_are_counted_and_listed_and_can_be_deleted(stores: str):
+    with redis.Redis.from_url(stores) as client:
+        client.set("boxyard:leases", "junk")
+        with Ledger.open(LedgerSettings(redis_url=stores)) as ledger:
+            ledger.sweeps.sweep_records()
+    found = look()["records"]
+    assert not found.ok
+    assert "1 could not be read (1 wrong-type), the newest: boxyard:quarantine:" in found.detail
+    listed = CliRunner().invoke(app, ["quarantine", "list", "--json"])
+    place = json.loads(listed.stdout)["place"]
+    assert place.endswith(":boxyard:leases")
+    shown = CliRunner().invoke(app, ["quarantine"])
+    assert "wrong-type" in shown.stdout
+    assert CliRunner().invoke(app, ["quarantine", "delete", place]).exit_code == 0
+    assert "records" not in look()

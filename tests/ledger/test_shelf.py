@@ -20,7 +20,7 @@ class Counter(Record):
 
 @pytest.fixture
 def shelf(ledger: Ledger) -> Shelf[Counter]:
-    return Shelf(Connection(ledger.settings), Counter, "counter")
+    return Shelf(Connection(ledger.settings), ledger.quarantine, Counter, "counter")
 
 
 def counted(record: Counter) -> Counter:

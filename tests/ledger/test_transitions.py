@@ -25,12 +25,16 @@ def connection(ledger: Ledger) -> Iterator[Connection]:
 
 @pytest.fixture
 def transitions(ledger: Ledger, connection: Connection) -> Transitions:
-    return Transitions(connection, ledger.endpoints)
+    return Transitions(connection, ledger.endpoints, ledger.quarantine)
 
 
 @pytest.fixture
 def retention(ledger: Ledger, connection: Connection) -> Retention:
-    return Retention(connection, ledger.deliveries, Erasures(connection, ledger.blobs))
+    return Retention(
+        connection,
+        Erasures(connection, ledger.blobs, ledger.quarantine),
+        ledger.quarantine,
+    )
 
 
 @pytest.mark.parametrize("step", ["requeue", "bury"])

@@ -8,6 +8,7 @@ import redis
 
 from boxyard_ledger import Ledger, WorkerRecord
 from boxyard_ledger.connection import Connection, Word
+from boxyard_ledger.quarantine import Quarantine
 from boxyard_ledger.workers import Workers
 from boxyard_schemas.words import utc_now
 
@@ -55,5 +56,5 @@ def test_a_worker_that_speaks_again_while_it_is_dropped_stays_listed(
 
     raw.sadd("boxyard:workers", "a")  # it was silent for too long
     with closing(Interleaved(ledger.settings)) as connection:
-        assert Workers(connection).all() == []
+        assert Workers(connection, Quarantine(connection)).all() == []
     assert ledger.workers.all() == [again]

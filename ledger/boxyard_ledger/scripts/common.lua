@@ -5,43 +5,131 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+local QUARANTINE, MOST_MISSING = 'boxyard:quarantine', 10000
+
+-- Writes down for the operator what could not be read; the first entry of a place stands. Of entries
+-- without any data behind them only so many are kept.
+local function quarantine(place, facts)
+  local known = redis.pcall('HLEN', QUARANTINE)
+  if facts.reason == 'missing' and type(known) == 'number' and known >= MOST_MISSING then return end
+  facts.at = now_ms()
+  redis.pcall('HSETNX', QUARANTINE, place, cjson.encode(facts))
+end
+
+-- Runs a command. A key of another type than the command needs holds nothing that any process could
+-- use: it is renamed, so that it fails no later command, and the command runs as if it were not there.
+local function call(command, key, ...)
+  local answer = redis.pcall(command, key, ...)
+  if type(answer) ~= 'table' or not answer.err then return answer end
+  if key and string.find(answer.err, '^%-?WRONGTYPE') then
+    local place = string.format('%s:%.0f:%s', QUARANTINE, now_ms(), key)
+    local renamed = redis.pcall('RENAME', key, place)
+    if not renamed.err then
+      quarantine(place, {reason = 'wrong-type', key = key})
+      return redis.call(command, key, ...)
+    end
+  end
+  error(answer)
+end
+
+-- Moves an entry from an index to the quarantine; 0 when it is no longer in the index.
+local function set_aside(index, member, reason)
+  local score = call('ZSCORE', index, member)
+  if not score then return 0 end
+  call('ZREM', index, member)
+  quarantine(index .. ' ' .. member, {reason = reason, index = index, member = member, score = score})
+  return 1
+end
+
+-- Whether a field holds a count that HINCRBY can raise.
+local function is_count(text)
+  return text and string.find(text, '^%d+$') and #text < 16
+end
+
+-- Why a record cannot be used, or nil. What we write begins with its version; whatever else is valid
+-- JSON is parsed.
+local function find_fault(record)
+  if not record then return 'incomplete' end
+  if string.sub(record, 1, 13) == '{"version":1,' then return nil end
+  local parsed, value = pcall(cjson.decode, record)
+  if not parsed or type(value) ~= 'table' then return 'unreadable' end
+  local version = value.version
+  if version == nil or version == 1 then return nil end
+  if type(version) == 'number' and version > 1 then
+    return string.format('version-%.0f', version)
+  end
+  return 'unreadable'
+end
+
 -- A claim holds while the job runs and nobody raised the token.
 local function holds(job, token)
-  local known = redis.call('HMGET', job, 'state', 'token')
+  local known = call('HMGET', job, 'state', 'token')
   return known[1] == 'running' and known[2] == token
 end
 
 -- Whether a lease (a member of the sorted set `leases`) is over.
 local function is_over(leases, member)
-  local deadline = redis.call('ZSCORE', leases, member)
+  local deadline = call('ZSCORE', leases, member)
   return not deadline or tonumber(deadline) <= now_ms()
 end
 
 -- Puts a receiver that nobody holds where deliverers look: when its earliest delivery is due, and
 -- behind the receivers that are due already, so that a long backlog keeps nobody waiting.
 local function offer(receivers, pending, receiver)
-  local first = redis.call('ZRANGE', pending, 0, 0, 'WITHSCORES')
+  local first = call('ZRANGE', pending, 0, 0, 'WITHSCORES')
   if first[2] then
-    redis.call('ZADD', receivers, math.max(tonumber(first[2]), now_ms()), receiver)
+    call('ZADD', receivers, math.max(tonumber(first[2]), now_ms()), receiver)
   else
-    redis.call('ZREM', receivers, receiver)
+    call('ZREM', receivers, receiver)
   end
 end
+
+-- Counts bytes of a tenant's records. Fields of `books`: `open` jobs, `ended` ones, `uploads`.
+local function count_bytes(books, field, bytes)
+  local now = (tonumber(call('HGET', books, field)) or 0) + (tonumber(bytes) or 0)
+  if now > 0 then
+    call('HSET', books, field, string.format('%.0f', now))
+  else
+    call('HDEL', books, field)
+  end
+end
+
+-- The bytes of a tenant's records: of jobs that have not ended, and of all.
+local function read_bytes(books)
+  local known = call('HMGET', books, 'open', 'ended', 'uploads')
+  local open = tonumber(known[1]) or 0
+  return open, open + (tonumber(known[2]) or 0) + (tonumber(known[3]) or 0)
+end
+
+-- What an upload takes in the indexes, about.
+local UPLOAD_RECORD = 256
 
 -- Has a blob erased, or all whose names begin so (then it ends in '/'): now, and once more when
 -- no worker that was fenced out can still be writing it.
 local function erase(erasures, blob)
   local now, hour = now_ms(), 3600000
-  redis.call('ZADD', erasures, now, 'first ' .. blob)
-  redis.call('ZADD', erasures, now + hour, 'again ' .. blob)
+  call('ZADD', erasures, now, 'first ' .. blob)
+  call('ZADD', erasures, now + hour, 'again ' .. blob)
+end
+
+-- The bytes of a tenant's uploads together; added up anew when the sum cannot be read.
+local function total_bytes(uploads, stored)
+  local known = call('GET', stored)
+  if not known or tonumber(known) then return tonumber(known or 0) end
+  local total = 0
+  for _, bytes in ipairs(call('HVALS', uploads)) do total = total + (tonumber(bytes) or 0) end
+  return total
 end
 
 -- Strikes an upload off a tenant's books; 0 when it is not there.
-local function drop_upload(uploads, stored, erasures, upload, blob)
-  local bytes = redis.call('HGET', uploads, upload)
+local function drop_upload(uploads, stored, erasures, books, upload, blob)
+  local bytes = call('HGET', uploads, upload)
   if not bytes then return 0 end
-  redis.call('HDEL', uploads, upload)
-  if redis.call('DECRBY', stored, bytes) <= 0 then redis.call('DEL', stored) end
+  local total = total_bytes(uploads, stored)
+  call('HDEL', uploads, upload)
+  local left = total - (tonumber(bytes) or 0)
+  if left <= 0 then call('DEL', stored) else call('SET', stored, string.format('%.0f', left)) end
+  count_bytes(books, 'uploads', -UPLOAD_RECORD)
   erase(erasures, blob)
   return 1
 end
@@ -51,23 +139,25 @@ local WINDOW, WINDOWS = 10000, 6
 -- Counts a job that ended, in the window of now; a minute later that window is forgotten.
 local function count_drained(drained)
   local window = math.floor(now_ms() / WINDOW)
-  if redis.call('HINCRBY', drained, window, 1) == 1 then
-    for _, old in ipairs(redis.call('HKEYS', drained)) do
-      if tonumber(old) < window - WINDOWS then redis.call('HDEL', drained, old) end
+  local count = (tonumber(call('HGET', drained, window)) or 0) + 1
+  call('HSET', drained, window, count)
+  if count == 1 then
+    for _, old in ipairs(call('HKEYS', drained)) do
+      if (tonumber(old) or 0) < window - WINDOWS then call('HDEL', drained, old) end
     end
   end
-  redis.call('PEXPIRE', drained, WINDOW * (WINDOWS + 1))
+  call('PEXPIRE', drained, WINDOW * (WINDOWS + 1))
 end
 
 -- How long a queue at its bound takes to drain by a twentieth, in seconds, as it did in the last
 -- minute: room for many, so that those who wait do not come back one by one.
 local function seconds_to_drain(drained, bound)
-  local counts, now = redis.call('HGETALL', drained), now_ms()
+  local counts, now = call('HGETALL', drained), now_ms()
   local ended, since = 0, now
   for index = 1, #counts, 2 do
-    local start = tonumber(counts[index]) * WINDOW
-    if start > now - WINDOW * (WINDOWS + 1) then
-      ended, since = ended + tonumber(counts[index + 1]), math.min(since, start)
+    local start, count = (tonumber(counts[index]) or 0) * WINDOW, tonumber(counts[index + 1])
+    if count and start > now - WINDOW * (WINDOWS + 1) then
+      ended, since = ended + count, math.min(since, start)
     end
   end
   if ended == 0 then return 30 end
@@ -78,33 +168,36 @@ end
 -- Ends the job of this call: state, indexes, outbox and news in one.
 -- KEYS: 1 job, 2 ready, 3 leases, 4 expiries, 5 queued, 6 running, 7 listed by the new state,
 --   8 ended, 9 the job's deliveries, 10 receivers, 11 receivers' leases, 12 erasures,
---   13 drained of the model, 14 drained of the tenant,
+--   13 drained of the model, 14 drained of the tenant, 15 bytes of the tenant's records,
 --   then for each delivery: its record, its receiver's pending ones.
 -- ARGV: 1 tenant/job, 2 job, 3 state, 4 reason, 5 channel, 6 what its results' blobs begin with,
 --   … and last, for each delivery: tenant/delivery, receiver, record.
 local function end_job()
   local member, id, now = ARGV[1], ARGV[2], now_ms()
-  redis.call('HSET', KEYS[1], 'state', ARGV[3], 'reason', ARGV[4], 'finished_at', now)
-  redis.call('ZADD', KEYS[7], 0, id)
-  redis.call('ZADD', KEYS[8], now, member)
-  for index = 2, 4 do redis.call('ZREM', KEYS[index], member) end
-  for index = 5, 6 do redis.call('ZREM', KEYS[index], id) end
+  call('HSET', KEYS[1], 'state', ARGV[3], 'reason', ARGV[4], 'finished_at', now)
+  call('ZADD', KEYS[7], 0, id)
+  call('ZADD', KEYS[8], now, member)
+  for index = 2, 4 do call('ZREM', KEYS[index], member) end
+  for index = 5, 6 do call('ZREM', KEYS[index], id) end
   -- Only a job whose token went past the first may have results that were not recorded.
-  if tonumber(redis.call('HGET', KEYS[1], 'token')) > 1 then erase(KEYS[12], ARGV[6]) end
+  if (tonumber(call('HGET', KEYS[1], 'token')) or 2) > 1 then erase(KEYS[12], ARGV[6]) end
   for index = 13, 14 do count_drained(KEYS[index]) end
-  local deliveries = (#KEYS - 14) / 2
+  local bytes = tonumber(call('HGET', KEYS[1], 'bytes')) or 0
+  count_bytes(KEYS[15], 'open', -bytes)
+  count_bytes(KEYS[15], 'ended', bytes)
+  local deliveries = (#KEYS - 15) / 2
   for index = 0, deliveries - 1 do
-    local record, pending = KEYS[15 + 2 * index], KEYS[16 + 2 * index]
+    local record, pending = KEYS[16 + 2 * index], KEYS[17 + 2 * index]
     local first = #ARGV - 3 * (deliveries - index) + 1
     local delivery, receiver = ARGV[first], ARGV[first + 1]
-    redis.call('HSET', record, 'record', ARGV[first + 2], 'receiver', receiver,
+    call('HSET', record, 'record', ARGV[first + 2], 'receiver', receiver,
       'state', 'pending', 'token', 0, 'attempts', 0)
-    redis.call('RPUSH', KEYS[9], delivery)
-    redis.call('ZADD', pending, now, delivery)
-    if not redis.call('ZSCORE', KEYS[11], receiver) then
-      redis.call('ZADD', KEYS[10], 'LT', now, receiver)
+    call('RPUSH', KEYS[9], delivery)
+    call('ZADD', pending, now, delivery)
+    if not call('ZSCORE', KEYS[11], receiver) then
+      call('ZADD', KEYS[10], 'LT', now, receiver)
     end
   end
-  redis.call('PUBLISH', ARGV[5], member)
+  call('PUBLISH', ARGV[5], member)
   return 1
 end

@@ -7,31 +7,31 @@
 --   again (ms) or '', 7 rest that the receiver asked for (ms) or 0, 8 life of a streak (ms),
 --   9 attempt, 10 first line of the log to keep (from its end), 11 attempts to add (0 or -1).
 -- Answers 1 when this outcome stands: also when it was recorded before and the answer lost.
-local known = redis.call('HMGET', KEYS[7], 'state', 'token', 'recorded')
+local known = call('HMGET', KEYS[7], 'state', 'token', 'recorded')
 if known[3] == ARGV[4] then return 1 end
 local held = known[1] == 'sending' and known[2] == ARGV[4]
 -- A delivery that was forgotten with its job has no outcome, yet its receiver must be freed.
 if known[1] and not held then return 0 end
-if redis.call('SREM', KEYS[4], ARGV[3]) == 0 then return 0 end
+if call('SREM', KEYS[4], ARGV[3]) == 0 then return 0 end
 if held then
-  redis.call('HSET', KEYS[7], 'state', ARGV[5], 'recorded', ARGV[4])
-  redis.call('HINCRBY', KEYS[7], 'attempts', ARGV[11])
-  redis.call('RPUSH', KEYS[8], ARGV[9])
-  redis.call('LTRIM', KEYS[8], ARGV[10], -1)
-  if ARGV[6] ~= '' then redis.call('ZADD', KEYS[3], now_ms() + tonumber(ARGV[6]), ARGV[3]) end
-  if ARGV[5] == 'exhausted' then redis.call('ZADD', KEYS[9], 0, ARGV[3]) end
+  call('HINCRBY', KEYS[7], 'attempts', ARGV[11])
+  call('HSET', KEYS[7], 'state', ARGV[5], 'recorded', ARGV[4])
+  call('RPUSH', KEYS[8], ARGV[9])
+  call('LTRIM', KEYS[8], ARGV[10], -1)
+  if ARGV[6] ~= '' then call('ZADD', KEYS[3], now_ms() + tonumber(ARGV[6]), ARGV[3]) end
+  if ARGV[5] == 'exhausted' then call('ZADD', KEYS[9], 0, ARGV[3]) end
 end
 if ARGV[5] ~= 'delivered' then
-  redis.call('DEL', KEYS[5])
-elseif redis.call('EXISTS', KEYS[3]) == 1 then
-  redis.call('INCR', KEYS[5])
-  redis.call('PEXPIRE', KEYS[5], ARGV[8])
+  call('DEL', KEYS[5])
+elseif call('EXISTS', KEYS[3]) == 1 then
+  call('SET', KEYS[5], (tonumber(call('GET', KEYS[5])) or 0) + 1)
+  call('PEXPIRE', KEYS[5], ARGV[8])
 end
-if tonumber(ARGV[7]) > 0 then redis.call('SET', KEYS[6], 1, 'PX', ARGV[7]) end
-if redis.call('EXISTS', KEYS[4]) == 1 then
-  redis.call('ZADD', KEYS[2], now_ms() + tonumber(ARGV[1]), ARGV[2])
+if tonumber(ARGV[7]) > 0 then call('SET', KEYS[6], 1, 'PX', ARGV[7]) end
+if call('EXISTS', KEYS[4]) == 1 then
+  call('ZADD', KEYS[2], now_ms() + tonumber(ARGV[1]), ARGV[2])
 else
-  redis.call('ZREM', KEYS[2], ARGV[2])
+  call('ZREM', KEYS[2], ARGV[2])
   offer(KEYS[1], KEYS[3], ARGV[2])
 end
 return held and 1 or 0

@@ -6,7 +6,7 @@
 local deadline, lost = now_ms() + tonumber(ARGV[1]), {}
 for index = 0, #KEYS - 2 do
   if holds(KEYS[2 + index], ARGV[3 + 2 * index]) then
-    redis.call('ZADD', KEYS[1], deadline, ARGV[2 + 2 * index])
+    call('ZADD', KEYS[1], deadline, ARGV[2 + 2 * index])
   else
     lost[#lost + 1] = index
   end

@@ -8,13 +8,13 @@ local states = {}
 for index = 1, #ARGV / 2 do
   local delivery, pending = KEYS[2 + 2 * index], KEYS[3 + 2 * index]
   local member, receiver = ARGV[2 * index - 1], ARGV[2 * index]
-  local state = redis.call('HGET', delivery, 'state')
+  local state = call('HGET', delivery, 'state')
   states[index] = state or ''
   if state == 'delivered' or state == 'exhausted' then
-    redis.call('HSET', delivery, 'state', 'pending', 'attempts', 0)
-    redis.call('ZADD', pending, now_ms(), member)
-    if not redis.call('ZSCORE', KEYS[2], receiver) then offer(KEYS[1], pending, receiver) end
+    call('HSET', delivery, 'state', 'pending', 'attempts', 0)
+    call('ZADD', pending, now_ms(), member)
+    if not call('ZSCORE', KEYS[2], receiver) then offer(KEYS[1], pending, receiver) end
   end
-  redis.call('ZREM', KEYS[3], member)
+  call('ZREM', KEYS[3], member)
 end
 return states

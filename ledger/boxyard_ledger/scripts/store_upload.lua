@@ -1,12 +1,17 @@
 #!lua
 -- Puts an upload on its tenant's books, before its blob is stored: one that no job names yet.
--- KEYS: 1 uploads, 2 their bytes, 3 loose uploads, 4 tenant's facts.
--- ARGV: 1 tenant/upload, 2 upload, 3 bytes, 4 bytes at most.
--- Answers 0 when the tenant has no room for it.
-if redis.call('HEXISTS', KEYS[1], ARGV[2]) == 1 then return 1 end
-local most = tonumber(redis.call('HGET', KEYS[4], 'stored_bytes') or ARGV[4])
-if (tonumber(redis.call('GET', KEYS[2])) or 0) + ARGV[3] > most then return 0 end
-redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
-redis.call('INCRBY', KEYS[2], ARGV[3])
-redis.call('ZADD', KEYS[3], now_ms(), ARGV[1])
-return 1
+-- KEYS: 1 uploads, 2 their bytes, 3 loose uploads, 4 bytes of the tenant's records, 5 tenant's facts.
+-- ARGV: 1 tenant/upload, 2 upload, 3 bytes, 4 bytes at most, 5 bytes of records at most.
+-- Answers '', or the name of the bound that leaves no room for it.
+if call('HEXISTS', KEYS[1], ARGV[2]) == 1 then return '' end
+local quota = call('HMGET', KEYS[5], 'stored_bytes', 'record_bytes')
+local most = tonumber(quota[1]) or tonumber(ARGV[4])
+local total = total_bytes(KEYS[1], KEYS[2]) + ARGV[3]
+if total > most then return 'stored-bytes' end
+local _, known = read_bytes(KEYS[4])
+if known + UPLOAD_RECORD > (tonumber(quota[2]) or tonumber(ARGV[5])) then return 'record-bytes' end
+call('HSET', KEYS[1], ARGV[2], ARGV[3])
+call('SET', KEYS[2], string.format('%.0f', total))
+call('ZADD', KEYS[3], now_ms(), ARGV[1])
+count_bytes(KEYS[4], 'uploads', UPLOAD_RECORD)
+return ''

@@ -21,6 +21,7 @@ from .jobs import jobs
 from .keys import keys
 from .listen import listen
 from .models import models
+from .quarantine import quarantine
 from .submit import submit
 from .tenants import tenants
 from .terminal import complain, warn
@@ -46,6 +47,7 @@ app.command()(consumer_test)
 app.command()(evaluate)
 app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")
+app.add_typer(quarantine, name="quarantine")
 app.command()(up)
 app.command()(doctor)
 

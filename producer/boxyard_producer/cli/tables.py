@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +19,9 @@ from boxyard_schemas import (
     Model,
 )
 from boxyard_schemas.words import utc_now
+
+if TYPE_CHECKING:
+    from boxyard_ledger import Quarantined
 
 _COLOURS = {
     JobState.SUCCEEDED: "green",
@@ -99,11 +103,21 @@ def tabulate_keys(keys: Iterable[ApiKey]) -> Table:
 
 def tabulate_quotas(quotas: Mapping[str, Mapping[str, int | None]]) -> Table:
     """A line a tenant and its own bounds."""
-    table = Table(
-        "Tenant", "Jobs a minute", "Queued jobs", "Stored bytes", box=None, pad_edge=False
-    )
+    bounds_of = ("Jobs a minute", "Queued jobs", "Stored bytes", "Queued bytes", "Record bytes")
+    table = Table("Tenant", *bounds_of, box=None, pad_edge=False)
     for name, bounds in quotas.items():
         table.add_row(name, *(_bound(value) for value in bounds.values()))
+    return table
+
+
+def tabulate_quarantined(entries: Iterable[Quarantined]) -> Table:
+    """A line a place that could not be read."""
+    table = Table("Found", "Reason", "Place", box=None, pad_edge=False)
+    for each in entries:
+        age = _age((utc_now() - each.at).total_seconds())
+        # Bytes that are no UTF-8 must not end the listing.
+        place = each.place.encode(errors="backslashreplace").decode()
+        table.add_row(f"{age} ago", each.reason, Text(place, overflow="fold"))
     return table
 
 

@@ -49,6 +49,8 @@ def quota(
     jobs_per_minute: Bound = None,
     queued_jobs: Bound = None,
     stored_bytes: Bound = None,
+    queued_bytes: Bound = None,
+    record_bytes: Bound = None,
     reset: Annotated[
         bool, typer.Option("--reset", help="First forget all its own bounds.")
     ] = False,
@@ -58,6 +60,8 @@ def quota(
         "jobs_per_minute": jobs_per_minute,
         "queued_jobs": queued_jobs,
         "stored_bytes": stored_bytes,
+        "queued_bytes": queued_bytes,
+        "record_bytes": record_bytes,
     }
     wanted = {bound: value for bound, value in named.items() if value is not None}
     with open_ledger() as ledger:

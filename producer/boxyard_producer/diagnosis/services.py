@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from boxyard_schemas.errors import BoxyardError
 from ..client import Client, Retries
 from ..stack.credentials import DEFAULT_DATA
 from .finding import Finding
+
+_SHOWN = 5
 
 if TYPE_CHECKING:
     from boxyard_ledger import Ledger
@@ -39,6 +42,8 @@ def examine_stores() -> Iterator[Finding]:
             if "BOXYARD_REDIS_URL" in os.environ
             else _unset("Redis", "BOXYARD_REDIS_URL")
         )
+        if "BOXYARD_REDIS_URL" in os.environ:
+            yield from _examine_records(ledger)
         yield (
             _examine_blobs(ledger)
             if "BOXYARD_BLOB_URL" in os.environ
@@ -72,6 +77,27 @@ def _examine_redis(ledger: Ledger) -> Finding:
     if warnings:
         return Finding(name="Redis", ok=False, detail="; ".join(warnings), required=False)
     return Finding(name="Redis", ok=True, detail="keeps and syncs every write")
+
+
+def _examine_records(ledger: Ledger) -> Iterator[Finding]:
+    """What could not be read in Redis; nothing when all could, or Redis is away."""
+    try:
+        found = ledger.quarantine.all()
+    except BoxyardError:
+        return
+    if found:
+        reasons = Counter(each.reason for each in found)
+        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+        places = "; ".join(
+            each.place.encode(errors="backslashreplace").decode() for each in found[-_SHOWN:]
+        )
+        yield Finding(
+            name="records",
+            ok=False,
+            detail=f"{len(found)} could not be read ({counts}), the newest: {places}",
+            mend="`boxyard quarantine` lists them, puts them back and deletes them.",
+            required=False,
+        )
 
 
 def _examine_blobs(ledger: Ledger) -> Finding:

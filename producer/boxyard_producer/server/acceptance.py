@@ -21,7 +21,7 @@ from boxyard_schemas import (
     new_id,
 )
 from boxyard_schemas.errors import Unavailable
-from boxyard_schemas.words import utc_now
+from boxyard_schemas.words import changed, utc_now
 
 from .catalogue import Resolver
 from .checks import Checks
@@ -72,8 +72,10 @@ class Acceptance:
         self._checks.check(tenant, request)
         with ExitStack() as unneeded:
             images = tuple(self._stored(tenant, image, unneeded) for image in request.images)
-            record = _record(tenant, request, model, images).model_copy(
-                update={"warnings": warnings, "traceparent": _trace_context(traceparent)}
+            record = changed(
+                _record(tenant, request, model, images),
+                warnings=warnings,
+                traceparent=_trace_context(traceparent),
             )
             status, made = self._ledger.jobs.accept(record, idempotency=idempotency)
             if made:

@@ -20,6 +20,7 @@ from boxyard_schemas import (
 )
 from boxyard_schemas.catalogue import catalogue
 from boxyard_schemas.errors import Unavailable, UnknownModel
+from boxyard_schemas.words import changed
 
 _GOOD_S = 1.0
 _RETRY_AFTER_S = 30
@@ -158,4 +159,4 @@ def _with_workers(model: Model, workers: Sequence[WorkerRecord], queued: int) ->
     )
     # One that still loads does not know them yet.
     classes = next((each.classes for each in workers if each.classes), ())
-    return model.model_copy(update={"classes": classes, "workers": live, "queued": queued})
+    return changed(model, classes=classes, workers=live, queued=queued)

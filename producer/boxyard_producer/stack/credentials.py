@@ -14,6 +14,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.words import changed
 
 DEFAULT_DATA = Path(".boxyard")
 _NAME, _ENVIRONMENT = "credentials.json", "env"
@@ -88,7 +89,7 @@ class Credentials(BaseModel):
                 raise SetupError(_lost(problem, data))
             if path.exists():
                 path.replace(path.with_name(f"{_NAME}.damaged"))
-        kept = known.model_copy(update={"url": url}) if known else cls.create(url)
+        kept = changed(known, url=url) if known else cls.create(url)
         kept.write(data)
         return kept
 

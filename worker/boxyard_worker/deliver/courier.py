@@ -17,7 +17,14 @@ from boxyard_ledger import (
     Ledger,
     receiver_of,
 )
-from boxyard_schemas.errors import NotFound, Permanent, Retryable, ServiceError, SetupError
+from boxyard_schemas.errors import (
+    NotFound,
+    Permanent,
+    Retryable,
+    ServiceError,
+    SetupError,
+    Unreadable,
+)
 from boxyard_schemas.words import utc_now
 
 from ..meters import DeliverMeters, reason_class
@@ -88,8 +95,9 @@ class Courier:
             self._channels[claim.delivery.kind].send(claim.delivery)
         except Permanent as error:
             return Failure(error.reason, error.detail, final=True)
-        except NotFound as error:
-            return Failure(error.code, error.detail, final=True)
+        except (NotFound, Unreadable) as error:
+            # Perhaps a newer deliverer reads by the next attempt what this one cannot.
+            return Failure(error.code, error.detail, final=isinstance(error, NotFound))
         except Retryable as error:
             wish = error.data.get("retry_after_s")
             return Failure(error.reason, error.detail, retry_after_s=wish)

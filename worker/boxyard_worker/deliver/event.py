@@ -7,6 +7,7 @@ from typing import Any
 from boxyard_ledger import BlobStore, JobStatus, ResultReference
 from boxyard_schemas import MAX_EVENT_BYTES, Event, EventData, EventType, JobResult
 from boxyard_schemas.errors import Permanent
+from boxyard_schemas.words import changed
 
 from .results import read_result
 
@@ -58,13 +59,13 @@ def _thin(event: Event) -> Event:
             break
         if getattr(job, name) not in (None, rest):
             cut.append(name)
-            job = job.model_copy(update={name: rest})
+            job = changed(job, **{name: rest})
             event = _changed(event, job=job, cut=tuple(cut))
     return event
 
 
 def _changed(event: Event, **members: Any) -> Event:
-    return event.model_copy(update={"data": event.data.model_copy(update=members)})
+    return changed(event, data=changed(event.data, **members))
 
 
 def _result(blobs: BlobStore, reference: ResultReference) -> JobResult:

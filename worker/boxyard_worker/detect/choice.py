@@ -10,6 +10,7 @@ from boxyard_schemas import resolve_model
 from boxyard_schemas.catalogue import catalogue
 from boxyard_schemas.errors import SetupError, UnknownModel
 from boxyard_schemas.jobs import ModelName
+from boxyard_schemas.words import changed
 from boxyard_worker.detector.catalogue import choose_weights, find_model
 from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.settings import DetectSettings
@@ -35,7 +36,7 @@ def choose_model(settings: DetectSettings) -> DetectSettings:
             "--classes names what a model of your own finds: give its --config and a --model too."
         )
     chosen = {} if settings.weights or settings.config else _find_weights(settings, name)
-    found = settings.model_copy(update={"model": name, **chosen})
+    found = changed(settings, model=name, **chosen)
     if not found.config and found.detector == "mmdetection":
         _check_catalogued(found)
     return found

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from boxyard_ledger import Ledger, ResultReference, result_key
 from boxyard_schemas import JobResult
-from boxyard_schemas.errors import Conflict, Unavailable, UnknownJob
+from boxyard_schemas.errors import Conflict, Unavailable, UnknownJob, Unreadable
 from boxyard_worker.detect.lease import HeldJob
 from boxyard_worker.detect.patience import with_patience
 from boxyard_worker.meters import DetectMeters
@@ -70,17 +70,19 @@ class Results:
 
     def _discard(self, job: HeldJob, key: str) -> None:
         try:
-            if self._recorded(job) != key:
+            if self._recorded(job, key) != key:
                 self._ledger.blobs.delete(key)
                 job.log.info("job.result-discarded")
         except Unavailable as error:
             job.log.warning("job.result-left", detail=error.detail)  # it goes with the job
 
-    def _recorded(self, job: HeldJob) -> str | None:
+    def _recorded(self, job: HeldJob, key: str) -> str | None:
         try:
             result = self._ledger.jobs.get(job.record.tenant, job.record.id).result
         except UnknownJob:
             return None
+        except Unreadable:
+            return key  # nothing says that it is not the recorded one
         return result.key if result else None
 
     def _put(self, key: str, data: bytes) -> ResultReference:

@@ -11,11 +11,12 @@ from contextlib import closing
 from pathlib import Path
 
 import structlog
+from pydantic import ValidationError
 
 from boxyard_ledger import Ledger, StoreRefuses, WorkerRecord, exposed
 from boxyard_schemas import ImageOutcome, Provenance
 from boxyard_schemas.errors import SetupError, Unavailable
-from boxyard_schemas.words import utc_now
+from boxyard_schemas.words import changed, utc_now
 from boxyard_worker.detect.application import Consumer
 from boxyard_worker.detect.chunk import Chunks
 from boxyard_worker.detect.departure import Departure
@@ -87,9 +88,7 @@ class Worker:
         self._check_store()
         self._heartbeat.start()
         description = self._start_model()
-        self._record = self._record.model_copy(
-            update={"warm": True, "classes": description.classes}
-        )
+        self._record = _register(self._record, description)
         self._heartbeat.wake()
         for keeper in self._keepers:
             keeper.start()
@@ -253,3 +252,20 @@ def _make_model(
         on_broken=on_broken,
         meters=meters,
     )
+
+
+def _register(record: WorkerRecord, description: ModelDescription) -> WorkerRecord:
+    """What the heartbeats say once the model is warm.
+
+    Raises:
+        SetupError: the model describes itself by what no reader of the record could read.
+    """
+    try:
+        return changed(record, warm=True, classes=description.classes)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise SetupError(
+            f"The model {record.model} cannot be registered: {where}: {fault['msg']}. Class names "
+            "are texts: give one for each class by BOXYARD_CLASSES, one a line."
+        ) from error

@@ -1,0 +1,71 @@
+"""`boxyard quarantine`: what could not be read in Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from boxyard_schemas.errors import NotFound
+
+from .ledger import open_ledger
+from .tables import tabulate_quarantined
+from .terminal import out, say
+
+if TYPE_CHECKING:
+    from boxyard_ledger import Ledger, Quarantined
+
+quarantine = typer.Typer(
+    help="List what could not be read in the Redis of BOXYARD_REDIS_URL, put it back or delete it.",
+)
+
+Places = Annotated[list[str] | None, typer.Argument(metavar="[PLACE]...", help="As it is listed.")]
+All = Annotated[bool, typer.Option("--all", help="Every place.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document a line.")]
+
+
+@quarantine.callback(invoke_without_command=True)
+def _default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_quarantined()
+
+
+@quarantine.command("list")
+def list_quarantined(as_json: Json = False) -> None:
+    """Every place that could not be read, why, and since when; the newest last."""
+    with open_ledger() as ledger:
+        found = ledger.quarantine.all()
+    if as_json:
+        for each in found:
+            data = {**each._asdict(), "at": each.at.isoformat()}
+            out.print_json(data=data, indent=None, highlight=False)
+    else:
+        out.print(tabulate_quarantined(found))
+
+
+@quarantine.command()
+def restore(places: Places = None, everything: All = False) -> None:
+    """Put entries back where they were; what still cannot be read is quarantined again."""
+    with open_ledger() as ledger:
+        chosen = _choose(ledger, places, everything)
+        restored = sum(map(ledger.quarantine.restore, chosen))
+    say(f"Put back: {restored}.")
+    if restored < len(chosen):
+        say(f"Left, because the key that they came from is in use: {len(chosen) - restored}.")
+
+
+@quarantine.command()
+def delete(places: Places = None, everything: All = False) -> None:
+    """Forget entries: a renamed key is deleted, an entry of an index stays out of it."""
+    with open_ledger() as ledger:
+        deleted = sum(map(ledger.quarantine.delete, _choose(ledger, places, everything)))
+    say(f"Deleted: {deleted}.")
+
+
+def _choose(ledger: Ledger, places: list[str] | None, everything: bool) -> list[Quarantined]:
+    if bool(places) == everything:
+        raise typer.BadParameter("Name places, or give --all.")
+    known = {each.place: each for each in ledger.quarantine.all()}
+    if unknown := set(places or ()) - known.keys():
+        raise NotFound(f"The quarantine has no {min(unknown)!r}: see `boxyard quarantine`.")
+    return [known[place] for place in places] if places else list(known.values())
