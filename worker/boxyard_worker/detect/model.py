@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -17,6 +16,7 @@ import numpy as np
 import structlog
 
 from boxyard_schemas.errors import Permanent, SetupError
+from boxyard_worker.detect.awake import awake_s
 from boxyard_worker.detect.pending import OnStrike, Pending, Waiting, crashed
 from boxyard_worker.detect.process import ChildProcess
 from boxyard_worker.detect.slots import Slots
@@ -162,10 +162,10 @@ class Model:
     def _serve(self, child: ChildProcess) -> bool:
         """Reads what the child says until it dies; returns whether it was ever warm."""
         child.send(self._load)
-        warm, load_deadline = False, time.monotonic() + self._load_deadline_s
+        warm, load_deadline = False, awake_s() + self._load_deadline_s
         while not self._stopping.is_set():
             # Before the look, so that what comes while this thread stands still is heard.
-            late = time.monotonic() > (self._pending.deadline if warm else load_deadline)
+            late = awake_s() > (self._pending.deadline if warm else load_deadline)
             if child.poll(0 if late else _TICK_S):
                 message = child.receive()
                 if message is None:
