@@ -13,7 +13,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -190,9 +189,10 @@ def test_an_answer_that_comes_while_the_worker_stands_still_is_not_too_late(
         stood_still_s = 3600
         return False
 
-    clock = SimpleNamespace(monotonic=lambda: monotonic() + stood_still_s)
     for module in ("model", "pending"):
-        monkeypatch.setattr(f"boxyard_worker.detect.{module}.time", clock)
+        monkeypatch.setattr(
+            f"boxyard_worker.detect.{module}.awake_s", lambda: monotonic() + stood_still_s
+        )
     monkeypatch.setattr(ChildProcess, "poll", stand_still)
     assert boxes(model.infer(image(trouble(Trouble.SLOW)))) == SCENE
     assert stood_still_s > 0

@@ -38,7 +38,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("boxyard_worker.detect.pending.time", clock)
+    monkeypatch.setattr("boxyard_worker.detect.pending.awake_s", clock.monotonic)
     return clock
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +10,7 @@ from pydantic_settings import NoDecode
 
 from boxyard_ledger import LedgerSettings
 from boxyard_schemas.content import IMAGE_FORMATS, ImageFormat
+from boxyard_worker.cpus import count_cpus, count_model_threads
 from boxyard_worker.egress import EgressSettings
 from boxyard_worker.weights.settings import CacheSettings
 
@@ -45,6 +45,12 @@ class DetectSettings(CacheSettings, EgressSettings, LedgerSettings):
     load_deadline_s: float = Field(600, gt=0, description="For loading and warming the model.")
 
     hands: int = Field(64, ge=1, description="Pictures between fetch and finish at once.")
+    model_threads: int = Field(
+        default_factory=lambda: count_model_threads(count_cpus()),
+        ge=1,
+        description="CPU threads of the model's process.",
+        json_schema_extra={"default": "three quarters of the CPUs, one fewer at least"},
+    )
     slots: int = Field(48, ge=1, description="Pictures in shared memory at once.")
     slot_bytes: int = Field(4 << 20, ge=1, description="What a free slot keeps; it grows at need.")
 
@@ -66,7 +72,7 @@ class DetectSettings(CacheSettings, EgressSettings, LedgerSettings):
         json_schema_extra={"unit": "bytes"},
     )
     decoders: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
+        default_factory=count_cpus,
         ge=1,
         description="Pictures decoded at once.",
         json_schema_extra={"default": "the CPUs"},

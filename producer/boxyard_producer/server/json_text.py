@@ -17,7 +17,7 @@ _MAX_DIGITS = 400
 """Digits of a whole number: more are beyond what a float holds, and slow to read."""
 
 
-def read_json(data: bytes) -> Any:
+def read_json(data: bytes | bytearray) -> Any:
     """The value that a body holds, in UTF-8 with or without a byte order mark.
 
     Raises:

@@ -23,6 +23,7 @@ from functools import partial
 from boxyard_ledger import Ledger
 from boxyard_schemas import ImageFailure, ImageOutcome, JobResult, Provenance
 from boxyard_schemas.errors import Unavailable, WorkError
+from boxyard_worker.detect.decoders import DecoderDied
 from boxyard_worker.detect.hands import Fetched, Hands
 from boxyard_worker.detect.lease import HeldJob, Leases
 from boxyard_worker.detect.picture import Dropped, Pictures
@@ -117,6 +118,15 @@ class Chunks:
             )
         except (Dropped, Unavailable):
             raise
+        except DecoderDied as error:
+            if job.claim.attempt < self.ledger.settings.max_attempts:
+                raise
+            return ImageFailure(
+                reference=reference,
+                code="decoder-killed",
+                detail=f"The decoder's process was ended from outside in each of"
+                f" {job.claim.attempt} attempts ({error}).",
+            )
         except Exception as error:  # a fault of ours with one picture must not take its job-mates
             job.log.exception("picture.internal-error", index=index)
             return ImageFailure(
@@ -141,6 +151,9 @@ class Chunks:
             return self._hand_back(job, "the worker stopped")
         except Unavailable as error:
             return self._hand_back(job, error.detail)
+        except DecoderDied as error:
+            reason = f"The decoder's process was ended from outside ({error})."
+            return self._hand_back(job, reason, count_attempt=True)
 
     def _conclude(self, job: HeldJob, outcomes: Sequence[Future[ImageOutcome]]) -> str:
         result = JobResult(
@@ -154,13 +167,13 @@ class Chunks:
             self.meters.pictures.labels(image.status, reason_class(code)).inc()
         return "finished" if self.results.record(job, result) else "dropped"
 
-    def _hand_back(self, job: HeldJob, reason: str) -> str:
+    def _hand_back(self, job: HeldJob, reason: str, *, count_attempt: bool = False) -> str:
         """Makes a job ready again; what is away, or stops, is no attempt of the job's."""
         if job.lost.is_set():
             return "dropped"
         try:
             held = self.ledger.jobs.requeue(
-                job.claim, reason=reason, strikes=job.strikes, count_attempt=False
+                job.claim, reason=reason, strikes=job.strikes, count_attempt=count_attempt
             )
         except Unavailable:
             return "dropped"  # the lease will end, and the job is then given back without us

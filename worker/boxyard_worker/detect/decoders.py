@@ -3,6 +3,11 @@
 OpenCV decodes, as mmcv does, so the pixels are the same to the last bit: BGR, 8 bits, upright by
 the EXIF orientation, the first frame only. Greyscale and palette become colour, CMYK is converted,
 16 bits are shifted down to 8, and alpha is dropped, not blended; but a TIFF is laid on black.
+
+An image is blamed for what it did alone in a child that had CPU time: for CPU seconds beyond the
+deadline at once; for a crash, or a child that sleeps past the deadline, when it happens again. A
+child that was killed from outside, stopped or starved, or that never started, says nothing about
+its image, which is tried again.
 """
 
 from __future__ import annotations
@@ -11,22 +16,49 @@ import json
 import math
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from boxyard_schemas.errors import Permanent
 from boxyard_worker.decoder.header import Header
+from boxyard_worker.detect.awake import awake_s
 from boxyard_worker.detector.contract import Pixels, ResizePlan
 
 _TRIES = 2
-"""A child may die of what is not the picture's fault, such as the machine's want of memory."""
+"""So many crashes or hangs in a row are the image's."""
+_FAULTS = frozenset(
+    {
+        signal.SIGSEGV,
+        signal.SIGBUS,
+        signal.SIGABRT,
+        signal.SIGILL,
+        signal.SIGFPE,
+        signal.SIGTRAP,
+        signal.SIGSYS,
+        signal.SIGXCPU,
+    }
+)
+"""Signals that a process brings on itself; any other one came from outside."""
+_PATIENCE_S = 20.0
+"""How long an image is tried again after deaths that it did not cause; then its job is."""
+_PAUSES_S = 0.05, 1.0
+"""Between such tries: at first, and at most."""
+_STARVED = 6
+"""So many deadlines without the CPU time of one: the child was stopped or starved."""
+_LOOK_S = 0.5
+"""Between looks at a child that has not answered; an answer is read at once."""
+_EXIT_S = 5.0
+"""For a child that has closed its socket to end by itself, which shows what ended it."""
 _START_S = 60.0
 """For a child to begin; a picture's own time counts from then on."""
 _ANSWER_BYTES = 4096
@@ -53,7 +85,15 @@ class Decoded(NamedTuple):
 
 
 class DecoderDied(Exception):
-    """The child ended, on a picture or before its first; says how."""
+    """The child ended, on a picture or before its first; says how.
+
+    Attributes:
+        reason: what the image is blamed for when it happens again; empty when it is not.
+    """
+
+    def __init__(self, detail: str, reason: str = "") -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class Decoders:
@@ -62,7 +102,7 @@ class Decoders:
     Args:
         count: how many at once.
         max_pixels: no picture has more, whatever its header says.
-        deadline_s: for one picture, seconds.
+        deadline_s: CPU time for one picture, seconds; and the time that its child may sleep.
     """
 
     def __init__(self, count: int, *, max_pixels: int, deadline_s: float) -> None:
@@ -82,14 +122,22 @@ class Decoders:
 
         Raises:
             Permanent: `undecodable-image`, `too-much-memory`, `decode-deadline`, or `crashed`.
+            DecoderDied: again and again, and not by the picture's doing.
         """
-        for _ in range(_TRIES):
+        faults, end, (pause, longest) = 0, awake_s() + _PATIENCE_S, _PAUSES_S
+        while True:
             try:
                 with self._borrow() as decoder:
                     return decoder.decode(data, memory, plan)
-            except DecoderDied as error:
-                died = error
-        raise Permanent("crashed", f"The picture ended the decoder's process ({died}).")
+            except DecoderDied as died:
+                faults += bool(died.reason)
+                if faults >= _TRIES:
+                    detail = f"The picture ended the decoder's process ({died})."
+                    raise Permanent(died.reason, detail) from died
+                if awake_s() > end:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, longest)
 
     def close(self) -> None:
         """Ends the idle children; none may be at work."""
@@ -153,7 +201,6 @@ class Decoder:
         if not begun:
             self.end()
             raise DecoderDied(f"status {self._process.returncode}, before it began")
-        self._socket.settimeout(self._deadline_s)
 
     def decode(self, data: bytes, memory: int, plan: ResizePlan | None = None) -> Decoded:
         """See `Decoders.decode`.
@@ -183,16 +230,49 @@ class Decoder:
         }
         try:
             self._socket.send(json.dumps(order).encode())
-            answer: dict[str, Any] = json.loads(self._socket.recv(_ANSWER_BYTES))
-        except TimeoutError:
-            self.end()
-            raise Permanent(
-                "decode-deadline", f"Decoding the picture took longer than {self._deadline_s:g} s."
-            ) from None
-        except (OSError, ValueError) as error:  # nothing to read as JSON: it has hung up
-            self.end()
-            raise DecoderDied(f"status {self._process.returncode}") from error
-        return answer
+            answer = self._await_answer()
+        except OSError:  # it has hung up
+            answer = b""
+        if not answer:
+            raise self._find_cause()
+        try:
+            return dict(json.loads(answer))
+        except ValueError as error:
+            raise DecoderDied("it gave no readable answer", "crashed") from error
+
+    def _await_answer(self) -> bytes:
+        began, used = awake_s(), _usage(self.pid).cpu_s
+        while True:
+            overdue = self._overdue(awake_s() - began, used)
+            # Read after the look, so that an answer that came meanwhile counts.
+            self._socket.settimeout(0 if overdue else _LOOK_S)
+            try:
+                return self._socket.recv(_ANSWER_BYTES)
+            except (TimeoutError, BlockingIOError):
+                if overdue:
+                    self.end()
+                    raise overdue from None
+
+    def _overdue(self, waited_s: float, used_s: float) -> Exception | None:
+        """Why the child is to be ended, if it is."""
+        limit, usage = self._deadline_s, _usage(self.pid)
+        if usage.cpu_s - used_s > limit:
+            return Permanent(
+                "decode-deadline", f"Decoding the picture took more than {limit:g} s of CPU time."
+            )
+        if waited_s > limit and usage.state == "S":
+            return DecoderDied(f"it slept for {limit:g} s", "decode-deadline")
+        if waited_s > _STARVED * limit:
+            return DecoderDied(f"it was stopped or starved for {_STARVED * limit:g} s")
+        return None
+
+    def _find_cause(self) -> DecoderDied:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_EXIT_S)
+        self.end()
+        status = self._process.returncode
+        fault = status >= 0 or -status in _FAULTS
+        return DecoderDied(f"status {status}", "crashed" if fault else "")
 
     def _take(self, answer: dict[str, Any]) -> Decoded:
         if "error" in answer:
@@ -219,6 +299,18 @@ class Decoder:
         self._socket.close()
         os.close(self._source)
         os.close(self._target)
+
+
+class _Usage(NamedTuple):
+    """The state of a process as in proc(5), and its CPU time in seconds."""
+
+    state: str
+    cpu_s: float
+
+
+def _usage(pid: int) -> _Usage:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return _Usage(fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
 
 
 def too_many_pixels(width: int, height: int, allowed: int) -> Permanent:
@@ -259,5 +351,5 @@ def _read(file: int, pixels: Pixels) -> None:
     while left:
         count = os.preadv(file, [left], offset)
         if not count:
-            raise DecoderDied("it gave fewer pixels than it said")
+            raise DecoderDied("it gave fewer pixels than it said", "crashed")
         offset, left = offset + count, left[count:]

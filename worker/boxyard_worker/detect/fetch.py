@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TypeVar, assert_never
 
@@ -10,6 +9,7 @@ from boxyard_ledger import BlobMissing, Ledger, upload_key
 from boxyard_schemas import S3Image, StoredImage, UploadImage, UrlImage
 from boxyard_schemas.errors import Permanent, Retryable, TooLarge
 from boxyard_worker.compression import decompressed
+from boxyard_worker.detect.awake import awake_s
 from boxyard_worker.detect.lease import HeldJob
 from boxyard_worker.detect.patience import with_patience
 from boxyard_worker.egress import Egress
@@ -51,15 +51,15 @@ class Fetcher:
         assert_never(source)
 
     def _from_url(self, job: HeldJob, url: str) -> bytes:
-        end = time.monotonic() + self._settings.fetch_deadline_s
+        end = awake_s() + self._settings.fetch_deadline_s
         return self._insist(
             job,
             lambda: self._egress.fetch(
                 url,
                 max_bytes=self._settings.max_image_bytes,
-                deadline_s=max(0.0, end - time.monotonic()),
+                deadline_s=max(0.0, end - awake_s()),
             ),
-            lambda: time.monotonic() > end,
+            lambda: awake_s() > end,
         )
 
     def _from_bucket(self, job: HeldJob, uri: str) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -17,6 +16,7 @@ import numpy as np
 import structlog
 
 from boxyard_schemas.errors import Permanent, SetupError
+from boxyard_worker.detect.awake import awake_s
 from boxyard_worker.detect.pending import OnStrike, Pending, Waiting, crashed
 from boxyard_worker.detect.process import ChildProcess
 from boxyard_worker.detect.slots import Slots
@@ -49,6 +49,7 @@ class Model:
         load: what the child is told to serve.
         slots: where pictures cross.
         visible_device: CUDA_VISIBLE_DEVICES of the child, or None to leave it.
+        threads: of the child, for what it computes on the CPU.
         batch_deadline_s: a child that takes longer over a device batch, or to begin one while
             pictures wait, is ended; seconds.
         load_deadline_s: for loading and warming, seconds.
@@ -67,11 +68,13 @@ class Model:
         load_deadline_s: float,
         max_strikes: int,
         on_broken: Callable[[SetupError], None],
+        threads: int = 1,
         meters: DetectMeters | None = None,
     ) -> None:
         self._load = load
         self._slots = slots
         self._visible_device = visible_device
+        self._threads = threads
         self._load_deadline_s = load_deadline_s
         self._max_strikes = max_strikes
         self._on_broken = on_broken
@@ -147,7 +150,7 @@ class Model:
     def _replace_children(self) -> None:
         deaths = 0
         while not self._stopping.is_set() and not self._broken:
-            child = ChildProcess(self._slots.files, self._visible_device)
+            child = ChildProcess(self._slots.files, self._visible_device, self._threads)
             try:
                 warm = self._serve(child)
             finally:
@@ -162,10 +165,10 @@ class Model:
     def _serve(self, child: ChildProcess) -> bool:
         """Reads what the child says until it dies; returns whether it was ever warm."""
         child.send(self._load)
-        warm, load_deadline = False, time.monotonic() + self._load_deadline_s
+        warm, load_deadline = False, awake_s() + self._load_deadline_s
         while not self._stopping.is_set():
             # Before the look, so that what comes while this thread stands still is heard.
-            late = time.monotonic() > (self._pending.deadline if warm else load_deadline)
+            late = awake_s() > (self._pending.deadline if warm else load_deadline)
             if child.poll(0 if late else _TICK_S):
                 message = child.receive()
                 if message is None:

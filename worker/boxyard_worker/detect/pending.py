@@ -12,12 +12,12 @@ with none on the device: then whichever of them did it has to be found, and each
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from boxyard_schemas.errors import Permanent, Unavailable
+from boxyard_worker.detect.awake import awake_s
 from boxyard_worker.detect.process import ChildProcess
 from boxyard_worker.detector.contract import RawDetections
 from boxyard_worker.detector.messages import Infer
@@ -71,7 +71,7 @@ class Pending:
 
     @property
     def deadline(self) -> float:
-        """When the child must have said something new, on the monotonic clock, seconds."""
+        """When the child must have said something new, by `awake_s`, seconds."""
         return self._deadline
 
     @property
@@ -147,7 +147,7 @@ class Pending:
         return [self._waiting[number] for number in self._on_device if number in self._waiting]
 
     def _end_of_patience(self) -> float:
-        return time.monotonic() + self._patience_s
+        return awake_s() + self._patience_s
 
     def _next_deadline(self) -> float:
         return self._end_of_patience() if self._waiting else float("inf")

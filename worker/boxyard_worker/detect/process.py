@@ -19,6 +19,13 @@ from typing import cast
 from boxyard_worker.detector.messages import FromChild, Infer, Load
 
 _FAREWELL_S = 5.0
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+)
+"""Variables that torch, numpy and OpenCV read when they are imported."""
 
 
 class ChildProcess:
@@ -28,16 +35,19 @@ class ChildProcess:
         slots: file descriptors that it inherits.
         visible_device: its CUDA_VISIBLE_DEVICES, or None to leave the variable alone. It must be
             set before torch is imported, hence here.
+        threads: for what it computes on the CPU.
     """
 
-    def __init__(self, slots: tuple[int, ...], visible_device: str | None) -> None:
+    def __init__(
+        self, slots: tuple[int, ...], visible_device: str | None, threads: int = 1
+    ) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "boxyard_worker.detector", *self._arguments(theirs)],
                 pass_fds=(theirs.fileno(), *slots),
                 stdin=subprocess.DEVNULL,
-                env=_environment(visible_device),
+                env=_environment(visible_device, threads),
             )
             self._connection = Connection(ours.detach())
         self.pid = self._process.pid
@@ -92,9 +102,15 @@ class ChildProcess:
         return str(theirs.fileno()), str(os.getpid())
 
 
-def _environment(visible_device: str | None) -> dict[str, str]:
-    # A model's files are there or they are not; while serving, nothing is fetched.
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+def _environment(visible_device: str | None, threads: int) -> dict[str, str]:
+    environment = {
+        **os.environ,
+        # A model's files are there or they are not; while serving, nothing is fetched.
+        "HF_HUB_OFFLINE": "1",
+        # Threads that wait for one another must not spin: decoders and neighbours need the core.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        **dict.fromkeys(_THREADS, str(threads)),
+    }
     if visible_device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = visible_device
     return environment

@@ -246,6 +246,7 @@ def _make_model(
         load,
         slots,
         visible_device=device.visible,
+        threads=settings.model_threads,
         batch_deadline_s=settings.batch_deadline_s,
         load_deadline_s=settings.load_deadline_s,
         max_strikes=settings.max_strikes,
