@@ -40,7 +40,7 @@ WHOLE = BeforeValidator(_whole)
 """Stands last beside a strict integer: 5.0 is one, as in JSON Schema; "5" and true are not."""
 
 
-def changed(model: ModelT, **members: Any) -> ModelT:
+def changed(model: ModelT, /, **members: Any) -> ModelT:
     """A copy with other members, checked as if it were made anew.
 
     Raises:
