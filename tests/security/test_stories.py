@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from boxyard_ledger import DeliveryAttempt, DeliveryState, ResultReference
+from boxyard_schemas import new_id
 from boxyard_schemas.errors import NotFound
 from boxyard_schemas.words import utc_now
 from pictures import png, scene
@@ -194,4 +195,39 @@ def test_rare_steps_are_allowed_too(guarded: Guarded, open_as: OpenAs) -> None:
     server.jobs.erase("acme", job.id)
     with pytest.raises(NotFound):
         server.jobs.get("acme", job.id)
+    assert guarded.refusals() == []
+
+
+def test_what_cannot_be_read_is_quarantined_by_each_part_in_its_own_name(
+    guarded: Guarded, open_as: OpenAs
+) -> None:
+    server, detect, deliver, sweep = map(open_as, ("server", "detect", "deliver", "sweep"))
+    indexes = ("leases", "expiries", "ended", "erasures", "receivers", f"ready:{MODEL}:normal")
+    with guarded.client("root") as root:
+
+        def spoil() -> None:
+            for index in indexes:
+                root.delete(f"boxyard:{index}")
+                root.set(f"boxyard:{index}", "junk")
+
+        steps: list[Callable[[], object]] = [
+            lambda: detect.jobs.claim(MODEL, worker="w", max_images=1),
+            sweep.sweeps.sweep,
+            lambda: deliver.deliveries.claim(worker="d"),
+            lambda: server.jobs.accept(make_job()),
+        ]
+        for step in steps:
+            spoil()
+            step()
+        for index in indexes:
+            root.delete(f"boxyard:{index}")
+        root.zadd(f"boxyard:ready:{MODEL}:normal", {f"acme/{new_id('job')}": 1})
+        root.zadd("boxyard:leases", {f"acme/{new_id('job')}": 1})
+        receiver = "acme/https://receiver.example:443/"
+        root.zadd("boxyard:receivers", {receiver: 1})
+        root.zadd(f"boxyard:receiver:{receiver}:pending", {f"acme/{new_id('dlv')}": 1})
+        for step in steps[:3]:
+            step()
+    found = open_as("operator").quarantine.all()
+    assert {each.reason for each in found} == {"missing", "wrong-type"}
     assert guarded.refusals() == []

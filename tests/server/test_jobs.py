@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+import redis
 
 from boxyard_ledger import Ledger, upload_key
 from boxyard_schemas import DEMO_MODEL, JobState
@@ -335,3 +336,40 @@ def test_a_query_parameter_that_does_not_exist_is_named(
     (found,) = problem(answer, 422, "invalid-request")["errors"]  # type: ignore[misc]
     assert found["where"] == path.partition("?")[2].partition("=")[0]
     assert "no such query parameter" in found["what"]
+
+
+@pytest.mark.parametrize("how", ["version-2", "junk", "wrong-type"])
+def test_a_job_that_cannot_be_read_is_answered_409_and_fails_no_page(
+    api: httpx.Client, redis_url: str, how: str
+) -> None:
+    raw = redis.Redis.from_url(redis_url)
+    bad, good = submit(api).json()["id"], submit(api).json()["id"]
+    key = f"boxyard:a:job:{bad}"
+    record = json.loads(raw.hget(key, "record"))
+    match how:
+        case "version-2":
+            raw.hset(key, "record", json.dumps({**record, "version": 2}))
+        case "junk":
+            raw.hset(key, "record", b"\xff")
+        case _:
+            raw.delete(key)
+            raw.set(key, "junk")
+    raw.sadd("boxyard:workers", "odd")
+    raw.set("boxyard:worker:odd", json.dumps({"id": "odd", "version": 2}))
+    assert api.get("/v1/models").status_code == 200
+    for _ in range(2):
+        page = api.get("/v1/jobs")
+        assert [job["id"] for job in page.json()["jobs"]] == [good]
+        told = [
+            api.get(f"/v1/jobs/{bad}"),
+            api.get(f"/v1/jobs/{bad}/result"),
+            api.post(f"/v1/jobs/{bad}/cancel"),
+            api.delete(f"/v1/jobs/{bad}"),
+        ]
+        for answer in told:
+            if how == "wrong-type":
+                problem(answer, 404, "unknown-job")
+            else:
+                assert "cannot be read" in problem(answer, 409, "unreadable-record")["detail"]
+    assert submit(api).status_code == 202
+    raw.close()

@@ -35,7 +35,7 @@ def read_json(data: bytes | bytearray) -> Any:
     return value
 
 
-def _decoded(data: bytes) -> str:
+def _decoded(data: bytes | bytearray) -> str:
     encoding = json.detect_encoding(data)
     if not encoding.startswith("utf-8"):
         name = encoding.upper()[:6]
