@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from boxyard_ledger import DeliveryAttempt, DeliveryState, ResultReference
+from boxyard_ledger import DeliveryAttempt, DeliveryState, ResultReference, WorkerRecord
 from boxyard_schemas import new_id
 from boxyard_schemas.errors import NotFound
 from boxyard_schemas.words import utc_now
@@ -60,7 +60,7 @@ def test_all_that_the_parts_do_is_allowed_them(
         give_up_deliveries_and_replay_them(api, bad)
         change_endpoints(api, gone)
         change_keys(api)
-        act_as_the_operator(stack)
+        act_as_the_operator(stack, open_as)
         await_oblivion(api, open_as)
     assert ask(api, "GET", "/readyz") == {"status": "ok"}
     health = subprocess.run(
@@ -147,7 +147,7 @@ def change_keys(api: httpx.Client) -> None:
     ask(api, "POST", "/v1/webhook-secret/rotate", json={"overlap_s": 60})
 
 
-def act_as_the_operator(stack: Stack) -> None:
+def act_as_the_operator(stack: Stack, open_as: OpenAs) -> None:
     boxyard = "boxyard_producer.cli"
     stack.run("operator", boxyard, "tenants", "create", "acme")
     stack.run("operator", boxyard, "tenants", "quota", "acme", "--queued-jobs", "5")
@@ -155,6 +155,13 @@ def act_as_the_operator(stack: Stack) -> None:
     stack.run("operator", boxyard, "keys", "create", "--tenant", "acme", "--scope", "read")
     stack.run("operator", boxyard, "keys", "list")
     stack.run("operator", boxyard, "keys", "reseal")
+    worker = WorkerRecord(
+        id="w", model="my-own", host="here", device="cpu", warm=True, started_at=utc_now()
+    )
+    workers = open_as("detect").workers
+    workers.beat(worker, ttl_s=60)
+    workers.leave("w")
+    stack.run("operator", boxyard, "models", "forget", "my-own")
 
 
 def await_oblivion(api: httpx.Client, open_as: OpenAs) -> None:

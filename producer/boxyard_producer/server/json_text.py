@@ -43,8 +43,9 @@ def _decoded(data: bytes | bytearray) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        kind = image_format(data)
-        name = f"a {kind} image" if kind else identify(data).name
+        content = bytes(data)
+        kind = image_format(content)
+        name = f"a {kind} image" if kind else identify(content).name
         what = f"this is {name}; JSON is sent in UTF-8, and byte {error.start} is not"
         raise refuse("body", what) from None
 
