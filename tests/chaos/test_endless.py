@@ -59,7 +59,7 @@ def await_over(caller: Caller, jobs: list[str]) -> None:
 def test_answers_without_an_end_delay_no_other_tenant(
     trial: Trial, figures: Figures, scale: Callable[..., int], role: str
 ) -> None:
-    """another tenant's servers send interim responses, headers, tiny chunks for ever; B's jobs are timed"""
+    """another tenant's servers answer without an end, in all the ways; B's jobs are timed"""
     kinds = scale(slice=["100 Continue"], full=list(ENDLESS))
     count, times = scale(slice=16, full=64), scale(slice=3, full=10)
     hostile = add_tenant(trial)
