@@ -3,72 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from itertools import chain, repeat
 
 import pytest
 
 from boxyard_schemas.errors import Permanent, Retryable
 from boxyard_worker.egress import Egress, EgressSettings
+from endless import CHUNKED, ENDLESS, OK, serving
 
 SETTINGS = EgressSettings(allowed_networks=("127.0.0.0/8",), allowed_ports=frozenset())
-OK = b"HTTP/1.1 200 OK\r\n"
-CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-MANY = 400
-
-Pieces = Callable[[], Iterable[bytes]]
-ENDLESS: dict[str, Pieces] = {
-    "100 Continue": lambda: repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * MANY),
-    "102 Processing": lambda: repeat(b"HTTP/1.1 102 Processing\r\nX: y\r\n\r\n" * MANY),
-    "103 Early Hints": lambda: repeat(b"HTTP/1.1 103 \r\nLink: </a>\r\n\n" * MANY),
-    "interim responses of one byte a packet": lambda: map(
-        bytes, zip(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000)
-    ),
-    "headers": lambda: chain([OK], repeat(b"X: y\r\n" * MANY)),
-    "one long header": lambda: chain([OK, b"X: "], repeat(b"y" * 10_000)),
-    "a long reason": lambda: chain([b"HTTP/1.1 200 "], repeat(b"y" * 10_000)),
-    "chunks of one byte": lambda: chain([CHUNKED], repeat(b"1\r\nx\r\n" * MANY)),
-    "chunks of three bytes, a packet each": lambda: chain([CHUNKED], repeat(b"3\r\nxyz\r\n")),
-    "chunk extensions": lambda: chain([CHUNKED], repeat(b"1;a=" + b"y" * 9000 + b"\r\nx\r\n")),
-    "one long chunk extension": lambda: chain([CHUNKED, b"1;a="], repeat(b"y" * 10_000)),
-    "trailers": lambda: chain([CHUNKED, b"1\r\nx\r\n0\r\n"], repeat(b"X: y\r\n" * MANY)),
-    "chunk lengths of zeros": lambda: chain([CHUNKED], repeat(b"0" * 9000)),
-}
-
-
-@contextmanager
-def serving(pieces: Pieces) -> Iterator[str]:
-    """A bare socket that sends these to whoever connects; its URL."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-
-    def send(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.recv(65_536)
-            for piece in pieces():
-                connection.sendall(piece)
-            connection.shutdown(socket.SHUT_WR)
-            while connection.recv(65_536):
-                pass  # closed with bytes unread, it would be reset
-
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                threading.Thread(target=send, args=(connection,), daemon=True).start()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
 
 
 @pytest.mark.parametrize("kind", ENDLESS)

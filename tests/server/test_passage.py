@@ -29,7 +29,7 @@ def pictures(tmp_path: Path) -> list[Picture]:
     """Twenty: three jobs."""
     made = [Picture(n, tmp_path / f"{n}.jpg", 64, 48) for n in range(20)]
     for picture in made:
-        picture.path.write_bytes(b"a picture %d" % picture.id)
+        picture.path.write_bytes(b"\xff\xd8\xff a picture %d" % picture.id)
     return made
 
 
