@@ -137,12 +137,13 @@ class _Run:
         unusable: list[dict[str, Any]] = []
         try:
             for job in submitted:
-                self.unfinished[job.id] = job
-                for warning in set(job.warnings) - warned:
-                    warn(warning)
-                warned.update(job.warnings)
-                if self.as_json and not self.waits:
-                    _print_json(job)
+                with self.interruptions.held():
+                    self.unfinished[job.id] = job
+                    for warning in set(job.warnings) - warned:
+                        warn(warning)
+                    warned.update(job.warnings)
+                    if self.as_json and not self.waits:
+                        _print_json(job)
         except UnusableImages as error:
             unusable = error.data["images"]
             complain_of([each["detail"] for each in unusable])
@@ -167,9 +168,7 @@ class _Run:
                 result = client.result(job.id) if has_result else None
             if result and saver:
                 saver.save(result, self.names[job.id])
-            with (
-                self.interruptions.held()
-            ):  # it is printed as ended or as unfinished, never as both
+            with self.interruptions.held():  # printed as ended or as unfinished, never as both
                 self._print_ended(job, result)
                 del self.unfinished[job.id]
             succeeded = succeeded and job.state is JobState.SUCCEEDED
