@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -21,11 +20,10 @@ from ..client.options import JobOptions
 from ..client.requests import invalid
 from .choosing import choose, complain_of
 from .connection import connect
+from .interruptions import Interruptions
 from .saving import Saver
 from .tables import tabulate_jobs, tabulate_predictions
 from .terminal import err, note, out, warn
-
-_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 IMAGES_PER_JOB = 32
 """More pictures than this become several jobs, so that workers can share them."""
@@ -106,12 +104,14 @@ class _Run:
         as_json: a document a line, printed at once.
         unfinished: accepted, and not printed with what became of it.
         names: what was submitted, by job.
+        interruptions: Ctrl-C and SIGTERM.
     """
 
     waits: bool
     as_json: bool
     unfinished: dict[str, Job] = field(default_factory=dict)
     names: dict[str, list[str]] = field(default_factory=dict)
+    interruptions: Interruptions = field(default_factory=Interruptions)
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -120,13 +120,11 @@ class _Run:
         Raises:
             typer.Exit: with what a shell gives a program that the signal ended.
         """
-        for number in _INTERRUPTIONS:
-            signal.signal(number, _interrupt)
         try:
             yield
         except KeyboardInterrupt as error:
             self._report_unfinished()
-            raise typer.Exit(128 + (error.args or (signal.SIGINT,))[0]) from error
+            raise typer.Exit(128 + error.args[0]) from error
         except BaseException:
             self._report_unfinished()
             raise
@@ -139,12 +137,13 @@ class _Run:
         unusable: list[dict[str, Any]] = []
         try:
             for job in submitted:
-                self.unfinished[job.id] = job
-                for warning in set(job.warnings) - warned:
-                    warn(warning)
-                warned.update(job.warnings)
-                if self.as_json and not self.waits:
-                    _print_json(job)
+                with self.interruptions.held():
+                    self.unfinished[job.id] = job
+                    for warning in set(job.warnings) - warned:
+                        warn(warning)
+                    warned.update(job.warnings)
+                    if self.as_json and not self.waits:
+                        _print_json(job)
         except UnusableImages as error:
             unusable = error.data["images"]
             complain_of([each["detail"] for each in unusable])
@@ -169,7 +168,7 @@ class _Run:
                 result = client.result(job.id) if has_result else None
             if result and saver:
                 saver.save(result, self.names[job.id])
-            with _uninterrupted():  # it is printed as ended or as unfinished, never as both
+            with self.interruptions.held():  # printed as ended or as unfinished, never as both
                 self._print_ended(job, result)
                 del self.unfinished[job.id]
             succeeded = succeeded and job.state is JobState.SUCCEEDED
@@ -199,20 +198,6 @@ class _Run:
         if self.as_json and self.waits:
             for job in self.unfinished.values():
                 _print_json(job)
-
-
-def _interrupt(number: int, _: object) -> NoReturn:
-    raise KeyboardInterrupt(number)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Inside, signals wait."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTIONS)
 
 
 def _print_json(document: Job | JobResult) -> None:
