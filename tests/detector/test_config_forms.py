@@ -223,3 +223,19 @@ def test_a_file_that_is_no_configuration_says_what_it_is(
 ) -> None:
     with pytest.raises(DetectorLoadError, match=fault):
         read_config(write(text))
+
+
+def test_a_part_that_nothing_registers_is_named_without_a_librarys_wording(
+    write: Callable[..., Path],
+) -> None:
+    own = write(DEMO.replace('type="CSPNeXt"', 'type="ShelfNet"'))
+    with pytest.raises(DetectorLoadError, match="nothing imported is called ShelfNet"):
+        load_detector("own", random_weights=True, config=own)
+
+
+def test_a_preprocessor_that_makes_no_numbers_of_an_image_is_refused(
+    write: Callable[..., Path],
+) -> None:
+    own = write(DEMO.replace("std=[57.375", "std=[0.0"))
+    with pytest.raises(DetectorLoadError, match="numbers that are not finite"):
+        load_detector("own", random_weights=True, config=own)

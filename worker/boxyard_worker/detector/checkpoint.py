@@ -241,7 +241,9 @@ def _unreadable(source: Path, error: Exception) -> DetectorLoadError:
             "Save it again where you trust it, with the parameters and the class names alone:"
             " torch.save({'state_dict': …, 'meta': {'dataset_meta': {'classes': …}}}, FILE).",
         )
-    if isinstance(error, EOFError) or re.search("truncated|unexpected|ended|Ran out of|requires a buffer|out of range", told):
+    if isinstance(error, EOFError) or re.search(
+        "truncated|unexpected|ended|Ran out of|requires a buffer|out of range", told
+    ):
         return DetectorLoadError(f"{source.name} is cut short.", FETCH_AGAIN)
     if "PytorchStreamReader" in told:
         return DetectorLoadError(f"{source.name} is damaged.", FETCH_AGAIN)

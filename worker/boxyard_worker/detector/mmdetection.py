@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import re
 import warnings
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
@@ -226,8 +227,15 @@ def _build(name: str, config: Any, held: Weights | None, device: torch.device) -
     try:
         model = revert_sync_batchnorm(MODELS.build(config))
     except Exception as error:
+        told = str(error).strip("\"'").partition("\n")[0]
+        if unknown := re.search(r"(\S+) is not in the \S+ registry", told):
+            raise DetectorLoadError(
+                f"The model {name} cannot be built: nothing imported is called {unknown[1]}.",
+                "Check its spelling in the configuration. If it is your own, name its module in"
+                " `custom_imports`, and put the folder that the module lies in on PYTHONPATH.",
+            ) from error
         raise DetectorLoadError(
-            f"The model {name} cannot be built: {type(error).__name__}: {error}",
+            f"The model {name} cannot be built: {type(error).__name__}: {told[:300]}.",
             "Its configuration may ask for a package that is not installed, or for another"
             " version of mmdet than the tested one.",
         ) from error
