@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -191,8 +192,9 @@ def test_local_code_on_the_module_path_is_used(write: Callable[..., Path], tmp_p
         + "custom_imports = dict(imports=['projects.shelf'])\n"
     )
     program = (
-        "from pathlib import Path; from boxyard_worker.detector import load_detector;"
-        f"print(load_detector('o', random_weights=True, config=Path({str(own)!r})).describe().plan)"
+        "from pathlib import Path\n"
+        "from boxyard_worker.detector.mmdetection import *\n"
+        f"init_default_scope('mmdet'); print(Pipeline(read_config(Path({str(own)!r}))).plan)"
     )
     told = subprocess.run(
         [sys.executable, "-c", program],
@@ -239,3 +241,22 @@ def test_a_preprocessor_that_makes_no_numbers_of_an_image_is_refused(
     own = write(DEMO.replace("std=[57.375", "std=[0.0"))
     with pytest.raises(DetectorLoadError, match="numbers that are not finite"):
         load_detector("own", random_weights=True, config=own)
+
+
+@pytest.mark.parametrize("option", ["score_thr=1.5", "score_thr=1", "max_per_img=0"])
+def test_options_by_which_nothing_would_ever_be_found_are_refused(
+    write: Callable[..., Path], option: str
+) -> None:
+    name = option.partition("=")[0]
+    own = re.sub(rf"{name}=[\d.]+", option, DEMO)
+    with pytest.raises(DetectorLoadError, match="nothing would ever be found"):
+        read_config(write(own))
+
+
+def test_a_type_of_local_code_in_the_pure_python_form_is_named(write: Callable[..., Path]) -> None:
+    own = DEMO.replace('"CocoDataset", metainfo=metainfo', "Shelf")
+    with pytest.raises(DetectorLoadError, match="'shelf_data', which is missing") as caught:
+        load_detector(
+            "own", random_weights=True, config=write("from shelf_data import Shelf\n" + own)
+        )
+    assert "pip install" not in str(caught.value)

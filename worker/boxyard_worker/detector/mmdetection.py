@@ -16,7 +16,7 @@ import torch
 import torchvision
 
 import boxyard_ops
-from boxyard_worker.detector.extras import EXTRAS, leave_out
+from boxyard_worker.detector.extras import EXTRAS, leave_out, missing_module
 
 boxyard_ops.install()  # mmdet imports mmcv.ops, which needs its compiled half or this one
 
@@ -77,8 +77,11 @@ def load(
     settings = read_config(entry.config)
     built = place_language(settings.model, language_model)
     held = None if random_weights else read_weights(choose_weights(entry, weights))
-    labels = _choose_labels(settings, held, classes)
-    pipeline = Pipeline(settings)
+    try:  # the pure Python form imports a type when that is first looked at
+        labels = _choose_labels(settings, held, classes)
+        pipeline = Pipeline(settings)
+    except ImportError as error:
+        raise missing_module(error, f"The model {name}", entry.config) from error
     model = _build(name, built, held, _check_device(device))
     if config or classes:
         check_labels(model, labels)
