@@ -218,6 +218,7 @@ def test_local_code_on_the_module_path_is_used(write: Callable[..., Path], tmp_p
         ("model = dict(type='RPN')\ndata = dict(test=dict())\n", "is for mmdet 2"),
         ("model = dict(type='RPN')\n", "no test data set"),
         ("model = dict(type='RPN')\ntest_dataloader = dict(dataset=3)\n", "test data set is 3"),
+        ("model = dict(type='RPN')\ntest_dataloader = [dict()]\n", "no test data set"),
     ],
 )
 def test_a_file_that_is_no_configuration_says_what_it_is(
