@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -191,8 +192,9 @@ def test_local_code_on_the_module_path_is_used(write: Callable[..., Path], tmp_p
         + "custom_imports = dict(imports=['projects.shelf'])\n"
     )
     program = (
-        "from pathlib import Path; from boxyard_worker.detector import load_detector;"
-        f"print(load_detector('o', random_weights=True, config=Path({str(own)!r})).describe().plan)"
+        "from pathlib import Path\n"
+        "from boxyard_worker.detector.mmdetection import *\n"
+        f"init_default_scope('mmdet'); print(Pipeline(read_config(Path({str(own)!r}))).plan)"
     )
     told = subprocess.run(
         [sys.executable, "-c", program],
@@ -216,6 +218,7 @@ def test_local_code_on_the_module_path_is_used(write: Callable[..., Path], tmp_p
         ("model = dict(type='RPN')\ndata = dict(test=dict())\n", "is for mmdet 2"),
         ("model = dict(type='RPN')\n", "no test data set"),
         ("model = dict(type='RPN')\ntest_dataloader = dict(dataset=3)\n", "test data set is 3"),
+        ("model = dict(type='RPN')\ntest_dataloader = [dict()]\n", "no test data set"),
     ],
 )
 def test_a_file_that_is_no_configuration_says_what_it_is(
@@ -223,3 +226,38 @@ def test_a_file_that_is_no_configuration_says_what_it_is(
 ) -> None:
     with pytest.raises(DetectorLoadError, match=fault):
         read_config(write(text))
+
+
+def test_a_part_that_nothing_registers_is_named_without_a_librarys_wording(
+    write: Callable[..., Path],
+) -> None:
+    own = write(DEMO.replace('type="CSPNeXt"', 'type="ShelfNet"'))
+    with pytest.raises(DetectorLoadError, match="nothing imported is called ShelfNet"):
+        load_detector("own", random_weights=True, config=own)
+
+
+def test_a_preprocessor_that_makes_no_numbers_of_an_image_is_refused(
+    write: Callable[..., Path],
+) -> None:
+    own = write(DEMO.replace("std=[57.375", "std=[0.0"))
+    with pytest.raises(DetectorLoadError, match="numbers that are not finite"):
+        load_detector("own", random_weights=True, config=own)
+
+
+@pytest.mark.parametrize("option", ["score_thr=1.5", "score_thr=1", "max_per_img=0"])
+def test_options_by_which_nothing_would_ever_be_found_are_refused(
+    write: Callable[..., Path], option: str
+) -> None:
+    name = option.partition("=")[0]
+    own = re.sub(rf"{name}=[\d.]+", option, DEMO)
+    with pytest.raises(DetectorLoadError, match="nothing would ever be found"):
+        read_config(write(own))
+
+
+def test_a_type_of_local_code_in_the_pure_python_form_is_named(write: Callable[..., Path]) -> None:
+    own = DEMO.replace('"CocoDataset", metainfo=metainfo', "Shelf")
+    with pytest.raises(DetectorLoadError, match="'shelf_data', which is missing") as caught:
+        load_detector(
+            "own", random_weights=True, config=write("from shelf_data import Shelf\n" + own)
+        )
+    assert "pip install" not in str(caught.value)

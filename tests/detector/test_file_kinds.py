@@ -224,3 +224,10 @@ def test_names_that_cannot_be_used_are_refused(tmp_path: Path, data: bytes, faul
     (tmp_path / "names.txt").write_bytes(data)
     with pytest.raises(DetectorLoadError, match=fault):
         read_labels(tmp_path / "names.txt")
+
+
+def test_weights_of_a_training_that_diverged_are_refused(tmp_path: Path) -> None:
+    spoilt = {**STATE, "bias": torch.tensor([0.0, float("nan")])}
+    save_file(spoilt, tmp_path / "own.safetensors")
+    with pytest.raises(DetectorLoadError, match="hold NaN, as in bias"):
+        load_weights(nn.Linear(2, 2), read_weights(tmp_path / "own.safetensors"))

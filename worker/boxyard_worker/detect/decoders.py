@@ -185,7 +185,7 @@ class Decoder:
         with theirs:
             files = (theirs.fileno(), self._source, self._target)
             return subprocess.Popen(
-                [sys.executable, "-m", "boxyard_worker.decoder", *map(str, files)],
+                [sys.executable, "-P", "-m", "boxyard_worker.decoder", *map(str, files)],
                 pass_fds=files,
                 stdin=subprocess.DEVNULL,
                 env=_environment(self._max_pixels),

@@ -44,7 +44,7 @@ class ChildProcess:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "boxyard_worker.detector", *self._arguments(theirs)],
+                [sys.executable, "-P", "-m", "boxyard_worker.detector", *self._arguments(theirs)],
                 pass_fds=(theirs.fileno(), *slots),
                 stdin=subprocess.DEVNULL,
                 env=_environment(visible_device, threads),

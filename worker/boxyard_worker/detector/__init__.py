@@ -6,11 +6,15 @@ What enters is a `ModelImage` (pixels, sizes, the request's limits), what leaves
 
     catalogue      model names → configurations and packaged weights
     configuration  a model's configuration, made safe to build offline
+    config_files   mmengine's configuration files of every form, and their bases
+    data_sets      test pipeline and class names of a configuration, through its wrappers
+    file_kinds     what a file is by its first bytes
     weights        safetensors files into a model, every key checked
     migration      the rules by which names may differ
     labels         what a model calls the things that it tells apart
     conversion     published .pth files → safetensors, once
     resize         the resize that the parent process runs
+    transforms     what a test pipeline may hold: each transform, each option
     pipeline       the model's own test pipeline: what is left of it after the resize
     extras         packages that only some models need; `convnext` stands for one of them
     vocabulary     the folder that `language`, the BERT of open-vocabulary models, is made by

@@ -60,7 +60,7 @@ def convert_checkpoint(source: Path, target: Path | None = None) -> Path:
 
 def _convert_apart(source: Path, digest: str, draft: Path) -> None:
     told = subprocess.run(
-        [sys.executable, "-m", "boxyard_worker.detector.conversion", source, digest, draft],
+        [sys.executable, "-P", "-m", "boxyard_worker.detector.conversion", source, digest, draft],
         env=without_secrets() | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -69,7 +69,8 @@ def class_names(config: Config) -> tuple[str, ...]:
 def _find_sets(config: Config) -> list[tuple[Any, list[Any]]]:
     """The data sets that are wrapped in no other, each with all its transforms."""
     loader = config.get("test_dataloader")
-    found = list(_unwrap(loader["dataset"], [])) if loader and loader.get("dataset") else []
+    data_set = loader.get("dataset") if isinstance(loader, dict) else None
+    found = list(_unwrap(data_set, [])) if data_set else []
     if not found:
         raise DetectorLoadError(
             f"{_source(config)} cannot be read: it has no test data set.",

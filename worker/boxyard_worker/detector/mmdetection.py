@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import re
 import warnings
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
@@ -15,7 +16,7 @@ import torch
 import torchvision
 
 import boxyard_ops
-from boxyard_worker.detector.extras import EXTRAS, leave_out
+from boxyard_worker.detector.extras import EXTRAS, leave_out, missing_module
 
 boxyard_ops.install()  # mmdet imports mmcv.ops, which needs its compiled half or this one
 
@@ -76,8 +77,11 @@ def load(
     settings = read_config(entry.config)
     built = place_language(settings.model, language_model)
     held = None if random_weights else read_weights(choose_weights(entry, weights))
-    labels = _choose_labels(settings, held, classes)
-    pipeline = Pipeline(settings)
+    try:  # the pure Python form imports a type when that is first looked at
+        labels = _choose_labels(settings, held, classes)
+        pipeline = Pipeline(settings)
+    except ImportError as error:
+        raise missing_module(error, f"The model {name}", entry.config) from error
     model = _build(name, built, held, _check_device(device))
     if config or classes:
         check_labels(model, labels)
@@ -226,8 +230,15 @@ def _build(name: str, config: Any, held: Weights | None, device: torch.device) -
     try:
         model = revert_sync_batchnorm(MODELS.build(config))
     except Exception as error:
+        told = str(error).strip("\"'").partition("\n")[0]
+        if unknown := re.search(r"(\S+) is not in the \S+ registry", told):
+            raise DetectorLoadError(
+                f"The model {name} cannot be built: nothing imported is called {unknown[1]}.",
+                "Check its spelling in the configuration. If it is your own, name its module in"
+                " `custom_imports`, and put the folder that the module lies in on PYTHONPATH.",
+            ) from error
         raise DetectorLoadError(
-            f"The model {name} cannot be built: {type(error).__name__}: {error}",
+            f"The model {name} cannot be built: {type(error).__name__}: {told[:300]}.",
             "Its configuration may ask for a package that is not installed, or for another"
             " version of mmdet than the tested one.",
         ) from error

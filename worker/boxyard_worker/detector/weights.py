@@ -89,8 +89,14 @@ def load_weights(model: nn.Module, weights: Weights) -> None:
     """Copies weights into a model that must want exactly these.
 
     Raises:
-        DetectorLoadError: names the parameters that are missing, unexpected or of another shape.
+        DetectorLoadError: names the parameters that are missing, unexpected, of another shape or
+            not numbers.
     """
+    if spoilt := [name for name, tensor in weights.state.items() if tensor.isnan().any()]:
+        raise DetectorLoadError(
+            f"The weights {weights.path.name} hold NaN, as in {spoilt[0]}.",
+            "The training diverged before it saved them: use an earlier checkpoint of it.",
+        )
     own = model.state_dict()
     state = OrderedDict(rename_parameters(weights.state, own.keys()))
     state._metadata = weights.versions  # type: ignore[attr-defined]  # where torch looks for them
