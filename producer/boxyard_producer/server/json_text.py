@@ -17,7 +17,7 @@ _MAX_DIGITS = 400
 """Digits of a whole number: more are beyond what a float holds, and slow to read."""
 
 
-def read_json(data: bytes) -> Any:
+def read_json(data: bytes | bytearray) -> Any:
     """The value that a body holds, in UTF-8 with or without a byte order mark.
 
     Raises:
@@ -35,7 +35,7 @@ def read_json(data: bytes) -> Any:
     return value
 
 
-def _decoded(data: bytes) -> str:
+def _decoded(data: bytes | bytearray) -> str:
     encoding = json.detect_encoding(data)
     if not encoding.startswith("utf-8"):
         name = encoding.upper()[:6]
@@ -43,8 +43,9 @@ def _decoded(data: bytes) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        kind = image_format(data)
-        name = f"a {kind} image" if kind else identify(data).name
+        head = bytes(data[:1024])
+        kind = image_format(head)
+        name = f"a {kind} image" if kind else identify(head).name
         what = f"this is {name}; JSON is sent in UTF-8, and byte {error.start} is not"
         raise refuse("body", what) from None
 
