@@ -92,7 +92,8 @@ _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 _IMAGES: tuple[tuple[re.Pattern[bytes], ImageFormat], ...] = (
-    (re.compile(rb"\xff\xd8\xff"), "JPEG"),
+    # Without the null bytes and line breaks that a text may not have, it is none any more.
+    (re.compile(rb"\xff\xd8\xff(?!\xe0.?JFIF|\xe1.?Exif)", re.DOTALL), "JPEG"),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
     (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "WEBP"),
     # "BM" begins many a text: the size of the second header must be one that exists.
@@ -147,7 +148,7 @@ _BINARY_KINDS = _kinds(
         _RAW,
     ),
     (
-        rb"(\xef\xbf\xbd){2}|\xc3\xbf\xc3\x98|(\xef\xbf\xbd|\xc2?\x89)PNG",
+        rb"\xff\xd8\xff|(\xef\xbf\xbd){2}|\xc3\xbf\xc3\x98|(\xef\xbf\xbd|\xc2?\x89)PNG",
         "an image whose bytes were read or written as text, which changes them",
         "Open the file in binary mode, or use curl --data-binary.",
     ),

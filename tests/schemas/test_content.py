@@ -71,6 +71,8 @@ def test_what_is_no_readable_image_is_named(data: bytes, name: str) -> None:
     [
         b"\x89PNG\n\x1a\n" + bytes(20),
         b"\x89PNG\r\r\n\x1a\r\n" + bytes(20),
+        JPEG.translate(None, b"\0\r\n"),
+        b"\xff\xd8\xff\xe1" + b"\x0cExifMM*",
         JPEG.decode("latin-1").encode(),
         JPEG.decode("utf-8", "replace").encode(),
         (b"\x89PNG\r\n\x1a\n" + bytes(20)).decode("utf-8", "replace").encode(),

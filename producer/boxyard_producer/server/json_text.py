@@ -43,9 +43,9 @@ def _decoded(data: bytes | bytearray) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        content = bytes(data)
-        kind = image_format(content)
-        name = f"a {kind} image" if kind else identify(content).name
+        head = bytes(data[:1024])
+        kind = image_format(head)
+        name = f"a {kind} image" if kind else identify(head).name
         what = f"this is {name}; JSON is sent in UTF-8, and byte {error.start} is not"
         raise refuse("body", what) from None
 
