@@ -59,8 +59,8 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
     for room in (jobs, deliveries, uploads, models, endpoints, keys, score, health):
         app.include_router(room.router)
     app.webhooks.include_router(callbacks.router)
-    app.add_middleware(BodyLimit, settings=settings, roomy=_ROOMY)
     app.add_middleware(RequestLimit, pool=app.state.pool)
+    app.add_middleware(BodyLimit, settings=settings, roomy=_ROOMY)
     app.state.meters = RequestMeters()
     app.add_middleware(MeteredRequests, meters=app.state.meters)
     install_problems(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import h11
@@ -37,6 +38,7 @@ class BoundedProtocol(H11Protocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self.address, self.known = "", False
+        self._since = time.monotonic()
         # Requests find their connection in their scope's state.
         self.app_state = {**self.app_state, "connection": self}
 
@@ -93,13 +95,18 @@ class BoundedProtocol(H11Protocol):
             super().shutdown()
 
     @property
-    def idle(self) -> bool:
-        """Whether no request of it is being answered; strangers must also read their answers."""
+    def idle_since(self) -> float | None:
+        """Since when no request of it is being answered.
+
+        An answer that is not read keeps it busy only when a valid API key was seen on it.
+        """
         if self._wire.is_closing():
-            return True
-        if self._wire.get_write_buffer_size():
-            return not self.known
-        return not self._is_answering()
+            is_idle = True
+        elif self._wire.get_write_buffer_size():
+            is_idle = not self.known
+        else:
+            is_idle = not self._is_answering()
+        return self._since if is_idle else None
 
     def drop(self) -> None:
         """Closes it at once."""
@@ -114,6 +121,7 @@ class BoundedProtocol(H11Protocol):
 
     def _await_head(self) -> None:
         self._stop_head_timer()
+        self._since = time.monotonic()
         self._head_timer = self.loop.call_later(self._settings.head_timeout_s, self._wire.close)
 
     def _stop_head_timer(self) -> None:

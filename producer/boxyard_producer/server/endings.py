@@ -127,7 +127,10 @@ class Endings:
             try:
                 ended = await run_in_threadpool(self._ledger.jobs.ended, list(self._waiting))
             except Unavailable:
-                continue  # whoever listens has logged it
+                continue  # the listening thread has logged it
+            except Exception:
+                _log.exception("endings.failed")
+                continue
             for name in ended:
                 self._notify(name)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
+_GRACE_S = 1.0
+"""A client that has just connected is about to send its request: others are closed before it."""
 _RESERVE = 64
 """Connections beyond the limit, for health checks and for answers that refuse."""
 
@@ -19,8 +22,8 @@ class PooledConnection(Protocol):
     """Whether a request on it had a valid API key."""
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is lost for its client when it is closed now."""
+    def idle_since(self) -> float | None:
+        """The `time.monotonic` since which nothing is lost for its client when it is closed."""
 
     def drop(self) -> None:
         """Close it at once."""
@@ -58,9 +61,11 @@ class ConnectionPool:
         return len(self._open) <= self._limit or self._close_idle() or self._end_a_wait()
 
     def _close_idle(self) -> bool:
-        idle = [each for each in self._open if each.idle]
-        if not idle:
+        since = {each: moment for each in self._open if (moment := each.idle_since) is not None}
+        if not since:
             return False
+        rested = time.monotonic() - _GRACE_S
+        idle = [each for each, moment in since.items() if moment < rested] or list(since)
         if strangers := [each for each in idle if not each.known]:
             ((crowded, _),) = Counter(each.address for each in strangers).most_common(1)
             idle = [each for each in strangers if each.address == crowded]
