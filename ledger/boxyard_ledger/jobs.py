@@ -29,6 +29,7 @@ from .transitions import Transitions
 _log = structlog.get_logger(__name__)
 _CURSOR = re.compile(r"job_[0-9a-f]{32}")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
+_MOST_CANDIDATES = 1000
 _ROUNDS = 4
 """How often a step looks again when others changed what it saw."""
 
@@ -176,10 +177,10 @@ class Jobs:
             max_images: of all jobs together.
             busy: tenants that have their share of this worker; their jobs stay ready.
         """
-        rounds = 0
+        # Twice what could be taken: others look at the same jobs now, and take the first ones.
+        rounds, limit = 0, 2 * max_images
         while rounds < _ROUNDS:
-            # Twice what could be taken: others look at the same jobs now, and take the first ones.
-            candidates = self._candidates.find(model, 2 * max_images, busy)
+            candidates = self._candidates.find(model, limit, busy)
             if not candidates:
                 break
             claims, expired, aside = self._transitions.claim(
@@ -188,7 +189,10 @@ class Jobs:
             self._expire(expired, dict(candidates))
             if claims:
                 return claims
-            rounds += not aside  # what was set aside does not come again
+            if aside:  # it does not come again, but there may be much of it
+                limit = min(4 * limit, _MOST_CANDIDATES)
+            else:
+                rounds += 1
         return []
 
     def _expire(self, late: Sequence[str], ready: Mapping[str, str]) -> None:
