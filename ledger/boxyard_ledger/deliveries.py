@@ -58,27 +58,38 @@ class Deliveries:
         return []
 
     def _claim_from(self, receiver: str, now: int, worker: str, limit: int) -> list[DeliveryClaim]:
+        claims, aside = self._take(receiver, now, worker, limit)
+        while aside and not claims:  # what was set aside does not come again
+            claims, aside = self._take(receiver, now, worker, limit)
+        return claims
+
+    def _take(
+        self, receiver: str, now: int, worker: str, limit: int
+    ) -> tuple[list[DeliveryClaim], int]:
+        """Claims, and how many deliveries were set aside because they cannot be read."""
         due = read_until(self._connection, keys.pending(receiver), now, limit)
         names = [*index_keys(receiver), *pace_keys(receiver)]
         names += [keys.delivery(*keys.split(entry)) for entry in due]
         words: list[Word] = [self._lease_ms, receiver, worker, *due]
+        taken, aside = self._connection.run("claim_deliveries", names, words)
+        if aside:
+            self._quarantine.log(keys.pending(receiver), "set-aside", aside)
         claims = []
-        for token, attempt, record, entry, at in self._connection.run(
-            "claim_deliveries", names, words
-        ):
+        for token, attempt, record, entry, at in taken:
             try:
                 delivery = read_record(record, entry, receiver)
             except Unreadable as error:
                 self._reject(receiver, entry, token, at, error.data["cause"])
+                aside += 1
             else:
                 claims.append(DeliveryClaim(delivery=delivery, token=token, attempt=attempt))
-        return claims
+        return claims, aside
 
     def _reject(self, receiver: str, entry: str, token: int, at: str, reason: str) -> None:
         """Undoes the claim of a delivery that cannot be read, and sets it aside."""
         names = [*index_keys(receiver), keys.delivery(*keys.split(entry))]
         self._connection.run("reject_delivery", names, [receiver, entry, token, at, reason])
-        self._quarantine.log(f"{keys.pending(receiver)} {entry}", reason)
+        self._quarantine.log(keys.pending(receiver), reason, member=entry)
 
     def renew(self, receivers: Collection[str]) -> None:
         """Prolongs the hold on receivers whose deliveries take their time."""

@@ -31,6 +31,7 @@ _CURSOR = re.compile(r"job_[0-9a-f]{32}")
 _AT_ONCE = 500
 """Commands in one exchange with Redis."""
 _OPEN = frozenset({JobState.QUEUED, JobState.RUNNING})
+_MOST_CANDIDATES = 1000
 _ROUNDS = 4
 """How often a step looks again when others changed what it saw."""
 
@@ -179,10 +180,10 @@ class Jobs:
             max_images: of all jobs together.
             busy: tenants that have their share of this worker; their jobs stay ready.
         """
-        rounds = 0
+        # Twice what could be taken: others look at the same jobs now, and take the first ones.
+        rounds, limit = 0, 2 * max_images
         while rounds < _ROUNDS:
-            # Twice what could be taken: others look at the same jobs now, and take the first ones.
-            candidates = self._candidates.find(model, 2 * max_images, busy)
+            candidates = self._candidates.find(model, limit, busy)
             if not candidates:
                 break
             claims, expired, aside = self._transitions.claim(
@@ -193,7 +194,10 @@ class Jobs:
                 if len(candidates) > len(claims) + len(expired) + aside:
                     self._bells.ring(model)
                 return claims
-            rounds += not aside  # what was set aside does not come again
+            if aside:  # it does not come again, but there may be much of it
+                limit = min(4 * limit, _MOST_CANDIDATES)
+            else:
+                rounds += 1
         else:
             self._bells.ring(model)
         return []

@@ -106,15 +106,22 @@ class Quarantine:
         moved: int = self._connection.run(
             "set_aside", [index, *(entry.record for entry in entries)], words
         )
-        for entry in entries[:moved]:
-            self.log(f"{index} {entry.member}", entry.reason)
+        if moved:
+            self.log(index, entries[0].reason, moved, member=entries[0].member)
         return moved
 
-    def log(self, place: str, reason: str) -> None:
-        """Counts and logs what was moved away, and so is found once."""
-        self.moved += 1
-        self._count.labels(reason.partition("-")[0]).inc()
-        _log.warning("record.quarantined", place=place, reason=reason)
+    def log(self, index: str, reason: str, count: int = 1, **facts: object) -> None:
+        """Counts and logs what was moved out of an index, and so is found once.
+
+        Args:
+            index: the index, or what names several.
+            reason: of the first one.
+            count: how many were moved.
+            facts: more for the log.
+        """
+        self.moved += count
+        self._count.labels(reason.partition("-")[0]).inc(count)
+        _log.warning("record.quarantined", index=index, reason=reason, count=count, **facts)
 
     def note(self, place: str, reason: str) -> None:
         """Lists a record that stays in place; it is logged when it is listed first.

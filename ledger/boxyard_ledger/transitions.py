@@ -56,6 +56,8 @@ class Transitions:
             names += [keys.listed(tenant, state) for state in (JobState.QUEUED, JobState.RUNNING)]
             words += [entry, job_id]
         taken, expired, aside = self._connection.run("claim", names, words)
+        if aside:
+            self._quarantine.log(f"ready jobs, such as {jobs[0][1]}", "set-aside", aside)
         claims = []
         for *fields, entry, ready_key, age in taken:
             try:
@@ -74,7 +76,7 @@ class Transitions:
         names = [keys.job(tenant, job_id), ready_key, keys.LEASES]
         names += [keys.listed(tenant, state) for state in (JobState.QUEUED, JobState.RUNNING)]
         self._connection.run("reject_claim", names, [entry, job_id, token, age, reason])
-        self._quarantine.log(f"{ready_key} {entry}", reason)
+        self._quarantine.log(ready_key, reason, member=entry)
 
     def renew(self, claims: Sequence[Claim], lease_s: float) -> set[str]:
         """Prolongs leases; the ids of jobs whose claim no longer holds."""

@@ -87,7 +87,7 @@ def test_records_that_cannot_be_read_stop_no_other_job(
 def test_index_entries_without_a_record_block_nothing_behind_them(
     trial: Trial, figures: Figures, scale: Callable[..., int]
 ) -> None:
-    """thousands of entries first in the indexes of ready, leased, expiring, ended and sent"""
+    """thousands of entries first in the indexes of ready, leased, expiring and ended jobs"""
     client = trial.stack.client
     count = scale(slice=2_000, full=200_000)
     indexes = [keys.ready(MODEL, Priority.HIGH), keys.LEASES, keys.EXPIRIES, keys.ENDED]

@@ -241,6 +241,35 @@ def test_a_worker_whose_heartbeat_cannot_be_read_hides_no_other(ledger: Ledger, 
     assert ledger.census.take().quarantined >= 2
 
 
+def test_a_delivery_that_cannot_be_read_stops_no_other_of_its_receiver(
+    ledger: Ledger, cancelled: Callable[..., JobRecord], raw: redis.Redis
+):
+    jobs = [cancelled(CALLBACK) for _ in range(6)]
+    ids = [ledger.deliveries.list("acme", job.id)[0].delivery.id for job in jobs]
+    names = [f"boxyard:acme:delivery:{name}" for name in ids]
+    raw.hset(
+        names[0], "record", json.dumps(json.loads(raw.hget(names[0], "record")) | {"version": 2})
+    )
+    raw.delete(names[1])
+    raw.hset(names[2], "attempts", "many")
+    cut = raw.hget(names[3], "record")[:40]
+    raw.hset(names[3], "record", cut)
+    other = raw.hget(names[4], "record").replace("receiver.example", "another.example")
+    raw.hset(names[4], "record", other)
+    pending = "boxyard:receiver:acme/https://receiver.example:443/hook:pending"
+    raw.zadd(pending, {f"acme/{new_id('dlv')}": 1 for _ in range(500)})
+    (claim,) = ledger.deliveries.claim(worker="d")
+    assert claim.delivery.id == ids[5]
+    assert raw.zcard(pending) == 0
+    assert raw.hget(names[3], "state") == "pending"
+    line = DeliveryAttempt(at=utc_now(), outcome="delivered")
+    assert ledger.deliveries.record(claim, line, state=DeliveryState.DELIVERED)
+    assert raw.exists("boxyard:receiver-leases") == 0
+    assert len(ledger.deliveries.list("acme", jobs[5].id)) == 1
+    with pytest.raises(Unreadable):
+        ledger.deliveries.get("acme", ids[0])
+
+
 class Populated:
     """A ledger in which a tenant has one of each, and another must never notice."""
 
