@@ -44,7 +44,7 @@ class Ledger:
         ).set_function(lambda: connection.stalled)
         self.census = Census(connection)
         s3 = S3(settings)
-        self.blobs: BlobStore = open_blobs(settings, s3)
+        self.blobs: BlobStore = open_blobs(settings, s3, connection)
         self.buckets = Buckets(s3, settings)
         self.sealing = Sealing(settings.secret_keys)
         self.api_keys = ApiKeys(connection)

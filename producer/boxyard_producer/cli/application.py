@@ -10,6 +10,7 @@ import typer
 
 from boxyard_schemas.errors import BoxyardError
 
+from .blobs import blobs
 from .consumer_test import consumer_test
 from .deliveries import deliveries
 from .doctor import doctor
@@ -43,6 +44,7 @@ app.command()(consumer_test)
 app.command()(evaluate)
 app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")
+app.add_typer(blobs, name="blobs")
 app.command()(up)
 app.command()(doctor)
 
