@@ -51,7 +51,7 @@ class Ledger:
         self.quarantine = Quarantine(connection, self.registry)
         self.census = Census(connection, self.quarantine)
         s3 = S3(settings)
-        self.blobs: BlobStore = open_blobs(settings, s3)
+        self.blobs: BlobStore = open_blobs(settings, s3, connection)
         self.buckets = Buckets(s3, settings)
         self.sealing = Sealing(settings.secret_keys)
         self.api_keys = ApiKeys(connection, self.quarantine)

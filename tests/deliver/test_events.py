@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boxyard_ledger import JobRecord, JobStatus, LedgerSettings
-from boxyard_ledger.blobs import open_blobs
+from boxyard_ledger import EmbeddedRedis, JobRecord, JobStatus, Ledger, LedgerSettings
 from boxyard_ledger.blobs.store import BlobStore
-from boxyard_ledger.s3 import S3
 from boxyard_schemas import MAX_EVENT_BYTES, Event, EventType, JobState, UrlImage, new_id
 from boxyard_schemas.errors import Permanent
 from boxyard_schemas.words import utc_now
@@ -32,10 +32,15 @@ METADATA = st.dictionaries(
 
 
 @pytest.fixture(scope="module")
-def blobs(tmp_path_factory: pytest.TempPathFactory) -> BlobStore:
+def blobs(
+    tmp_path_factory: pytest.TempPathFactory, embedded_redis: EmbeddedRedis
+) -> Iterator[BlobStore]:
     place: Path = tmp_path_factory.mktemp("blobs")
-    known = LedgerSettings(blob_url=place.as_uri())
-    return open_blobs(known, S3(known))
+    with redis.Redis.from_url(embedded_redis.url) as client:
+        client.flushall()
+    known = LedgerSettings(blob_url=place.as_uri(), redis_url=embedded_redis.url)
+    with Ledger.open(known) as ledger:
+        yield ledger.blobs
 
 
 def status(state: JobState = JobState.SUCCEEDED, **fields: object) -> JobStatus:

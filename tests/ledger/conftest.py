@@ -17,12 +17,28 @@ from boxyard_ledger import (
     ResultReference,
     result_key,
 )
+from boxyard_ledger.blobs import StoreIdentity
+from boxyard_ledger.connection import Connection
 from boxyard_schemas import Delivery, UrlImage, new_id
 from boxyard_schemas.words import utc_now
 
 MODEL = "rtmdet-ins_demo"
 
 MakeJob = Callable[..., JobRecord]
+
+
+@pytest.fixture
+def connection(ledger_settings: LedgerSettings) -> Iterator[Connection]:
+    """Commands of the test's own."""
+    opened = Connection(ledger_settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def identity(connection: Connection) -> StoreIdentity:
+    """Redis remembers no store yet."""
+    return StoreIdentity(connection)
 
 
 @pytest.fixture(autouse=True)

@@ -140,6 +140,7 @@ def test_all_that_a_job_leaves_carries_its_tenant_but_the_global_indexes(
     indexes = {
         "boxyard:models",
         "boxyard:expiries",
+        "boxyard:blob-store",
         f"boxyard:ready:{job.model}:normal",
         f"detect.{job.model}",
     }

@@ -19,8 +19,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from boxyard_ledger import BlobMissing, BlobStore, LedgerSettings, StoreRefuses
-from boxyard_ledger.blobs import DirectoryBlobs, open_blobs
+from boxyard_ledger.blobs import DirectoryBlobs, StoreIdentity, open_blobs
 from boxyard_ledger.buckets import Buckets
+from boxyard_ledger.connection import Connection
 from boxyard_ledger.s3 import S3
 from boxyard_schemas.errors import Conflict, Permanent, Retryable, SetupError, TooLarge, Unavailable
 from swift_server import GUEST, KEEPER, SwiftServer
@@ -93,11 +94,13 @@ def yard(request: pytest.FixtureRequest) -> Yard:
 
 
 @pytest.fixture(params=["directory", "moto", "swift"])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+def blobs(
+    request: pytest.FixtureRequest, tmp_path: Path, identity: StoreIdentity, connection: Connection
+) -> BlobStore:
     if request.param == "directory":
-        return DirectoryBlobs(tmp_path)
+        return DirectoryBlobs(tmp_path, identity)
     found: Yard = request.getfixturevalue(request.param)
-    return open_blobs(*found.emptied())
+    return open_blobs(*found.emptied(), connection)
 
 
 def test_what_is_put_is_got_and_its_reference_tells_what_it_is(blobs: BlobStore):
@@ -146,7 +149,9 @@ def test_of_many_that_put_once_one_wins(blobs: BlobStore):
     assert blobs.get("a/b") == b"%d" % won.index(True)
 
 
-def test_a_blob_that_is_erased_while_it_is_put_again_can_be_tried_once_more(moto: Yard):
+def test_a_blob_that_is_erased_while_it_is_put_again_can_be_tried_once_more(
+    moto: Yard, connection: Connection
+):
     class Raced(S3):
         """Whose object goes between the put that it refuses and the look at it."""
 
@@ -156,15 +161,17 @@ def test_a_blob_that_is_erased_while_it_is_put_again_can_be_tried_once_more(moto
             finally:
                 self.delete(bucket, key)
 
-    blobs = open_blobs(*moto.emptied())
+    blobs = open_blobs(*moto.emptied(), connection)
     blobs.put("a/b", b"x", once=True)
     with pytest.raises(Unavailable, match="comes and goes"):
-        open_blobs(moto.settings, Raced(moto.settings)).put("a/b", b"x", once=True)
+        open_blobs(moto.settings, Raced(moto.settings), connection).put("a/b", b"x", once=True)
     blobs.put("a/b", b"x", once=True)
 
 
-def test_many_threads_keep_their_connections(moto: Yard, caplog: pytest.LogCaptureFixture):
-    blobs = open_blobs(*moto.emptied())
+def test_many_threads_keep_their_connections(
+    moto: Yard, caplog: pytest.LogCaptureFixture, connection: Connection
+):
+    blobs = open_blobs(*moto.emptied(), connection)
     blobs.put("a/b", b"x")
     together = Barrier(32)
 
@@ -187,16 +194,16 @@ def test_a_store_that_takes_work_is_open(blobs: BlobStore):
     blobs.check()
 
 
-def test_a_bucket_that_is_not_there_is_the_operator_s_to_mend(moto: Yard):
+def test_a_bucket_that_is_not_there_is_the_operator_s_to_mend(moto: Yard, connection: Connection):
     settings = moto.settings.model_copy(update={"blob_url": "s3://nowhere/prod"})
     with pytest.raises(StoreRefuses, match="NoSuchBucket"):
-        open_blobs(settings, moto.s3).check()
+        open_blobs(settings, moto.s3, connection).check()
 
 
-def test_a_directory_that_cannot_be_is_not_open(tmp_path: Path):
+def test_a_directory_that_cannot_be_is_not_open(tmp_path: Path, identity: StoreIdentity):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(Unavailable):
-        DirectoryBlobs(tmp_path / "file" / "blobs").check()
+        DirectoryBlobs(tmp_path / "file" / "blobs", identity).check()
 
 
 def test_a_blob_over_the_limit_is_not_read(blobs: BlobStore):
@@ -224,19 +231,21 @@ def test_keys_are_listed_by_prefix(blobs: BlobStore):
     assert list(blobs.keys("nobody/")) == []
 
 
-def test_a_directory_keeps_nothing_outside_itself_and_no_drafts(tmp_path: Path):
-    blobs = DirectoryBlobs(tmp_path / "root")
+def test_a_directory_keeps_nothing_outside_itself_and_no_drafts(
+    tmp_path: Path, identity: StoreIdentity
+):
+    blobs = DirectoryBlobs(tmp_path / "root", identity)
     (tmp_path / "secret").write_bytes(b"x")
     with pytest.raises(BlobMissing):
         blobs.get("../secret")
     with pytest.raises(BlobMissing):
         blobs.put("../secret", b"y")
     blobs.put("a/b", b"x")
-    assert [path.name for path in (tmp_path / "root").rglob("*") if path.is_file()] == ["b"]
+    assert [path.name for path in (tmp_path / "root").rglob("[!.]*") if path.is_file()] == ["b"]
 
 
 def test_drafts_that_a_crash_left_go_and_no_others_whatever_the_clock_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, identity: StoreIdentity
 ):
     drafts = tmp_path / ".unfinished"
     drafts.mkdir()
@@ -246,12 +255,12 @@ def test_drafts_that_a_crash_left_go_and_no_others_whatever_the_clock_says(
     os.utime(left, (time.time() - 7200,) * 2)
     ahead = time.time() + 7200
     monkeypatch.setattr(time, "time", lambda: ahead)
-    DirectoryBlobs(tmp_path).put("a/b", b"x")
+    DirectoryBlobs(tmp_path, identity).put("a/b", b"x")
     assert list(drafts.iterdir()) == [under_way]
 
 
-def test_a_directory_loses_its_empty_folders_but_no_put(tmp_path: Path):
-    blobs = DirectoryBlobs(tmp_path)
+def test_a_directory_loses_its_empty_folders_but_no_put(tmp_path: Path, identity: StoreIdentity):
+    blobs = DirectoryBlobs(tmp_path, identity)
 
     def put_and_delete(number: int) -> None:
         for turn in range(20):
@@ -263,19 +272,21 @@ def test_a_directory_loses_its_empty_folders_but_no_put(tmp_path: Path):
     assert list((tmp_path / "a").iterdir()) == []
 
 
-def test_a_directory_that_cannot_be_written_is_unavailable(tmp_path: Path):
+def test_a_directory_that_cannot_be_written_is_unavailable(tmp_path: Path, identity: StoreIdentity):
     (tmp_path / "a").write_bytes(b"a file where a folder should be")
     with pytest.raises(Unavailable):
-        DirectoryBlobs(tmp_path).put("a/b", b"x")
+        DirectoryBlobs(tmp_path, identity).put("a/b", b"x")
 
 
-def test_an_s3_server_that_is_away_is_unavailable():
+def test_an_s3_server_that_is_away_is_unavailable(connection: Connection):
     with pytest.raises(Unavailable, match="S3 is away"):
-        open_blobs(AWAY, S3(AWAY)).put("a/b", b"x")
+        open_blobs(AWAY, S3(AWAY), connection).put("a/b", b"x")
 
 
-def test_blobs_in_s3_outlive_its_restart(swift: Yard, swift_server: SwiftServer):
-    blobs = open_blobs(*swift.emptied())
+def test_blobs_in_s3_outlive_its_restart(
+    swift: Yard, swift_server: SwiftServer, connection: Connection
+):
+    blobs = open_blobs(*swift.emptied(), connection)
     blobs.put("a/b", b"kept")
     swift_server.stop()
     with pytest.raises(Unavailable, match="S3 is away"):
@@ -285,12 +296,12 @@ def test_blobs_in_s3_outlive_its_restart(swift: Yard, swift_server: SwiftServer)
 
 
 def test_a_wrong_secret_reads_and_writes_nothing_and_says_so(
-    swift: Yard, swift_server: SwiftServer
+    swift: Yard, swift_server: SwiftServer, connection: Connection
 ):
-    blobs = open_blobs(*swift.emptied())
+    blobs = open_blobs(*swift.emptied(), connection)
     blobs.put("a/b", b"safe")
     wrong = settings_for(swift_server.url, KEEPER[0], "guessed")
-    stranger = open_blobs(wrong, S3(wrong))
+    stranger = open_blobs(wrong, S3(wrong), connection)
     with pytest.raises(Unavailable, match="SignatureDoesNotMatch"):
         stranger.get("a/b")
     with pytest.raises(Unavailable, match="SignatureDoesNotMatch"):
@@ -299,11 +310,11 @@ def test_a_wrong_secret_reads_and_writes_nothing_and_says_so(
 
 
 def test_credentials_without_rights_are_refused_not_taken_for_a_missing_blob(
-    swift: Yard, swift_server: SwiftServer
+    swift: Yard, swift_server: SwiftServer, connection: Connection
 ):
     guest = settings_for(swift_server.url, *GUEST)
     with pytest.raises(Unavailable, match=r"The blob store refuses: .*AccessDenied"):
-        open_blobs(guest, S3(guest)).get("a/b")
+        open_blobs(guest, S3(guest), connection).get("a/b")
     with pytest.raises(Permanent, match="AccessDenied") as caught:
         Buckets(S3(guest), guest).put("s3://mine/x", b"x", "text/plain")
     assert caught.value.reason == "bucket-denied"
@@ -311,10 +322,10 @@ def test_credentials_without_rights_are_refused_not_taken_for_a_missing_blob(
 
 
 @pytest.mark.parametrize("url", ["http://somewhere/x", "file://host/x", "s3://", "/plain"])
-def test_a_blob_url_of_no_known_kind_is_refused(url: str):
+def test_a_blob_url_of_no_known_kind_is_refused(url: str, connection: Connection):
     settings = LedgerSettings(blob_url=url)
     with pytest.raises(SetupError, match="BOXYARD_BLOB_URL"):
-        open_blobs(settings, S3(settings))
+        open_blobs(settings, S3(settings), connection)
 
 
 def test_a_caller_s_bucket_is_read_and_written(yard: Yard):

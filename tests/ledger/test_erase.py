@@ -82,7 +82,7 @@ def test_an_erased_job_leaves_no_trace(
     assert ledger.sweeps.sweep().erased == 3
     ledger.deliveries.claim(worker="d")
     left = {name for name in raw.keys("boxyard:*") if not name.endswith(("drained", "submissions"))}
-    assert left == {"boxyard:models", f"boxyard:drained:{MODEL}"}
+    assert left == {"boxyard:models", f"boxyard:drained:{MODEL}", "boxyard:blob-store"}
 
 
 @pytest.mark.parametrize("end", ["pending", "sending", "exhausted", "delivered"])

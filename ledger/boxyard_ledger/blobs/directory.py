@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -12,6 +12,7 @@ from secrets import token_hex
 from boxyard_schemas.errors import Conflict, TooLarge, Unavailable
 
 from ..records import ResultReference
+from .identity import NAME, StoreIdentity, new_store_id
 from .store import BlobMissing, reference_to
 
 _DRAFTS = ".unfinished"
@@ -21,31 +22,36 @@ _TRIES = 5
 
 
 class DirectoryBlobs:
-    """A blob store in a directory; a key's slashes are folders."""
+    """A blob store in a directory; a key's slashes are folders.
 
-    def __init__(self, root: Path) -> None:
+    Every operation opens the directory, compares its id, and then goes through what it opened: so
+    it stays in that directory, even if another one is mounted or renamed to its place meanwhile.
+    """
+
+    def __init__(self, root: Path, identity: StoreIdentity) -> None:
         self._root = root.absolute()
-        self._drafts = self._root / _DRAFTS
+        self._identity = identity
+        self._place = f"The blob directory {self._root}"
         self._tidied = -_DRAFT_S
 
     def put(self, key: str, data: bytes, *, once: bool = False) -> ResultReference:
         """Stores bytes: a reader sees all of them or none, and so does a crash."""
-        path, draft = self._path(key), self._drafts / token_hex(8)
-        with _translated():
-            self._tidy()
+        with self._open() as root:
+            path, draft = _locate(root, key), root / _DRAFTS / token_hex(8)
+            self._tidy(root / _DRAFTS)
             try:
                 _write(draft, data)
                 _publish(draft, path, data if once else None)
             finally:
                 draft.unlink(missing_ok=True)
-            self._sync(path.parent)
+            _sync(path.parent, root)
         return reference_to(key, data)
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         """Reads bytes."""
-        with _translated():
+        with self._open() as root:
             try:
-                data = _read(self._path(key), max_bytes)
+                data = _read(_locate(root, key), max_bytes)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
                 raise BlobMissing(key) from error
         if max_bytes is not None and len(data) > max_bytes:
@@ -54,69 +60,130 @@ class DirectoryBlobs:
 
     def delete(self, key: str) -> None:
         """Removes a file, and its folder with the last one."""
-        path = self._path(key)
-        with _translated():
+        with self._open() as root:
+            path = _locate(root, key)
             path.unlink(missing_ok=True)
-        with suppress(OSError):
-            path.parent.rmdir()
+            with suppress(OSError):
+                path.parent.rmdir()
 
     def check(self) -> None:
-        """Sees whether files may be made in the directory."""
-        with _translated():
-            self._root.mkdir(parents=True, exist_ok=True)
-        if not os.access(self._root, os.W_OK | os.X_OK):
-            raise Unavailable(f"The blob directory {self._root} is not writable.", retry_after_s=5)
+        """Sees whether this is the stack's directory and files may be made in it."""
+        with self._open() as root:
+            self._confirm(lambda: _read_id(root))
+            if not os.access(root, os.W_OK | os.X_OK):
+                raise Unavailable(f"{self._place} is not writable.", retry_after_s=5)
+
+    def adopt(self) -> None:
+        """Takes the directory for the stack's as it is."""
+        with self._translated():
+            self._identity.replace(self._create_id())
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that begin with `prefix`."""
-        top = self._path(prefix.rpartition("/")[0] or ".")
-        with _translated():
+        with self._open() as root:
+            top = _locate(root, prefix.rpartition("/")[0] or ".")
             for folder, folders, names in os.walk(top, onerror=_raise_unless_gone):
-                if Path(folder) == self._root:
+                if Path(folder) == root:
                     folders[:] = [name for name in folders if name != _DRAFTS]
                 for name in names:
-                    key = Path(folder, name).relative_to(self._root).as_posix()
-                    if key.startswith(prefix):
+                    key = Path(folder, name).relative_to(root).as_posix()
+                    if key.startswith(prefix) and not key.startswith(NAME):
                         yield key
 
-    def _tidy(self) -> None:
+    @contextmanager
+    def _open(self) -> Iterator[Path]:
+        """The directory, known to be the stack's, by a path that leads nowhere else."""
+        with self._translated():
+            if not self._identity.settled:
+                self._confirm(self._find_id)
+            with _opened(self._root) as root:
+                if _read_id(root) != self._identity.known:
+                    self._confirm(lambda: _read_id(root))
+                yield root
+
+    def _confirm(self, find: Callable[[], str | None]) -> None:
+        self._identity.confirm(find, self._create_id, self._place)
+
+    def _find_id(self) -> str | None:
+        try:
+            return _read_id(self._root)
+        except NotADirectoryError:
+            return None
+
+    def _create_id(self) -> str:
+        """Makes the directory the store of this id, if it has none; returns the id that it has."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        with _opened(self._root) as root:
+            draft = root / f"{NAME}.{token_hex(8)}"
+            try:
+                _write(draft, new_store_id().encode())
+                with suppress(FileExistsError):
+                    (root / NAME).hardlink_to(draft)
+                if not _read_id(root):
+                    draft.replace(root / NAME)  # an empty file was there
+            finally:
+                draft.unlink(missing_ok=True)
+            _sync(root, root)
+            return _read_id(root) or ""
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Unavailable(
+                f"{self._place} fails: {error.strerror or error}. Is its disk mounted and whole?",
+                retry_after_s=5,
+            ) from error
+
+    def _tidy(self, drafts: Path) -> None:
         """Now and then, takes away what a crash left unfinished."""
         if time.monotonic() - self._tidied < _DRAFT_S:
             return
         self._tidied = time.monotonic()
-        if not self._drafts.exists():
+        if not drafts.exists():
             return
-        os.utime(self._drafts)
-        now = self._drafts.stat().st_mtime  # by the clock that dates drafts, whatever ours says
-        for draft in self._drafts.glob("*"):
+        os.utime(drafts)
+        now = drafts.stat().st_mtime  # by the clock that dates drafts, whatever ours says
+        for draft in drafts.glob("*"):
             with suppress(FileNotFoundError):
                 if draft.stat().st_mtime < now - _DRAFT_S:
                     draft.unlink()
 
-    def _sync(self, folder: Path) -> None:
-        """Makes the names of a new file and of the folders above it durable."""
-        for level in (folder, *folder.parents):
-            descriptor = os.open(level, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            if level == self._root:
-                break
-
-    def _path(self, key: str) -> Path:
-        path = Path(os.path.normpath(self._root / key))
-        if not path.is_relative_to(self._root):
-            raise BlobMissing(key)
-        return path
-
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _opened(root: Path) -> Iterator[Path]:
+    descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY)
     try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"The blob directory fails: {error}", retry_after_s=5) from error
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def _read_id(root: Path) -> str | None:
+    try:
+        return (root / NAME).read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return None
+
+
+def _locate(root: Path, key: str) -> Path:
+    path = Path(os.path.normpath(root / key))
+    if not path.is_relative_to(root):
+        raise BlobMissing(key)
+    return path
+
+
+def _sync(folder: Path, root: Path) -> None:
+    """Makes the names of a new file and of the folders above it durable."""
+    for level in (folder, *folder.parents):
+        descriptor = os.open(level, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if level == root:
+            break
 
 
 def _read(path: Path, max_bytes: int | None) -> bytes:

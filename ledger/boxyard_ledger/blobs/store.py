@@ -21,7 +21,11 @@ class BlobMissing(Permanent):
 
 
 class BlobStore(Protocol):
-    """Bytes by key. Every method raises `Unavailable` when the store cannot take work."""
+    """Bytes by key. Every method raises `Unavailable` when the store cannot take work.
+
+    So it does when what is found in its place is not the store that the stack began with: a
+    missing blob is always missing in the right store.
+    """
 
     def put(self, key: str, data: bytes, *, once: bool = False) -> ResultReference:
         """Stores bytes, durably and whole.
@@ -42,11 +46,14 @@ class BlobStore(Protocol):
         """Removes a blob; one that is not there is no error."""
 
     def check(self) -> None:
-        """Sees whether the store is there and open to us.
+        """Sees whether the stack's store is there and takes work.
 
         Raises:
-            StoreRefuses: not until the operator has mended something.
+            StoreRefuses: not until the operator has changed something.
         """
+
+    def adopt(self) -> None:
+        """Takes what is in the store's place for the stack's store, whatever it was before."""
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that begin with `prefix`, in no order."""

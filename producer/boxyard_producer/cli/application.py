@@ -13,6 +13,7 @@ from boxyard_schemas.errors import BoxyardError
 from boxyard_schemas.installation import DISTRIBUTION
 from boxyard_schemas.variables import unknown_variables
 
+from .blobs import blobs
 from .consumer_test import consumer_test
 from .deliveries import deliveries
 from .doctor import doctor
@@ -48,6 +49,7 @@ app.command()(evaluate)
 app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(blobs, name="blobs")
 app.command()(up)
 app.command()(doctor)
 
