@@ -48,7 +48,7 @@ class DetectSettings(CacheSettings, EgressSettings, LedgerSettings):
     model_threads: int = Field(
         default_factory=lambda: count_model_threads(count_cpus()),
         ge=1,
-        description="CPU threads of the model's process.",
+        description="CPU threads of the model's process; CPUs by affinity and cgroup quota.",
         json_schema_extra={"default": "three quarters of the CPUs, one fewer at least"},
     )
     slots: int = Field(48, ge=1, description="Pictures in shared memory at once.")
@@ -77,7 +77,9 @@ class DetectSettings(CacheSettings, EgressSettings, LedgerSettings):
         description="Pictures decoded at once.",
         json_schema_extra={"default": "the CPUs"},
     )
-    decode_deadline_s: float = Field(10, gt=0, description="Of one picture.")
+    decode_deadline_s: float = Field(
+        10, gt=0, description="CPU time to decode one picture; then it fails."
+    )
     fetch_deadline_s: float = Field(30, gt=0, description="Of a picture's attempts together.")
     fetch_attempts: int = Field(3, ge=1, description="Of a picture by URL or from a bucket.")
     store_patience_s: float = Field(120, ge=0, description="While the blob store is away.")
