@@ -106,6 +106,6 @@ def test_every_upload_of_a_flood_has_an_answer(
         seconds = await_result(trial.b)
         statuses = Counter(answers)
     assert set(statuses) <= {201, 429}
-    figures["taken"], figures["refused"] = statuses[201], statuses[429]
+    figures["uploads taken"], figures["uploads put off"] = statuses[201], statuses[429]
     figures["slowest s"] = round(seconds, 2)
     trial.conclude(figures)
