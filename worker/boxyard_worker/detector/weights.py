@@ -106,7 +106,7 @@ def load_weights(model: nn.Module, weights: Weights) -> None:
         raise _misshapen(weights, _compare_shapes(own, state), str(error)) from error
     left_over, missing = keep_unexplained([*left_over, *_hidden(model, state)], missing)
     if missing or left_over:
-        if len(missing) > len(own) / 2:
+        if left_over and len(missing) > max(_SHOWN, len(own) / 2):
             raise _misfit(
                 weights,
                 f"{len(missing)} of its {len(own)} parameters are missing, such as"
