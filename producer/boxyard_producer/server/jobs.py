@@ -33,6 +33,7 @@ from boxyard_schemas.errors import (
     UnknownJob,
     UnknownModel,
     UnknownUpload,
+    Unreadable,
 )
 
 from .access import Caller, guarded_router, needs
@@ -122,7 +123,7 @@ def list_jobs(
     return JobPage(jobs=tuple(status.view() for status in page), next_cursor=following)
 
 
-@router.get("/{job_id}", responses=responses(UnknownJob, InvalidRequest))
+@router.get("/{job_id}", responses=responses(UnknownJob, Unreadable, InvalidRequest))
 async def read_job(
     job_id: NamedJob,
     tenant: Caller,
@@ -157,7 +158,7 @@ async def read_result(
     return Response(stored, media_type="application/json", headers=headers)
 
 
-@router.post("/{job_id}/cancel", responses=responses(UnknownJob))
+@router.post("/{job_id}/cancel", responses=responses(UnknownJob, Unreadable))
 def cancel_job(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> Job:
     """Cancel a job that has not ended; one that has stays as it is."""
     return ledger.jobs.cancel(tenant, job_id).view()
