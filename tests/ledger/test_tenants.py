@@ -96,6 +96,8 @@ def test_a_quota_stands_where_the_scripts_read_it_until_it_is_taken_back(
         "jobs_per_minute": 60,
         "queued_jobs": None,
         "stored_bytes": 10**12,
+        "queued_bytes": None,
+        "record_bytes": None,
     }
     ledger.tenants.set_quota("acme")
     assert raw.hmget("boxyard:acme:tenant", bounds) == [None, None, None]

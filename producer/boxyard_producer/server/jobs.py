@@ -37,6 +37,7 @@ from boxyard_schemas.errors import (
     UnknownJob,
     UnknownModel,
     UnknownUpload,
+    Unreadable,
 )
 
 from .access import Caller, guarded_router, needs
@@ -159,7 +160,7 @@ def list_jobs(
     return JobPage(jobs=tuple(status.view() for status in page), next_cursor=following)
 
 
-@router.get("/{job_id}", responses=responses(UnknownJob, InvalidRequest))
+@router.get("/{job_id}", responses=responses(UnknownJob, Unreadable, InvalidRequest))
 async def read_job(
     job_id: NamedJob,
     tenant: Caller,
@@ -203,7 +204,7 @@ async def read_result(
     return StreamingResponse(_pieces(stored), media_type="application/json", headers=headers)
 
 
-@router.post("/{job_id}/cancel", responses=responses(UnknownJob))
+@router.post("/{job_id}/cancel", responses=responses(UnknownJob, Unreadable))
 def cancel_job(job_id: NamedJob, tenant: Caller, ledger: TheLedger) -> Job:
     """Cancel a job that has not ended; one that has stays as it is."""
     return ledger.jobs.cancel(tenant, job_id).view()

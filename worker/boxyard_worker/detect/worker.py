@@ -88,7 +88,11 @@ class Worker:
         self._check_store()
         self._heartbeat.start()
         description = self._start_model()
-        self._record = _register(self._record, description)
+        try:
+            self._record = _register(self._record, description)
+        except SetupError:
+            self._model.stop()
+            raise
         self._heartbeat.wake()
         for keeper in self._keepers:
             keeper.start()
