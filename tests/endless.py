@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, repeat
 from threading import Event, Thread
 
@@ -63,3 +65,33 @@ def serving(pieces: Pieces, *, until: Event | None = None) -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
+
+
+@contextmanager
+def serving_apart(kind: str, count: int) -> Iterator[tuple[list[str], Callable[[], None]]]:
+    """So many servers in a process of their own: their URLs, and what makes them answer 200."""
+    command = [sys.executable, __file__, kind, str(count)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        urls = [process.stdout.readline().strip() for _ in range(count)]
+        try:
+            yield urls, process.stdin.close
+        finally:
+            process.kill()
+
+
+def _serve(kind: str, count: int) -> None:
+    over = Event()
+    with ExitStack() as stack:
+        for _ in range(count):
+            print(stack.enter_context(serving(ENDLESS[kind], until=over)), flush=True)
+        sys.stdin.read()
+        over.set()
+        Event().wait()
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1], int(sys.argv[2]))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from statistics import median
-from threading import Event
 
 import pytest
 
@@ -15,7 +13,7 @@ from chaos.callers import Caller, Source
 from chaos.faults import fault
 from chaos.history import History
 from chaos.trial import Figures, Trial
-from endless import ENDLESS, serving
+from endless import ENDLESS, serving_apart
 from pictures import png, scene
 from process import await_true
 
@@ -61,21 +59,19 @@ def test_answers_without_an_end_delay_no_other_tenant(
 ) -> None:
     """another tenant's servers answer without an end, in all the ways; B's jobs are timed"""
     kinds = scale(slice=["100 Continue"], full=list(ENDLESS))
-    count, times = scale(slice=16, full=64), scale(slice=3, full=10)
+    count, times = scale(slice=16, full=64), scale(slice=3, full=5)
     hostile = add_tenant(trial)
     picture, alone, slowest = hostile.upload(png(scene())), seconds(trial, times), (0.0, 0.0)
     for kind in kinds:
-        over = Event()
-        with ExitStack() as stack:
-            jobs = []
-            for _ in range(count):
-                url = stack.enter_context(serving(ENDLESS[kind], until=over))
-                if role == "receivers":
-                    jobs.append(hostile.submit(picture, delivery={"callback": {"url": url}}))
-                else:
-                    jobs.append(hostile.submit(Source({"url": f"{url}image.png"})))
+        with serving_apart(kind, count) as (urls, relent):
+            if role == "receivers":
+                jobs = [
+                    hostile.submit(picture, delivery={"callback": {"url": url}}) for url in urls
+                ]
+            else:
+                jobs = [hostile.submit(Source({"url": f"{url}image.png"})) for url in urls]
             slowest = max(slowest, seconds(trial, times), key=max)
-            over.set()
+            relent()
             await_over(hostile, jobs)
     hostile.close()
     figures["servers"], figures["kinds"] = count, len(kinds)
