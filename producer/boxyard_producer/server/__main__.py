@@ -9,14 +9,16 @@ import sys
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 from starlette.datastructures import State
 
 from boxyard_ledger import Ledger, LedgerSettings, StackGauges, exposed
 from boxyard_ledger.settings import describe_faults
-from boxyard_schemas.errors import BoxyardError, SetupError
+from boxyard_schemas.errors import BoxyardError
 
 from . import ServerSettings, create_app
+from .bootstrap import Bootstrap
 from .connections import BoundedProtocol
 from .logs import configure_logs
 from .requests import RequestMeters
@@ -48,9 +50,10 @@ def main() -> int:
         return 1
     try:
         with Ledger.open(ledger_settings) as ledger:
-            for warning in _prepare(settings, ledger):
+            app = create_app(settings, ledger)
+            for warning in _prepare(ledger, app.state.bootstrap):
                 log.warning("server.setup", detail=warning)
-            _serve(settings, ledger, arguments)
+            _serve(app, ledger, arguments)
     except BoxyardError as error:
         log.error("server.refused", detail=error.detail)
         return 1
@@ -64,30 +67,14 @@ def _read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _prepare(settings: ServerSettings, ledger: Ledger) -> list[str]:
+def _prepare(ledger: Ledger, bootstrap: Bootstrap) -> list[str]:
     warnings = ledger.check_server()
     ledger.sealing.check()
     ledger.seal_clear()
-    return warnings + _bootstrap(settings, ledger)
+    return warnings + bootstrap.apply()
 
 
-def _bootstrap(settings: ServerSettings, ledger: Ledger) -> list[str]:
-    """Lets the operator's key in; a warning when it is of no use since."""
-    if not settings.api_key:
-        return []
-    if not settings.webhook_secret:
-        raise SetupError("BOXYARD_API_KEY needs BOXYARD_WEBHOOK_SECRET beside it.")
-    key = settings.api_key.get_secret_value()
-    ledger.tenants.register(
-        "default", api_key=key, webhook_secret=settings.webhook_secret.get_secret_value()
-    )
-    if ledger.api_keys.authenticate(key):
-        return []
-    return ["BOXYARD_API_KEY was revoked or rotated: it lets nobody in. Set another one."]
-
-
-def _serve(settings: ServerSettings, ledger: Ledger, arguments: argparse.Namespace) -> None:
-    app = create_app(settings, ledger)
+def _serve(app: FastAPI, ledger: Ledger, arguments: argparse.Namespace) -> None:
     meters: RequestMeters = app.state.meters
     for collector in (meters.requests, meters.seconds, StackGauges(ledger.census.take)):
         ledger.registry.register(collector)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Annotated, Any
 
 import structlog
@@ -16,6 +17,7 @@ from boxyard_ledger import Ledger
 from boxyard_schemas import ApiKey, Scope
 from boxyard_schemas.errors import Forbidden, Unauthorized, Unavailable
 
+from .bootstrap import Bootstrap
 from .problems import responses
 
 _READING = {"GET", "HEAD"}
@@ -77,6 +79,7 @@ def _authenticate(request: Request) -> ApiKey:
 
     Raises:
         Unauthorized: no key, one that nobody has, or one that has expired.
+        Unavailable: Redis lost its data, and the key perhaps with it.
     """
     text = _text(request)
     if text is None:
@@ -84,15 +87,20 @@ def _authenticate(request: Request) -> ApiKey:
     ledger: Ledger = request.app.state.ledger
     key = ledger.api_keys.authenticate(text)
     if key is None:
-        raise Unauthorized(_why_not(ledger.api_keys.find(text)))
+        bootstrap: Bootstrap = request.app.state.bootstrap
+        bootstrap.check()  # a Redis that lost its data knows no key
+        raise Unauthorized(_why_not(ledger.api_keys.find(text), bootstrap.lost_at))
     return key
 
 
-def _why_not(known: ApiKey | None) -> str:
+def _why_not(known: ApiKey | None, lost_at: datetime | None) -> str:
     # Only who holds the key's whole text gets here with a known one.
     if known and known.expires_at:
         return f"This API key expired at {known.expires_at:%Y-%m-%d %H:%M:%S} UTC: use another."
-    return "This API key is not known here, or it was revoked. `boxyard keys create` makes one."
+    unknown = "This API key is not known here, or it was revoked. `boxyard keys create` makes one."
+    if lost_at is None:
+        return unknown
+    return f"{unknown} Redis lost its data before {lost_at:%Y-%m-%d %H:%M:%S} UTC, keys too."
 
 
 def _text(request: Request) -> str | None:

@@ -11,6 +11,7 @@ from boxyard_ledger import Ledger
 
 from . import callbacks, deliveries, endpoints, health, jobs, keys, models, score, uploads
 from .acceptance import Acceptance
+from .bootstrap import Bootstrap
 from .checks import Checks
 from .endings import Endings
 from .lane import BlobLane
@@ -39,6 +40,7 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings, app.state.ledger = settings, ledger
+    app.state.bootstrap = Bootstrap(settings, ledger)
     checks = Checks(settings, ledger)
     app.state.checks, app.state.acceptance = checks, Acceptance(ledger, checks)
     app.state.endings, app.state.lane = Endings(ledger), BlobLane()

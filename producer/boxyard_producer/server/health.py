@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from boxyard_schemas.errors import SetupError, Unavailable
 
-from .parts import TheLane, TheLedger
+from .parts import TheBootstrap, TheLane, TheLedger
 from .problems import responses
 
 router = APIRouter(tags=["health"])
@@ -29,11 +29,12 @@ async def read_health() -> Health:
 
 
 @router.get("/readyz", responses=responses(Unavailable))
-async def read_readiness(ledger: TheLedger, lane: TheLane) -> Health:
+async def read_readiness(ledger: TheLedger, lane: TheLane, bootstrap: TheBootstrap) -> Health:
     """Whether Redis and the blob store can take work."""
     try:
         await run_in_threadpool(ledger.check_server)
     except SetupError as error:
         raise Unavailable(error.detail, retry_after_s=30) from error
+    await run_in_threadpool(bootstrap.check)
     await lane.run(ledger.blobs.check)
     return Health()

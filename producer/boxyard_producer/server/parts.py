@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from boxyard_ledger import Ledger
 
 from .acceptance import Acceptance
+from .bootstrap import Bootstrap
 from .checks import Checks
 from .endings import Endings
 from .lane import BlobLane
@@ -26,6 +27,7 @@ def _part(name: str) -> Any:
 TheSettings = Annotated[ServerSettings, _part("settings")]
 TheLedger = Annotated[Ledger, _part("ledger")]
 TheAcceptance = Annotated[Acceptance, _part("acceptance")]
+TheBootstrap = Annotated[Bootstrap, _part("bootstrap")]
 TheChecks = Annotated[Checks, _part("checks")]
 TheEndings = Annotated[Endings, _part("endings")]
 TheLane = Annotated[BlobLane, _part("lane")]
