@@ -18,6 +18,7 @@ from .connection import Connection
 from .deliveries import Deliveries
 from .endpoints import Endpoints
 from .erasures import Erasures
+from .identity import establish_identity, read_identity
 from .jobs import Jobs
 from .quarantine import Quarantine
 from .retention import Retention
@@ -104,6 +105,14 @@ class Ledger:
             Unavailable: it is away.
         """
         return self._connection.check_server()
+
+    def read_identity(self) -> str | None:
+        """The id of the ledger that Redis holds; None: it holds none, or lost it."""
+        return read_identity(self._connection)
+
+    def establish_identity(self) -> str:
+        """Gives the ledger an id, unless it has one; returns the one that it has."""
+        return establish_identity(self._connection)
 
     def seal_clear(self) -> None:
         """Seals the secrets that an older version kept in the clear.

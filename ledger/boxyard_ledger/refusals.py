@@ -80,6 +80,11 @@ def _translate(error: redis.RedisError) -> BoxyardError | None:  # noqa: PLR0911
     return None
 
 
+def is_loading(error: BoxyardError) -> bool:
+    """Whether Redis answers, but still reads its file after a start."""
+    return isinstance(error.__cause__, redis.exceptions.BusyLoadingError)
+
+
 def is_wrong_type(error: object) -> bool:
     """Whether a key is of another type than its command needs."""
     return isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error)

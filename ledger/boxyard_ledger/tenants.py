@@ -10,6 +10,7 @@ from boxyard_schemas.errors import Conflict, InvalidRequest, NotFound
 from . import keys
 from .api_keys import ApiKeys
 from .connection import Connection
+from .identity import establish_identity
 from .quarantine import Quarantine
 from .records import Record
 from .sealing import Sealing
@@ -48,6 +49,7 @@ class Tenants:
         _check_name(tenant)
         if tenant in self.names() or (secret := self._secrets.create(tenant)) is None:
             raise Conflict(f"There is a tenant called {tenant!r} already.")
+        establish_identity(self._connection)
         return secret
 
     def register(self, tenant: Tenant, *, api_key: str, webhook_secret: str) -> None:
@@ -59,6 +61,7 @@ class Tenants:
         Raises:
             SetupError: BOXYARD_SECRET_KEYS is not fit, or the key is another tenant's.
         """
+        establish_identity(self._connection)
         self._secrets.bootstrap(tenant, webhook_secret)
         self._api_keys.bootstrap(tenant, api_key)
         self._connection.command("SADD", keys.TENANTS, tenant)

@@ -46,4 +46,4 @@ def remove(
 
 def _run_worker(*words: str) -> NoReturn:
     """Becomes the worker's command: its terminal, its exit code, and signals go to it alone."""
-    os.execv(sys.executable, [sys.executable, "-m", "boxyard_worker.cli", *words])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "boxyard_worker.cli", *words])

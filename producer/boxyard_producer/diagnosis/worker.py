@@ -12,7 +12,7 @@ from .finding import Finding
 
 _PATIENCE_S = 180
 _FINDINGS = TypeAdapter(list[Finding])
-_CHECK = (sys.executable, "-m", "boxyard_worker.cli", "check", "--json")
+_CHECK = (sys.executable, "-P", "-m", "boxyard_worker.cli", "check", "--json")
 
 
 def examine_worker(command: Sequence[str] = _CHECK) -> list[Finding]:

@@ -8,22 +8,28 @@ import resource
 import signal
 import socket
 import sys
+import time
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 from starlette.datastructures import State
 
 from boxyard_ledger import Ledger, LedgerSettings, StackGauges, exposed
+from boxyard_ledger.refusals import is_loading
 from boxyard_ledger.settings import describe_faults
-from boxyard_schemas.errors import BoxyardError, SetupError
+from boxyard_schemas.errors import BoxyardError, Unavailable
 from boxyard_schemas.variables import unknown_variables
+from boxyard_schemas.words import changed
 
 from . import ServerSettings, create_app
+from .bootstrap import Bootstrap
 from .connections import BoundedProtocol
 from .logs import configure_logs
 from .requests import RequestMeters
 
+_LOADING_PAUSE_S = 2
 _LINGER_S = 10
 _OTHER_FILES = 256
 """Open files beside the clients' connections: Redis, blobs, logs."""
@@ -55,9 +61,10 @@ def main() -> int:
         return 1
     try:
         with Ledger.open(ledger_settings) as ledger:
-            for warning in _prepare(settings, ledger):
+            app = create_app(settings, ledger)
+            for warning in _prepare(ledger, app.state.bootstrap):
                 log.warning("server.setup", detail=warning)
-            _serve(settings, ledger, arguments)
+            _serve(app, ledger, arguments)
     except BoxyardError as error:
         log.error("server.refused", detail=error.detail)
         return 1
@@ -83,33 +90,29 @@ def _fit_open_files(settings: ServerSettings) -> ServerSettings:
         detail=f"BOXYARD_MAX_CONNECTIONS is {settings.max_connections}, but this process may have "
         f"{most} open files (`ulimit -Hn`): it takes {fitting} connections.",
     )
-    return settings.model_copy(update={"max_connections": fitting})
+    return changed(settings, max_connections=fitting)
 
 
-def _prepare(settings: ServerSettings, ledger: Ledger) -> list[str]:
-    warnings = ledger.check_server()
+def _prepare(ledger: Ledger, bootstrap: Bootstrap) -> list[str]:
+    warnings = _check_loaded(ledger)
     ledger.sealing.check()
     ledger.seal_clear()
-    return warnings + _bootstrap(settings, ledger)
+    return warnings + bootstrap.apply()
 
 
-def _bootstrap(settings: ServerSettings, ledger: Ledger) -> list[str]:
-    """Lets the operator's key in; a warning when it is of no use since."""
-    if not settings.api_key:
-        return []
-    if not settings.webhook_secret:
-        raise SetupError("BOXYARD_API_KEY needs BOXYARD_WEBHOOK_SECRET beside it.")
-    key = settings.api_key.get_secret_value()
-    ledger.tenants.register(
-        "default", api_key=key, webhook_secret=settings.webhook_secret.get_secret_value()
-    )
-    if ledger.api_keys.authenticate(key):
-        return []
-    return ["BOXYARD_API_KEY was revoked or rotated: it lets nobody in. Set another one."]
+def _check_loaded(ledger: Ledger) -> list[str]:
+    """Checks Redis once it has loaded its file, which takes minutes where it is large."""
+    while True:
+        try:
+            return ledger.check_server()
+        except Unavailable as error:
+            if not is_loading(error):
+                raise
+        structlog.get_logger("boxyard_producer.server").warning("redis.loading")
+        time.sleep(_LOADING_PAUSE_S)
 
 
-def _serve(settings: ServerSettings, ledger: Ledger, arguments: argparse.Namespace) -> None:
-    app = create_app(settings, ledger)
+def _serve(app: FastAPI, ledger: Ledger, arguments: argparse.Namespace) -> None:
     meters: RequestMeters = app.state.meters
     for collector in (meters.requests, meters.seconds, StackGauges(ledger.census.take)):
         ledger.registry.register(collector)

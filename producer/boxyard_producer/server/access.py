@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
+from datetime import datetime
 from inspect import iscoroutinefunction
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ from boxyard_schemas.errors import (
 )
 
 from .bodies import JsonRequest
+from .bootstrap import Bootstrap
 from .problems import responses
 from .shares import Shares
 
@@ -44,10 +46,10 @@ class _KnownCallerRoute(APIRoute):
         uses_thread = not iscoroutinefunction(self.endpoint)
 
         async def handle_known_caller(request: Request) -> Response:
-            shares: Shares = request.app.state.shares
-            text = _text(request)
+            state, text = request.app.state, _text(request)
+            shares: Shares = state.shares
             async with shares.turns.of(text):
-                key = await run_in_threadpool(_authenticate, request.app.state.ledger, text)
+                key = await run_in_threadpool(_authenticate, state.ledger, state.bootstrap, text)
             if not key.may(scope):
                 raise Forbidden(_lack(key, scope), scope=scope)
             request.state.held.enter_context(shares.serving(key.tenant))
@@ -109,23 +111,28 @@ def _lack(key: ApiKey, scope: Scope) -> str:
     return f"This needs the scope `{scope}`; the key {key.name!r} has {held}. Use another key."
 
 
-def _authenticate(ledger: Ledger, text: str) -> ApiKey:
+def _authenticate(ledger: Ledger, bootstrap: Bootstrap, text: str) -> ApiKey:
     """The key of this text.
 
     Raises:
         Unauthorized: there is none, or it has expired.
+        Unavailable: Redis lost its data, and the key perhaps with it.
     """
     key = ledger.api_keys.authenticate(text)
     if key is None:
-        raise Unauthorized(_why_not(ledger.api_keys.find(text)))
+        bootstrap.check()  # a Redis that lost its data knows no key
+        raise Unauthorized(_why_not(ledger.api_keys.find(text), bootstrap.lost_at))
     return key
 
 
-def _why_not(known: ApiKey | None) -> str:
+def _why_not(known: ApiKey | None, lost_at: datetime | None) -> str:
     # Only who holds the key's whole text gets here with a known one.
     if known and known.expires_at:
         return f"This API key expired at {known.expires_at:%Y-%m-%d %H:%M:%S} UTC: use another."
-    return "This API key is not known here, or it was revoked. `boxyard keys create` makes one."
+    unknown = "This API key is not known here, or it was revoked. `boxyard keys create` makes one."
+    if lost_at is None:
+        return unknown
+    return f"{unknown} Redis lost its data before {lost_at:%Y-%m-%d %H:%M:%S} UTC, keys too."
 
 
 def _text(request: Request) -> str:

@@ -11,6 +11,7 @@ from boxyard_ledger import Ledger
 
 from . import callbacks, deliveries, endpoints, health, jobs, keys, models, score, uploads
 from .acceptance import Acceptance
+from .bootstrap import Bootstrap
 from .checks import Checks
 from .docs import install_docs
 from .endings import Endings
@@ -47,12 +48,13 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings, app.state.ledger = settings, ledger
+    app.state.bootstrap = Bootstrap(settings, ledger)
     checks = Checks(settings, ledger)
     app.state.checks, app.state.acceptance = checks, Acceptance(ledger, checks)
     shares = Shares(settings.max_connections)
     app.state.shares, app.state.endings = shares, Endings(ledger, shares)
     app.state.pool = ConnectionPool(settings.max_connections, shares.end_a_wait)
-    app.state.lane, app.state.readiness = BlobLane(), Readiness(ledger)
+    app.state.lane, app.state.readiness = BlobLane(), Readiness(ledger, app.state.bootstrap)
     app.state.downloads = Room(
         settings.max_bodies_bytes, limit="result-bytes", advice="Read fewer results at once."
     )

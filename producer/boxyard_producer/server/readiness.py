@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from boxyard_ledger import Ledger
 from boxyard_schemas.errors import SetupError, Unavailable
 
+from .bootstrap import Bootstrap
+
 _PATIENCE_S = 30.0
 _GOOD_S = 1.0
 """How long an outcome is good for. `/readyz` needs no key: it must not make work for each call."""
@@ -16,8 +18,8 @@ _GOOD_S = 1.0
 class Readiness:
     """One check at a time, on a thread of its own: busy tenants do not delay it."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, bootstrap: Bootstrap) -> None:
+        self._ledger, self._bootstrap = ledger, bootstrap
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="readiness")
         self._check: asyncio.Future[None] | None = None
         self._good_until = 0.0
@@ -47,6 +49,7 @@ class Readiness:
             self._ledger.check_server()
         except SetupError as error:
             raise Unavailable(error.detail, retry_after_s=30) from error
+        self._bootstrap.check()
         self._ledger.blobs.check()
 
     def _note(self, check: asyncio.Future[None]) -> None:

@@ -37,7 +37,7 @@ def plan_services(
     return [
         Service(
             name,
-            [sys.executable, "-m", *words],
+            [sys.executable, "-P", "-m", *words],
             {**shared, **secrets, **ports[name]},
             _log(settings, name),
         )
