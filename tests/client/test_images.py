@@ -65,6 +65,11 @@ def _encoded(data: bytes = JPEG) -> str:
     return base64.b64encode(data).decode()
 
 
+def _name(value: object) -> str:
+    """A test's name, the same in every process: a memory's or a file's text has its address."""
+    return str(value)[:30] if isinstance(value, str | bytes | dict | Path) else type(value).__name__
+
+
 @pytest.mark.parametrize(
     "image",
     [
@@ -77,7 +82,7 @@ def _encoded(data: bytes = JPEG) -> str:
         f"data:;base64,{base64.urlsafe_b64encode(JPEG).decode().rstrip('=')}",
         "data:image/jpeg;base64," + _encoded().replace("+", "%2B").replace("/", "%2F"),
     ],
-    ids=lambda image: str(image)[:30],
+    ids=_name,
 )
 def test_content_in_memory_is_uploaded_as_it_is(
     submit: Submit, server: ScriptedServer, image: Any
@@ -177,7 +182,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"path": "a.jpg"}, "exactly one of url, base64, s3 or upload"),
         ({}, "exactly one of url, base64, s3 or upload"),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=_name,
 )
 def test_what_is_no_image_is_named_in_a_short_line(
     submit: Submit, server: ScriptedServer, folder: Path, image: Any, said: str
