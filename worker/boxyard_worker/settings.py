@@ -48,7 +48,8 @@ class DetectSettings(CacheSettings, EgressSettings, LedgerSettings):
     model_threads: int = Field(
         default_factory=lambda: count_model_threads(count_cpus()),
         ge=1,
-        description="CPU threads of the model's process; CPUs by affinity and cgroup quota.",
+        description="CPU threads of the model's process, in place of OMP_NUM_THREADS and its kin; "
+        "more than the CPUs (by affinity and cgroup quota) slow it down.",
         json_schema_extra={"default": "three quarters of the CPUs, one fewer at least"},
     )
     slots: int = Field(48, ge=1, description="Pictures in shared memory at once.")

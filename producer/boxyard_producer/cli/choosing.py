@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,13 +56,17 @@ def complain_of(reasons: Iterable[str]) -> None:
 
 def _expand(argument: str) -> Iterator[str]:
     if os.path.isdir(argument):
-        yield from _images_in(argument)
+        if not (found := _images_in(argument)):
+            suffixes = ", ".join(sorted(SUFFIXES))
+            raise InvalidRequest(f"{argument}: no images in it ({suffixes})")
+        yield from found
     elif _is_pattern(argument):
         matched = sorted(glob.glob(argument, recursive=True))
         if not matched:
             raise InvalidRequest(f"{shorten(argument)}: no file matches this pattern")
-        for name in matched:
-            yield from _images_in(name) if os.path.isdir(name) else [name]
+        images = [_images_in(name) if os.path.isdir(name) else [name] for name in matched]
+        # `**` matches a folder and what is in it.
+        yield from dict.fromkeys(itertools.chain.from_iterable(images))
     else:
         yield argument
 
@@ -83,8 +88,6 @@ def _images_in(folder: str) -> list[str]:
                 found.append(os.path.join(place_, file))
             else:
                 others[suffix or "without a suffix"] += 1
-    if not found:
-        raise InvalidRequest(f"{folder}: no images in it ({', '.join(sorted(SUFFIXES))})")
     left_out = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
     note(f"{folder}: {len(found)} images" + (f"; left out: {left_out}" if left_out else ""))
     return sorted(found)

@@ -17,6 +17,7 @@ from ..client.files import shorten
 from .terminal import note, warn
 
 _LONGEST = 200
+"""Bytes of a file's stem."""
 """Characters of a drawn image's name, of the 255 that file systems allow."""
 
 
@@ -65,10 +66,10 @@ class Saver:
             return
         try:
             drawn = self._drawing.draw(Path(name).read_bytes(), outcome)
+            drawn.save(self._free_path(Path(name)), quality=92)
         except Exception as error:  # Pillow's decoders raise anything
             warn(f"{shorten(name)}: not drawn ({type(error).__name__}: {error})")
             return
-        drawn.save(self._free_path(Path(name)), quality=92)
         self._drawn += 1
 
     def _free_path(self, source: Path) -> Path:
@@ -76,7 +77,7 @@ class Saver:
         folders = [part for part in source.parent.parts if part not in ("/", "..")]
         alone = self._alike[source.stem] == 1
         stem = source.stem if alone else "-".join([*folders, source.stem])
-        stem = stem[-_LONGEST:]
+        stem = os.fsencode(stem)[-_LONGEST:].decode("utf-8", "ignore")
         names = (f"{stem}-{number}.jpg" if number > 1 else f"{stem}.jpg" for number in count(1))
         return next(path for name in names if not (path := self._directory / name).exists())
 

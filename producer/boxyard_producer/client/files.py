@@ -24,6 +24,8 @@ def check_file(path: str) -> None:
         raise InvalidRequest(f"{name!r} is no path of an image")
     try:
         status = os.stat(path)
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"{name!r} is no path of an image") from None
     except OSError as error:
         number = error.errno or errno.EINVAL
         raise OSError(number, os.strerror(number) + _hint(path), name) from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import inspect
 import io
@@ -14,12 +12,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, NotRequired, TypedDict, TypeGuard
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.parse import unquote, unquote_to_bytes
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from boxyard_schemas import Base64Image, ImageSource, S3Image, UploadImage, UrlImage
 from boxyard_schemas.errors import InvalidRequest
+from boxyard_schemas.inline import ImageText
 
 from .files import check_file, shorten
 from .requests import invalid
@@ -145,7 +145,7 @@ def _place_text(text: str) -> ImageSource | LocalImage:
         case "s3":
             return _checked({"s3": "s3" + stripped[2:]}, shorten(stripped))
         case "file":
-            path = unquote(urlsplit(stripped).path)
+            path = unquote(stripped.partition("://")[2])
             raise InvalidRequest(f"{shorten(stripped)}: give the path itself, {shorten(path)}")
         case other:
             raise InvalidRequest(f"{shorten(stripped)}: {_explain_scheme(other)}")
@@ -166,11 +166,12 @@ def _decode_data_uri(uri: str) -> bytes:
         raise InvalidRequest(f"{shorten(uri)}: a data: URI has a comma before its content")
     if not head.lower().endswith(";base64"):
         return unquote_to_bytes(payload)
-    text = "".join(unquote(payload).split()).replace("-", "+").replace("_", "/")
+    text = unquote(payload).replace("\r", "").replace("\n", "")
+    padded = text + "=" * (-len(text) % 4)
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequest(f"{shorten(uri)}: its content is not base64 ({error})") from error
+        return ImageText.decode(padded.encode()) if text else b""
+    except PydanticCustomError as error:
+        raise InvalidRequest(f"{shorten(uri)}: its content is refused: {error}") from error
 
 
 def _checked(members: Mapping[str, object], name: str) -> ImageSource:

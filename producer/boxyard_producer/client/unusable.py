@@ -29,7 +29,8 @@ class Unusable:
         try:
             yield
         except OSError as error:
-            self.reasons[number] = f"{error.filename}: {error.strerror}"
+            said = error.strerror or str(error)
+            self.reasons[number] = f"{error.filename}: {said}" if error.filename else said
         except (InvalidRequest, TooLarge) as error:
             self.reasons[number] = error.detail
         except TypeError as error:

@@ -1,7 +1,7 @@
-"""The detect worker: bells come in, results go out, one model on one device.
+"""The detect worker: wake-ups come in, results go out, one model on one device.
 
     choice        which model, with which weights
-    application   Celery: a bell runs a chunk
+    application   Celery: a wake-up drains the ready jobs
     chunk         claim → pictures → results, for many jobs at once
     lease         keeping hold of what was claimed
     picture       one picture: fetch → decode → infer → encode

@@ -31,6 +31,7 @@ from boxyard_worker.detect.progress import Progress
 from boxyard_worker.detect.results import Results
 from boxyard_worker.meters import DetectMeters, reason_class
 
+_LONGEST_REST_S = 0.2
 _REST = 9
 """A claim that found only jobs of tenants that have their share is followed by a pause of so many
 times its own duration: each wake-up leads to one, and it may read thousands of index entries."""
@@ -89,7 +90,7 @@ class Chunks:
             busy=busy,
         )
         if busy and not claims:
-            self.stopping.wait(_REST * (time.monotonic() - began))
+            self.stopping.wait(min(_LONGEST_REST_S, _REST * (time.monotonic() - began)))
         return self.leases.hold(claims)
 
     def _start(self, job: HeldJob) -> None:
@@ -124,8 +125,8 @@ class Chunks:
             return ImageFailure(
                 reference=reference,
                 code="decoder-killed",
-                detail=f"The decoder's process was ended from outside in each of"
-                f" {job.claim.attempt} attempts ({error}).",
+                detail=f"No decoder could finish the image in {job.claim.attempt} attempts, which "
+                f"was not the image's doing ({error}).",
             )
         except Exception as error:  # a fault of ours with one picture must not take its job-mates
             job.log.exception("picture.internal-error", index=index)
@@ -152,7 +153,9 @@ class Chunks:
         except Unavailable as error:
             return self._hand_back(job, error.detail)
         except DecoderDied as error:
-            reason = f"The decoder's process was ended from outside ({error})."
+            reason = (
+                f"The decoder's process did not finish, which was not the image's doing: {error}."
+            )
             return self._hand_back(job, reason, count_attempt=True)
 
     def _conclude(self, job: HeldJob, outcomes: Sequence[Future[ImageOutcome]]) -> str:

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,8 +34,10 @@ from boxyard_worker.decoder.header import Header
 from boxyard_worker.detect.awake import awake_s
 from boxyard_worker.detector.contract import Pixels, ResizePlan
 
+_MEMORIES = ("picture", "pixels")
+"""What a decoder shares with this process: the file, and what it makes of it."""
 _TRIES = 2
-"""So many crashes or hangs in a row are the image's."""
+"""So many crashes or hangs over one image are the image's."""
 _FAULTS = frozenset(
     {
         signal.SIGSEGV,
@@ -153,10 +155,16 @@ class Decoders:
     def _borrow(self) -> Iterator[Decoder]:
         decoder = self._idle.get()
         try:
-            decoder = decoder or Decoder(self._max_pixels, self._deadline_s)
+            decoder = decoder or self._begin()
             yield decoder
         finally:
             self._idle.put(decoder if decoder and decoder.alive else None)
+
+    def _begin(self) -> Decoder:
+        try:
+            return Decoder(self._max_pixels, self._deadline_s)
+        except OSError as error:  # no memory, files or processes are left: not the image's doing
+            raise DecoderDied(f"it cannot be started: {error.strerror}") from error
 
 
 class Decoder:
@@ -169,14 +177,13 @@ class Decoder:
     def __init__(self, max_pixels: int, deadline_s: float) -> None:
         self._max_pixels = max_pixels
         self._deadline_s = deadline_s
-        self._source, self._target = (os.memfd_create(name) for name in ("picture", "pixels"))
-        # Whole messages or none: half a one would be waited for past every deadline.
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
+        with ExitStack() as opened:
+            self._source, self._target = (_open_memory(name, opened) for name in _MEMORIES)
+            # Whole messages or none: half a one would be waited for past every deadline.
+            self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            opened.callback(self._socket.close)
             self._process = self._start(theirs)
-        except BaseException:
-            self._close()
-            raise
+            self._close = opened.pop_all().close
         self.pid = self._process.pid
         self.alive = True
         self._await_start()
@@ -295,10 +302,11 @@ class Decoder:
         self._process.wait()
         self._close()
 
-    def _close(self) -> None:
-        self._socket.close()
-        os.close(self._source)
-        os.close(self._target)
+
+def _open_memory(name: str, opened: ExitStack) -> int:
+    descriptor = os.memfd_create(name)
+    opened.callback(os.close, descriptor)
+    return descriptor
 
 
 class _Usage(NamedTuple):

@@ -272,5 +272,5 @@ def _register(record: WorkerRecord, description: ModelDescription) -> WorkerReco
         where = ".".join(map(str, fault["loc"]))
         raise SetupError(
             f"The model {record.model} cannot be registered: {where}: {fault['msg']}. Class names "
-            "are texts: give one for each class by BOXYARD_CLASSES, one a line."
+            "are texts: write one a line into a file, and set BOXYARD_CLASSES to its path."
         ) from error

@@ -81,7 +81,7 @@ def _read_base(module: str, config: Path) -> tuple[ConfigDict, set[str]]:
     else:
         path = _find_package(package, module).joinpath(*inside)
     path = path.with_name(f"{path.name}.py")
-    if not path.is_file() and not level and inside[0] == "configs":
+    if not path.is_file() and not level and inside[:1] == ["configs"]:
         return _read_packaged(module, _find_package(package, module) / ".mim" / "configs")
     if not path.is_file():
         raise _absent(module, [str(path)] if level else [])

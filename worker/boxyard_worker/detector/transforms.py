@@ -7,7 +7,7 @@ without notice. A transform of the operator's own code runs as it is.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Final, NamedTuple
 
 from mmdet.registry import TRANSFORMS
@@ -55,7 +55,11 @@ def _one_of(*values: object) -> Rule:
 
 def _is_packed(keys: Any) -> bool:
     needed = {"ori_shape", "img_shape"}
-    return needed <= set(keys) and bool({"scale_factor", "border"} & set(keys))
+    return (
+        isinstance(keys, list | tuple)
+        and needed <= set(keys)
+        and bool({"scale_factor", "border"} & set(keys))
+    )
 
 
 _ANY: Final = Rule(lambda _: True)
@@ -170,16 +174,21 @@ def check_steps(steps: list[Step]) -> list[Step]:
     Raises:
         DetectorLoadError: names the transform or the option that is not served.
     """
-    kept = [step for step in steps if type_name(step["type"]) not in _ANNOTATIONS]
+    kept = [step for step in steps if not _is_of(step, _ANNOTATIONS)]
     for step in kept:
         _check_step(step)
-    if not kept or type_name(kept[0]["type"]) != "LoadImageFromFile":
+    if not kept or not _is_of(kept[0], ("LoadImageFromFile",)):
         begin = type_name(kept[0]["type"]) if kept else "nothing but annotations"
         raise DetectorLoadError(
             f"The model's test pipeline begins with {begin}, not with an image.",
             "Only models that take one image at a time can be served, by LoadImageFromFile.",
         )
     return [{name: _settle(name, value) for name, value in step.items()} for step in kept]
+
+
+def _is_of(step: Step, names: Container[str]) -> bool:
+    """Whether a step is one of these of mmcv or mmdet, and not one of the operator's own."""
+    return type_name(step["type"]) in names and is_librarys(step["type"])
 
 
 def _check_step(step: Step) -> None:
