@@ -46,6 +46,7 @@ GROUPS: dict[type[BaseSettings], str] = {
 
 OTHERS = {
     "BOXYARD_URL": "the client and the command line",
+    "BOXYARD_STACK": "`boxyard up`, from the `env` of a stack",
     "BOXYARD_LOG_LEVEL": "an option of `boxyard-worker`",
     "BOXYARD_CLOCK": "tests/chaos/clock.c",
     "BOXYARD_COMPOSE": "tests/compose",

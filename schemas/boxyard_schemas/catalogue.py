@@ -148,7 +148,7 @@ def _near(bare: str, served: Iterable[str]) -> list[str]:
     known = (*_trigrams_of_all(), *((name, name, _trigrams(name)) for name in served))
     shared = ((len(wanted & theirs), spelling, name) for spelling, name, theirs in known)
     close = sorted((each for each in shared if 2 * each[0] >= max(len(wanted), 1)), reverse=True)
-    alike = [each for each in close[:50] if _likeness(bare, each[1][: len(bare) + 2]) >= _ALIKE]
+    alike = [each for each in close[:50] if _likeness(bare, each[1][: len(bare) + 1]) >= _ALIKE]
     ranked = sorted(alike, key=lambda each: _likeness(bare, each[1]), reverse=True)
     return list(dict.fromkeys(name for _, _, name in ranked))[:3]
 

@@ -173,7 +173,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("https://", "https://: url.*valid URL"),
         ("s3://bucket", "s3://bucket: an image in a bucket is s3://BUCKET/KEY"),
         ("data:image/jpeg;base64", "a comma before its content"),
-        ("data:image/jpeg;base64,a.jpg", "its content is not base64"),
+        ("data:image/jpeg;base64,a.jpg", "is not base64"),
         ("data:image/jpeg;base64,", r"it is empty \(0 bytes\)"),
         (b"", r"an image given as bytes: it is empty \(0 bytes\)"),
         (bytearray(), "it is empty"),

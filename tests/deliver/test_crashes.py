@@ -176,13 +176,17 @@ def test_a_deliverer_that_was_told_to_stop_holds_its_receiver_until_it_is_throug
 
 
 def test_an_outcome_that_cannot_be_recorded_is_logged(yard: Yard, redis_url: str) -> None:
+    def spoil(handler: BaseHTTPRequestHandler) -> None:
+        (name,) = client.keys("boxyard:*:delivery:*")
+        client.hset(name, "attempts", "no number")
+        say(200)(handler)
+
     with (
-        Receiver() as receiver,
         redis.Redis.from_url(redis_url) as client,
+        Receiver(spoil) as receiver,
         capture_logs() as lines,
     ):
         delivery = yard.delivery(yard.cancel_job(callback={"url": receiver.url})).delivery
-        client.set(keys.attempts(delivery.tenant, delivery.id), "somebody wrote here")
         with yard.delivering():
             receiver.wait(1)
     (line,) = [line for line in lines if line["log_level"] == "error"]

@@ -16,7 +16,7 @@ model = dict(
     backbone=dict(norm_cfg=dict(type="{norm}", requires_grad=True)),
     roi_head=[dict(norm_cfg=dict(type="mmdet.{norm}"))],
 )
-test_dataloader = dict(dataset=dict(pipeline=[]))
+test_dataloader = dict(dataset=dict(pipeline=[dict(type="LoadImageFromFile")]))
 """
 
 

@@ -169,7 +169,7 @@ def test_results_that_are_not_read_are_bounded_in_memory_and_in_time(
 def test_every_upload_of_a_flood_is_answered(start: Start) -> None:
     uploads = 40
     server = start(max_body_bytes=4 * 2**20, max_bodies_bytes=16 * 2**20)
-    body = bytes(3 * 2**20)
+    body = b"\xff\xd8\xff" + bytes(3 * 2**20)
 
     def send(_: int) -> httpx.Response:
         return httpx.post(

@@ -21,7 +21,7 @@ from pictures import png, scene
 
 SLEEPS = """#!{python}
 import os, sys, time
-os.write(int(sys.argv[3]), b"{{}}")
+os.write(int(sys.argv[-3]), b"{{}}")
 time.sleep(600)
 """
 

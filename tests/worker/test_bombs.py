@@ -194,7 +194,7 @@ def test_a_file_that_kills_the_decoder_twice_is_crashed_and_one_death_is_forgive
 HALF_A_WORD = """#!{python}
 import os, sys, time
 for word in (b"{{}}", bytes(2)):
-    os.write(int(sys.argv[3]), word)
+    os.write(int(sys.argv[-3]), word)
 time.sleep(600)
 """
 A_LONG_START = """#!{python}
@@ -262,8 +262,9 @@ def test_a_decoder_that_cannot_be_started_leaves_no_open_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setattr("boxyard_worker.detect.decoders._PATIENCE_S", 0.5)
     decoders, before = Decoders(1, max_pixels=64_000_000, deadline_s=20), open_files()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(DecoderDied, match="cannot be started: No such file"):
         decoders.decode(png(scene()), 1 << 30)
     assert open_files() <= before, "one that an earlier test left may be closed meanwhile"
 

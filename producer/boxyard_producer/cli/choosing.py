@@ -89,7 +89,8 @@ def _images_in(folder: str) -> list[str]:
             else:
                 others[suffix or "without a suffix"] += 1
     left_out = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
-    note(f"{folder}: {len(found)} images" + (f"; left out: {left_out}" if left_out else ""))
+    if found:
+        note(f"{folder}: {len(found)} images" + (f"; left out: {left_out}" if left_out else ""))
     return sorted(found)
 
 

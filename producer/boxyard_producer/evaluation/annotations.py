@@ -16,6 +16,8 @@ _LARGEST_AREA = 1e10
 """Pixels; what is larger, COCO's evaluation leaves out."""
 _ALIKE = 0.5
 """Intersection over union of a box and the one around its mask; less is another box."""
+_ENOUGH = 5
+"""Boxes that can show a form together: one or two fit as corners by chance."""
 _TOLERANCE = 1.0
 """Pixels that a box may be outside of its image by rounding."""
 
@@ -227,8 +229,10 @@ def _compare(
     if annotations and all(max(each.box) <= 1 for each in annotations):
         for each in annotations:
             remarks.fault("`bbox` seems to be in shares of the image, not in pixels", each.label)
-    elif 2 * len(beyond) > len(annotations) and all(
-        _fits_as_corners(each.box, pictures[each.image]) for each in annotations
+    elif (
+        beyond
+        and len(annotations) >= _ENOUGH
+        and all(_fits_as_corners(each.box, pictures[each.image]) for each in annotations)
     ):
         for each in beyond:
             remarks.fault(

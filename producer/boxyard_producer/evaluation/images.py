@@ -119,6 +119,8 @@ def _upright_size(path: Path) -> _Size | None:
             if file.read(2) in _TIFF:
                 return None
         raise Malformed(f"The file is no readable image of {', '.join(_FORMATS)}") from None
+    except Malformed:
+        raise
     except ValueError:  # Pillow's bounds on text and profiles, which OpenCV does not read
         return None
     except Image.DecompressionBombError:

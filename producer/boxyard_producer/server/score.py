@@ -74,13 +74,14 @@ def _job(
 ) -> JobRequest:
     name = named or _only_model(ledger)
     found, _ = models.resolve(name)
-    models.check_served(found)
-    return JobRequest(
+    job = JobRequest(
         model=name,
         images=read_images(request.input_data, settings.max_images_per_job),
         parameters=read_parameters(request.params, prompt=takes_prompt(found)),
         expires_in_s=math.ceil(settings.score_deadline_s),
     )
+    models.check_served(found)
+    return job
 
 
 def _only_model(ledger: Ledger) -> str:
