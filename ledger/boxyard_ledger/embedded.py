@@ -86,8 +86,9 @@ class EmbeddedRedis:
             SetupError: there is no server to start, it ended, or it made no progress for half a
                 minute; with its log.
         """
-        self._data_dir.mkdir(parents=True, exist_ok=True)
-        self._port = self._port or _hold_port(self)
+        if not self._port:  # later the folder is there, or it was moved away: no empty one then
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+            self._port = _hold_port(self)
         lock = str(self._data_dir / "server.lock")
         command = [sys.executable, "-I", "-S", "-c", BECOME_SERVER, str(os.getpid()), lock]
         command.append(find_server())

@@ -318,6 +318,21 @@ def test_the_address_that_is_told_can_be_reached():
     assert StackSettings(host="::1", port=80).url == "http://[::1]:80"
 
 
+def test_a_data_folder_that_was_moved_away_is_not_made_anew(tmp_path: Path) -> None:
+    told: list[str] = []
+    data = tmp_path / "data"
+    with EmbeddedRedis(data / "redis") as redis:
+        supervisor = Supervisor([], redis, told.append)
+        moved = data.rename(tmp_path / "moved")
+        redis.kill()
+        supervisor.tend()
+        assert "redis cannot be started" in told[-1]
+        assert not data.exists()
+        moved.rename(data)
+        until(lambda: supervisor.tend() or redis.alive)
+        redis.close()
+
+
 def test_a_redis_that_does_not_come_up_is_tried_again_until_it_does(tmp_path: Path):
     said: list[str] = []
     with EmbeddedRedis(tmp_path) as redis:
