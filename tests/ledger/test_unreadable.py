@@ -94,7 +94,7 @@ def test_a_job_that_cannot_be_read_stops_no_claim_and_no_chunk_mate(
     ledger: Ledger, accept: MakeJob, raw: redis.Redis, how: str
 ):
     bad = [accept(age_s=100 - n) for n in range(3)]
-    good = [accept(age_s=1) for _ in range(3)]
+    good = [accept(age_s=3 - n) for n in range(3)]
     for job in bad:
         spoil(raw, job, how)
     assert claim_all(ledger) == [job.id for job in good]

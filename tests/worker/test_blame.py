@@ -60,7 +60,7 @@ def decode_often(decoders: Decoders, count: int) -> None:
         assert decoders.decode(png(scene()), 1 << 30).pixels.shape == (48, 64, 3)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGALRM, signal.SIGUSR1])
 def test_a_decoder_that_is_ended_from_outside_costs_its_picture_nothing(
     decoders: Decoders, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
