@@ -12,6 +12,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,8 @@ class EmbeddedRedis:
         """Redis itself rewrites by growth since its start: many starts would let it grow on."""
         commands = sum(increments(self._data_dir).values())
         if commands > max(_LONG_INCREMENT, base_bytes(self._data_dir)):
-            client.bgrewriteaof()
+            with suppress(redis.RedisError):  # a slow fork, or one that is under way
+                client.bgrewriteaof()
 
     def _why_not(self, log_began: int) -> str:
         said = self._log_since(log_began)
