@@ -195,5 +195,5 @@ def _read(place: str, text: str) -> Quarantined:
             member=str(facts.get("member") or ""),
             score=str(facts.get("score") or ""),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
         return Quarantined(place, "unreadable", from_ms(0))

@@ -43,6 +43,7 @@ def readable(what: str, text: object = None) -> Iterator[None]:
         TypeError,
         AttributeError,
         OverflowError,
+        OSError,  # a time that no clock holds
         RecursionError,
     ) as error:
         cause = _cause(text)
