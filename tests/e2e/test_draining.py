@@ -70,10 +70,11 @@ def test_two_workers_share_what_is_ready(yard: Yard) -> None:
 
 def test_a_job_that_comes_as_a_claim_finds_nothing_is_not_left_behind(yard: Yard) -> None:
     """Jobs one after the other, at the moment when the one before has just ended."""
-    yard.worker()
+    worker = yard.worker()
     image = yard.upload(png(scene()))
     run_callers(yard, image, callers=2, jobs=200)
     assert yard.ledger.jobs.ready(MODEL) == 0
+    assert not any('"celery.app.trace"' in line for line in worker.lines()), "a line a wake-up"
 
 
 def test_a_worker_that_stops_claims_no_more(yard: Yard) -> None:

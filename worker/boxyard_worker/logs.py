@@ -49,5 +49,8 @@ def configure_logs(level: str = "info") -> None:
     )
     # What Celery and redis-py say below `info` is about themselves.
     logging.basicConfig(level=max(chosen, logging.INFO), handlers=[handler], force=True)
-    for room in ("boxyard_worker", "boxyard_ledger"):
-        logging.getLogger(room).setLevel(chosen)
+    for package in ("boxyard_worker", "boxyard_ledger"):
+        logging.getLogger(package).setLevel(chosen)
+    # Two lines for each wake-up, of which every job may have one, and nothing of the job in them.
+    for module in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(module).setLevel(max(chosen, logging.WARNING))
