@@ -43,7 +43,11 @@ demo: $(VENV)/runtime-installed ## Run the whole stack on this machine and detec
 
 .PHONY: test
 test: $(VENV)/dev-installed ## Run the tests with real parts
-	@$(BIN)/python -m pytest -n 3 --dist loadfile -m "not node" $(TEST_ARGS) # for two cores: much of each is waiting
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not node" $(TEST_ARGS) # for two cores: much of each is waiting
+
+.PHONY: sweeps
+sweeps: $(VENV)/dev-installed ## Run the tests of many inputs with all of these
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m sweep --sweeps=full $(TEST_ARGS)
 
 CHAOS = .chaos
 JOBS ?= 100000

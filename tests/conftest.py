@@ -15,6 +15,8 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from sweeps import Sample
+
 if TYPE_CHECKING:
     from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
 
@@ -32,6 +34,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     chaos = parser.getgroup("chaos", "faults done to a whole stack")
     chaos.addoption("--chaos", choices=("slice", "full"), default="slice", help="How much is done.")
     chaos.addoption("--chaos-results", type=Path, help="Appends what was measured, as JSON lines.")
+    sweeps = parser.getgroup("sweeps", "tests of many inputs of one kind")
+    sweeps.addoption("--sweeps", choices=("slice", "full"), default="slice", help="How many.")
+
+
+@pytest.fixture
+def sample(pytestconfig: pytest.Config) -> Sample:
+    """Takes a slice of a test's inputs; with `--sweeps=full` it takes all of them."""
+    return Sample(whole=pytestconfig.getoption("--sweeps") == "full")
 
 
 @pytest.fixture(scope="session")

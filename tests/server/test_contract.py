@@ -11,6 +11,7 @@ import pytest
 
 from boxyard_ledger import Ledger, LedgerSettings
 from server_process import ServerProcess, serving_process
+from sweeps import Sample
 
 from .test_junk import working
 
@@ -30,21 +31,23 @@ def server(
         yield started
 
 
+@pytest.mark.sweep
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "options",
     [
-        ("--exclude-path-regex", OWN_KEY, "--max-examples", "20"),
+        ("--exclude-path-regex", OWN_KEY),
         # These would end the key that the run itself comes with, if it read of it elsewhere.
-        ("--include-path-regex", OWN_KEY, "--phases", "coverage,fuzzing", "--max-examples", "30"),
+        ("--include-path-regex", OWN_KEY, "--phases", "coverage,fuzzing"),
     ],
     ids=["all", "own-key"],
 )
 def test_every_answer_is_one_that_the_openapi_document_names(
-    server: ServerProcess, tmp_path: Path, options: tuple[str, ...]
+    server: ServerProcess, tmp_path: Path, options: tuple[str, ...], sample: Sample
 ) -> None:
     command = [Path(sys.executable).with_name("schemathesis"), "--config-file", CONFIG, "run"]
     command += [f"{server.url}/openapi.json", "--header", "Authorization: Bearer key-a"]
+    command += ["--max-examples", "30" if sample.whole else "4"]
     # A number of examples and no time limit: schemathesis would go on until it is reached.
     command += ["--checks", "all", "--seed", "1", "--no-shrink", *options]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Ten thousand requests of all sorts against the real server: none may be its fault."""
+"""Thousands of requests of all sorts against the real server: none may be its fault."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 from boxyard_ledger import Ledger, LedgerSettings
 from boxyard_schemas import DEMO_MODEL
 from server_process import ServerProcess, serving_process
+from sweeps import Sample
 
 from .conftest import SEEN, Worker
 from .junk import Ask, Junk
@@ -94,10 +95,11 @@ def working(ledger: Ledger) -> Iterator[None]:
 
     def work() -> None:
         while not done.wait(0.02):
+            worker.appear()
             for claim in ledger.jobs.claim(DEMO_MODEL, worker="w", max_images=8):
                 worker.try_to_finish(claim, *[SEEN] * len(claim.job.images))
 
-    worker.appear()
+    worker.appear()  # and again and again: it would count as gone after a minute
     thread = Thread(target=work)
     thread.start()
     try:
@@ -130,10 +132,12 @@ def _send(server: ServerProcess, seed: int, share: int) -> Counter[tuple[str, in
     return seen
 
 
+@pytest.mark.sweep
 @pytest.mark.timeout(600)
-def test_ten_thousand_requests_of_all_sorts_are_answered_without_a_fault_of_the_servers(
-    ledger: Ledger, ledger_settings: LedgerSettings, tmp_path: Path
+def test_requests_of_all_sorts_are_answered_without_a_fault_of_the_servers(
+    ledger: Ledger, ledger_settings: LedgerSettings, tmp_path: Path, sample: Sample
 ) -> None:
+    requests = len(sample.of(range(REQUESTS), 1_500))
     ledger.tenants.register("a", api_key="key-a", webhook_secret="whsec_YQ==")
     seed = int(os.environ.get("BOXYARD_TEST_SEED", "20261121"))
     with (
@@ -142,7 +146,7 @@ def test_ten_thousand_requests_of_all_sorts_are_answered_without_a_fault_of_the_
         ThreadPoolExecutor(THREADS) as pool,
     ):
         shares = [
-            pool.submit(_send, server, seed + number, REQUESTS // THREADS)
+            pool.submit(_send, server, seed + number, requests // THREADS)
             for number in range(THREADS)
         ]
         seen = sum((share.result() for share in shares), Counter[tuple[str, int]]())
@@ -150,10 +154,10 @@ def test_ten_thousand_requests_of_all_sorts_are_answered_without_a_fault_of_the_
         assert "request.failed" not in server.text()
         assert "Exception in ASGI" not in server.text()
     print(sorted(seen.items()))
-    assert seen.total() == REQUESTS
+    assert seen.total() == requests
     # The valid ones are: else all this would be told at the door.
     sorts = Counter({sort: 0 for sort, _ in seen})
     for (sort, status), times in seen.items():
         sorts[sort] += times if 200 <= status < 300 else 0
-    assert sorts["valid"] > REQUESTS // 6
+    assert sorts["valid"] > requests // 6
     assert seen["broken", 400] > 0
