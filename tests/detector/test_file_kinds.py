@@ -66,6 +66,19 @@ FOREIGN = {
     "a tar archive": tarred(),
     "an HDF5 file": b"\x89HDF\r\n\x1a\n" + bytes(100),
     "a PNG image": b"\x89PNG\r\n\x1a\n",
+    "a WEBP image": b"RIFF\0\0\0\0WEBPVP8 ",
+    "a GIF image": b"GIF89a\1\0\1\0",
+    "an MP4": b"\0\0\0\x18ftypmp42",
+    "a NumPy array": b"\x93NUMPY\1\0",
+    "a TensorFlow Lite model": b"\x1c\0\0\0TFL3" + bytes(20),
+    "an SQLite database": b"SQLite format 3\0" + bytes(20),
+    "compressed by LZ4": b"\x04\x22\x4d\x18" + bytes(20),
+    "a program": b"MZ\x90\0" + bytes(60),
+    "a text": b"404: Not Found\n",
+    "a text, such": b"[InternetShortcut]\r\nURL=https://example.com/epoch_12.pth\r\n",
+    "HTML page, such": b"<div>Sign in to download this file</div>",
+    "HTML page": "\ufeff<!DOCTYPE html>".encode("utf-16"),
+    "JSON": b'\n[{"error": "quota"}]',
 }
 
 
@@ -86,6 +99,7 @@ ODD = {
     "is cut short or damaged": saved(STATE)[:-200],
     "a zip archive of other files": zipped(readme=b"x", weights=b"y"),
     "a TorchScript program": zipped(**{"model/data.pkl": b"x", "model/constants.pkl": b"y"}),
+    "PyTorch wrote no such file": b"\x08\x07\x12\x07pytorch" + bytes(50),
     "is cut short": b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M",
     "but nothing": saved({}),
     "but a list": saved([1, 2]),

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from boxyard_schemas.content import IMAGE_FORMATS
+
 from .records import Record
 from .remarks import Malformed, Remarks, printable, repeated
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 _ON_ITS_SIDE = (5, 6, 7, 8)
 """EXIF orientations under which width and height change places."""
 _TIFF = (b"II", b"MM")
@@ -118,7 +119,7 @@ def _upright_size(path: Path) -> _Size | None:
         with path.open("rb") as file:
             if file.read(2) in _TIFF:
                 return None
-        raise Malformed(f"The file is no readable image of {', '.join(_FORMATS)}") from None
+        raise Malformed(f"The file is no readable image of {', '.join(IMAGE_FORMATS)}") from None
     except Malformed:
         raise
     except ValueError:  # Pillow's bounds on text and profiles, which OpenCV does not read
@@ -133,7 +134,7 @@ def _upright_size(path: Path) -> _Size | None:
 def _read_size(path: Path) -> _Size:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of many pixels, and of odd metadata
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
             width, height = image.size
             if image.format == "TIFF":  # Pillow has turned its size
                 return width, height

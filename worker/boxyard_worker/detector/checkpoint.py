@@ -247,6 +247,10 @@ def _unreadable(source: Path, error: Exception) -> DetectorLoadError:
         return DetectorLoadError(f"{source.name} is cut short.", FETCH_AGAIN)
     if "PytorchStreamReader" in told:
         return DetectorLoadError(f"{source.name} is damaged.", FETCH_AGAIN)
+    if told.startswith(("Unsupported operand", "Invalid magic number", "pop from empty list")):
+        return DetectorLoadError(
+            f"{source.name} is not a checkpoint: PyTorch wrote no such file.", FETCH_AGAIN
+        )
     reason = told.partition("\n")[0].partition(". ")[0].rstrip(".") or type(error).__name__
     return DetectorLoadError(
         f"{source.name} is not a checkpoint that can be read safely: {reason[:300]}.",

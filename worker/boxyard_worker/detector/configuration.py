@@ -15,7 +15,7 @@ from boxyard_worker.detector.convnext import ConvNeXt
 from boxyard_worker.detector.data_sets import test_pipeline, type_name
 from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.detector.extras import missing_module
-from boxyard_worker.detector.file_kinds import JSON, refuse_foreign
+from boxyard_worker.detector.file_kinds import JSON, TEXT, refuse_foreign
 from boxyard_worker.detector.vocabulary import hash_folder
 
 _BOXINST_TRAINING = (
@@ -54,7 +54,7 @@ def read_config(path: Path) -> Config:
 def _run(path: Path) -> Config:
     what = f"The configuration {path.name} cannot be read"
     try:
-        refuse_foreign(path, "The configuration", JSON)
+        refuse_foreign(path, "The configuration", JSON, TEXT)
         return read_file(path)
     except DetectorLoadError:
         raise
