@@ -60,7 +60,7 @@ def read_images(
         label = f"{record.label} ({printable(name)})" if isinstance(name, str) else record.label
         with remarks.faults_of(label):
             ids.append(record.whole("id"))
-            names.append(_inside(folder, record.text("file_name")))
+            names.append(_inside(folder, _file_name(record, folder)))
             if limit is None or number < limit:
                 width, height = _size(record, folder / names[-1])
                 pictures.append(Picture(ids[-1], folder / names[-1], width, height))
@@ -69,6 +69,16 @@ def read_images(
     for again in repeated(names):
         remarks.fault("Several images have the same `file_name`", again)
     return frozenset(ids), tuple(pictures)
+
+
+def _file_name(record: Record, folder: Path) -> str:
+    """The `file_name`; one of Windows, where no file is called so, with this system's slashes."""
+    name = record.text("file_name")
+    slashed = name.replace("\\", "/")
+    if slashed != name and not os.path.lexists(folder / name):
+        record.repair("Backslashes in `file_name` were read as slashes")
+        return slashed
+    return name
 
 
 def _inside(folder: Path, name: str) -> str:
