@@ -167,6 +167,18 @@ def test_class_names_of_a_configuration_that_cannot_be_used_are_refused_at_load(
             load_detector("own", random_weights=True, config=write(own))
 
 
+def test_class_names_that_cannot_be_used_are_refused_though_the_weights_have_others(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    demo = find_model("rtmdet-ins_demo")
+    own = write(DEMO.replace('classes=("carton", "milk_bottle",', 'classes=(0, "milk_bottle",'))
+    with pytest.raises(DetectorLoadError, match="name 1 of 4 is not text but the int 0"):
+        load_detector("own", config=own, weights=demo.weights)
+    (tmp_path / "names.txt").write_text("a\nb\nc\nd\n")
+    named = load_detector("own", config=own, weights=demo.weights, classes=tmp_path / "names.txt")
+    assert named.describe().classes == ("a", "b", "c", "d")
+
+
 def test_an_import_of_local_code_is_never_answered_by_an_install_line(
     write: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -81,8 +81,14 @@ _STATES = ("state_dict", "ema_state_dict", "model_state_dict", "model", "model_e
 """Where trainings keep parameters: the first that a checkpoint has counts. mmengine changes the
 moving average over with the parameters when it saves, so that `state_dict` holds the average.
 """
-_WRAPPERS = ("module.", "model.")
-"""What torch's wrappers for several devices, moving averages and trainers put before every name."""
+_WRAPPERS = ("module.", "model.", "_orig_mod.", "_forward_module.")
+"""What torch's wrappers for several devices, moving averages, compilation and trainers put before
+every name."""
+_ODD: tuple[tuple[Callable[[Tensor], bool], str], ...] = (
+    (lambda tensor: tensor.is_quantized, "quantised"),
+    (lambda tensor: tensor.layout is not torch.strided, "sparse"),
+    (lambda tensor: tensor.is_meta, "without its numbers (of torch's device `meta`)"),
+)
 _STEPS = "steps"
 """Beside the parameters of a moving average: how often it was updated."""
 
@@ -101,29 +107,42 @@ def write_weights(source: Path, digest: str, target: Path) -> None:
         state.pop(_STEPS, None)
     prefix = _common_prefix(state)
     metadata = {
-        "classes": json.dumps(_classes(checkpoint.get("meta")), default=repr),
+        "classes": json.dumps(_classes(checkpoint.get("meta")), default=_describe),
         "versions": json.dumps(_versions(state, prefix)),
         "source_sha256": digest,
     }
     bare = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    save_file({name: _own(bare[name]) for name in _choose(bare)}, target, metadata)
+    chosen = {name: bare[name] for name in _choose(bare)}
+    _refuse_odd(chosen, source)
+    save_file({name: _own(tensor) for name, tensor in chosen.items()}, target, metadata)
     _settle_header(target)
 
 
 def _find_state(checkpoint: object) -> dict[str, Tensor] | None:
-    """The parameters by their names, wherever the checkpoint has them."""
+    """The parameters by their names, wherever the checkpoint has them.
+
+    Under another name than the usual ones, where nothing else can be meant.
+    """
     if not isinstance(checkpoint, dict):
         return None
     for name in _STATES:
-        if isinstance(inner := checkpoint.get(name), dict):
+        if isinstance(inner := checkpoint.get(name), dict) and inner:
             return _find_state(inner)
-    return checkpoint if checkpoint and _is_state(checkpoint) else None
+    states = [each for each in (checkpoint, *checkpoint.values()) if _is_state(each)]
+    return states[0] if len(states) == 1 else None
 
 
 def _is_state(found: object) -> bool:
-    return isinstance(found, dict) and all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in found.items()
-    )
+    return isinstance(found, dict) and bool(found) and not _strange_names(found)
+
+
+def _strange_names(state: dict[Any, Any]) -> list[object]:
+    """Of what should be parameters, the names of those that are none."""
+    return [
+        name
+        for name, value in state.items()
+        if not (isinstance(name, str) and isinstance(value, Tensor))
+    ]
 
 
 def _settle_header(path: Path) -> None:
@@ -137,6 +156,11 @@ def _settle_header(path: Path) -> None:
             raise ValueError(f"the header of {path.name} cannot be put in order")
         file.seek(8)
         file.write(settled)
+
+
+def _describe(found: object) -> str:
+    # It goes into the file, whose sha256 is to be the same each time.
+    return f"a {type(found).__name__}"
 
 
 def _common_prefix(state: dict[str, Tensor]) -> str:
@@ -161,6 +185,17 @@ def _choose(state: dict[str, Tensor]) -> list[str]:
     return [
         name for name in state if name not in averaged and not name.startswith("data_preprocessor.")
     ]
+
+
+def _refuse_odd(state: dict[str, Tensor], source: Path) -> None:
+    for name, tensor in state.items():
+        for is_so, what in _ODD:
+            if is_so(tensor):
+                raise DetectorLoadError(
+                    f"The parameter {name} of {source.name} is {what}, and models are served with"
+                    " plain numbers.",
+                    "Use the checkpoint that the training wrote, before it was made smaller.",
+                )
 
 
 def _own(tensor: Tensor) -> Tensor:
@@ -224,6 +259,10 @@ def _no_parameters(source: Path, found: object) -> DetectorLoadError:
     held = f"a {type(found).__name__}"
     if isinstance(found, dict):
         held = f"a dictionary of {', '.join(map(str, found))[:200]}" if found else "nothing"
+        for name in _STATES:
+            if isinstance(inner := found.get(name), dict) and (strange := _strange_names(inner)):
+                held = f"`{name}` with {strange[0]!r:.100}, which is no tensor by its name"
+                break
     return DetectorLoadError(
         f"{source.name} holds no parameters, but {held}.",
         "Use the checkpoint that the training wrote, or that mmdet publishes: its `state_dict` maps"
@@ -266,4 +305,6 @@ def _classes(meta: object) -> object:
     classes = next((v for k, v in notes.items() if str(k).lower() == "classes"), None)
     if isinstance(classes, str):
         return [classes]
+    if isinstance(classes, dict) and list(classes) == list(range(len(classes))):
+        return list(classes.values())
     return classes if classes is not None else []

@@ -119,7 +119,24 @@ def _plain(step: Any) -> dict[str, Any]:
     return dict(step)
 
 
+def check_declared(config: Config) -> None:
+    """Refuses class names in the configuration that cannot be used, though others are chosen.
+
+    Raises:
+        DetectorLoadError: says which name is at fault.
+    """
+    for data_set, _ in _find_sets(config):
+        names = _find_names(data_set, config)
+        if isinstance(names, list | tuple):
+            check_names(names, _source(config))
+
+
 def _name_classes(data_set: Any, config: Config) -> tuple[str, ...]:
+    names = _find_names(data_set, config)
+    return _published_classes(data_set.get("type")) if names is None else _check(names, config)
+
+
+def _find_names(data_set: Any, config: Config) -> Any:
     for notes in (data_set.get("metainfo"), data_set, config.get("metainfo")):
         if notes and not isinstance(notes, dict):
             raise DetectorLoadError(
@@ -128,8 +145,8 @@ def _name_classes(data_set: Any, config: Config) -> tuple[str, ...]:
             )
         for key, names in (notes or {}).items():
             if str(key).lower() == "classes" and names is not None:
-                return _check(names, config)
-    return _published_classes(data_set.get("type"))
+                return names
+    return None
 
 
 def _check(names: Any, config: Config) -> tuple[str, ...]:
