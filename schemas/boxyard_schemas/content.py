@@ -93,8 +93,9 @@ def _as_text(head: bytes) -> bytes | None:
         head = head.decode("utf-16", "ignore").encode()
     text = head.removeprefix(b"\xef\xbb\xbf").strip()
     whole = text.decode("utf-8", "ignore").encode()
-    # The head may end within a character, of up to four bytes.
-    return None if _CONTROLS.search(text) or len(text) - len(whole) >= 4 else text
+    # The head may end within a character, of up to four bytes; or it is in another encoding.
+    lost = len(text) - len(whole)
+    return None if _CONTROLS.search(text) or lost >= 4 or 4 * lost > len(text) else text
 
 
 def _image_as_text(text: bytes) -> Content | None:
@@ -138,7 +139,11 @@ _BINARY_KINDS = _kinds(
     0,
     (rb"GIF8", "a GIF image", Remedy.CONVERT),
     (rb".{4}ftyp(.{4})*?avi[fs]", "an AVIF image", Remedy.CONVERT),
-    (rb".{4}ftyp(.{4})*?(hei[cmsx]|hev[cmsx]|mif1|msf1)", "a HEIC image", Remedy.CONVERT),
+    (rb".{4}ftyp(.{4})*?(hei[cmsx]|hev[cmsx]|miaf|mif1|msf1)", "a HEIC image", Remedy.CONVERT),
+    (rb"FUJIFILMCCD-RAW|FOVb|IIU\0|IIR[OS]\x08", "a raw image of a camera", Remedy.CONVERT),
+    (rb"#\?R(ADIANCE|GBE)", "a Radiance HDR image", Remedy.CONVERT),
+    (rb"SIMPLE  = ", "a FITS image", Remedy.CONVERT),
+    (rb"gimp xcf", "a GIMP image", Remedy.CONVERT),
     (rb".{4}ftypcrx ", "a raw image of a camera (CR3)", Remedy.CONVERT),
     (rb".{4}(ftyp|moov|mdat)", "an MP4 or QuickTime video", Remedy.FRAMES),
     (rb"\x1aE\xdf\xa3", "a WebM or Matroska video", Remedy.FRAMES),
@@ -155,7 +160,7 @@ _BINARY_KINDS = _kinds(
     (rb".{128}DICM", "a DICOM file", Remedy.CONVERT),
     (rb"\x93NUMPY", "a NumPy array", Remedy.ENCODE),
     (rb"%PDF-", "a PDF document", Remedy.PAGES),
-    (rb"%!PS", "a PostScript document", Remedy.PAGES),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript document", Remedy.PAGES),
     (rb"\x89HDF\r\n", "an HDF5 file", Remedy.BYTES),
     (rb"GGUF", "a GGUF file", Remedy.BYTES),
     (rb".{4}TFL3", "a TensorFlow Lite model", Remedy.BYTES),
