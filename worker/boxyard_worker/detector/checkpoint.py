@@ -19,6 +19,7 @@ from torch import Tensor
 
 from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.detector.file_kinds import FETCH_AGAIN
+from boxyard_worker.detector.states import STATES, find_state, strange_names
 
 
 class _Forgotten:
@@ -77,10 +78,6 @@ _STAND_INS: tuple[tuple[Callable[..., Any], str], ...] = (
     *((_Plain, name) for name in _DICTIONARIES),
 )
 
-_STATES = ("state_dict", "ema_state_dict", "model_state_dict", "model", "model_ema", "ema")
-"""Where trainings keep parameters: the first that a checkpoint has counts. mmengine changes the
-moving average over with the parameters when it saves, so that `state_dict` holds the average.
-"""
 _WRAPPERS = ("module.", "model.", "_orig_mod.", "_forward_module.")
 """What torch's wrappers for several devices, moving averages, compilation and trainers put before
 every name."""
@@ -100,7 +97,7 @@ def write_weights(source: Path, digest: str, target: Path) -> None:
         DetectorLoadError: the file is damaged, not a checkpoint, or holds what could run code.
     """
     checkpoint = read_checkpoint(source)
-    state = _find_state(checkpoint)
+    state = find_state(checkpoint)
     if state is None:
         raise _no_parameters(source, checkpoint)
     if any(name != _STEPS for name in state):
@@ -116,33 +113,6 @@ def write_weights(source: Path, digest: str, target: Path) -> None:
     _refuse_odd(chosen, source)
     save_file({name: _own(tensor) for name, tensor in chosen.items()}, target, metadata)
     _settle_header(target)
-
-
-def _find_state(checkpoint: object) -> dict[str, Tensor] | None:
-    """The parameters by their names, wherever the checkpoint has them.
-
-    Under another name than the usual ones, where nothing else can be meant.
-    """
-    if not isinstance(checkpoint, dict):
-        return None
-    for name in _STATES:
-        if isinstance(inner := checkpoint.get(name), dict) and inner:
-            return _find_state(inner)
-    states = [each for each in (checkpoint, *checkpoint.values()) if _is_state(each)]
-    return states[0] if len(states) == 1 else None
-
-
-def _is_state(found: object) -> bool:
-    return isinstance(found, dict) and bool(found) and not _strange_names(found)
-
-
-def _strange_names(state: dict[Any, Any]) -> list[object]:
-    """Of what should be parameters, the names of those that are none."""
-    return [
-        name
-        for name, value in state.items()
-        if not (isinstance(name, str) and isinstance(value, Tensor))
-    ]
 
 
 def _settle_header(path: Path) -> None:
@@ -259,8 +229,8 @@ def _no_parameters(source: Path, found: object) -> DetectorLoadError:
     held = f"a {type(found).__name__}"
     if isinstance(found, dict):
         held = f"a dictionary of {', '.join(map(str, found))[:200]}" if found else "nothing"
-        for name in _STATES:
-            if isinstance(inner := found.get(name), dict) and (strange := _strange_names(inner)):
+        for name in STATES:
+            if isinstance(inner := found.get(name), dict) and (strange := strange_names(inner)):
                 held = f"`{name}` with {strange[0]!r:.100}, which is no tensor by its name"
                 break
     return DetectorLoadError(
