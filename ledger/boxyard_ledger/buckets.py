@@ -19,8 +19,8 @@ class Buckets:
         self._s3 = s3
         self._allowed = settings.allowed_buckets
 
-    def get(self, uri: str, max_bytes: int) -> bytes:
-        """Reads an object.
+    def get(self, uri: str, max_bytes: int) -> tuple[bytes, str]:
+        """Reads an object: its bytes as they are stored, and its `Content-Encoding`.
 
         Raises:
             Permanent: `bucket-denied`, `object-missing` or `too-large`.
@@ -29,7 +29,7 @@ class Buckets:
         """
         bucket, key = self._split(uri)
         with _translated(uri):
-            return self._s3.get(bucket, key, max_bytes)
+            return self._s3.get_encoded(bucket, key, max_bytes)
 
     def put(self, uri: str, data: bytes, content_type: str) -> None:
         """Writes an object, over one that is there.

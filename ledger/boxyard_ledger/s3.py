@@ -96,14 +96,19 @@ class S3:
 
     def get(self, bucket: str, key: str, max_bytes: int | None) -> bytes:
         """Reads an object of at most `max_bytes`, else raises `TooLarge`."""
+        return self.get_encoded(bucket, key, max_bytes)[0]
+
+    def get_encoded(self, bucket: str, key: str, max_bytes: int | None) -> tuple[bytes, str]:
+        """Reads an object as `get` does, and what is said of its compression."""
         with _translated():
             answer = self.client.get_object(Bucket=bucket, Key=key)
+            encoding = answer.get("ContentEncoding", "")
             with answer["Body"] as body:
                 size = answer.get("ContentLength")  # some servers send objects in chunks
                 if max_bytes is None or (size is not None and size <= max_bytes):
-                    return body.read()
+                    return body.read(), encoding
                 if size is None and len(data := body.read(max_bytes + 1)) <= max_bytes:
-                    return data
+                    return data, encoding
                 raise TooLarge(f"s3://{bucket}/{key} has more than {max_bytes} bytes.")
 
     def delete(self, bucket: str, key: str) -> None:

@@ -1,13 +1,14 @@
 """What bytes are, by how they begin: an image of a format that is read, or something else.
 
-Callers send much that is no image. An error names what came and what to do about it; it never
-shows the bytes.
+Callers send much that is no image, and operators name files that are no weights. An error names
+what came and what to do about it; it never shows the bytes.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
+from enum import Enum
 from typing import Literal, NamedTuple, get_args
 
 ImageFormat = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF"]
@@ -17,16 +18,38 @@ _HEAD = 1024
 """Bytes that are looked at."""
 
 
+class Remedy(Enum):
+    """What to do about a kind of content; the value says it to who sends an image."""
+
+    CONVERT = f"Convert it to {', '.join(IMAGE_FORMATS[:-1])} or {IMAGE_FORMATS[-1]}."
+    ENCODE = "Encode it as PNG or JPEG."
+    DECODE = "Decode it, and send the bytes of the image."
+    UNPACK = "Unpack it, and send the bytes of the image."
+    RAW = "Send the bytes of the image alone, as in: curl --data-binary @image.jpg"
+    BINARY = "Open the file in binary mode, or use curl --data-binary."
+    FRAMES = "Send single frames of it as JPEG or PNG."
+    PAGES = "Send its pages as JPEG or PNG."
+    ITSELF = "Send the image itself, not a page or a message about it."
+    BYTES = "Send the bytes of an image."
+    REFERRED = "Send the bytes that it stands for."
+    PULL = "Run `git lfs pull` first."
+
+
 class Content(NamedTuple):
     """A kind of content that is not read as an image.
 
     Attributes:
         name: with its article, as in "a GIF image".
-        advice: a sentence that says what to do.
+        remedy: what to do about it.
     """
 
     name: str
-    advice: str
+    remedy: Remedy
+
+    @property
+    def advice(self) -> str:
+        """A sentence that says what to do, to who sends an image."""
+        return self.remedy.value
 
     def __str__(self) -> str:
         return f"this is {self.name}. {self.advice}"
@@ -43,20 +66,25 @@ def image_format(data: bytes) -> ImageFormat | None:
 def identify(data: bytes) -> Content:
     """What the bytes are, where `image_format` knows none."""
     if not data:
-        return Content("empty", "Send the bytes of an image.")
+        return Content("empty", Remedy.BYTES)
     head = bytes(data[:_HEAD])
     for pattern, content in _BINARY_KINDS:
         if pattern.match(head):
             return content
     text = _as_text(head)
     if text is None:
-        return Content("binary data of an unknown kind", _CONVERT)
+        return UNKNOWN
     if written := _image_as_text(text):
         return written
     for pattern, content in _TEXT_KINDS:
         if pattern.match(text):
             return content
-    return Content("text", "Send the bytes of an image.")
+    return TEXT
+
+
+def is_text(data: bytes) -> bool:
+    """Whether the bytes begin as a text does, in UTF-8 or with a mark that says UTF-16."""
+    return _as_text(bytes(data[:_HEAD])) is not None
 
 
 def _as_text(head: bytes) -> bytes | None:
@@ -65,28 +93,24 @@ def _as_text(head: bytes) -> bytes | None:
         head = head.decode("utf-16", "ignore").encode()
     text = head.removeprefix(b"\xef\xbb\xbf").strip()
     whole = text.decode("utf-8", "ignore").encode()
-    # The head may end within a character, of up to four bytes.
-    return None if _CONTROLS.search(text) or len(text) - len(whole) >= 4 else text
+    # The head may end within a character, of up to four bytes; or it is in another encoding.
+    lost = len(text) - len(whole)
+    return None if _CONTROLS.search(text) or lost >= 4 or 4 * lost > len(text) else text
 
 
 def _image_as_text(text: bytes) -> Content | None:
     compact = re.sub(rb"[\r\n]", b"", text)
     digits = re.match(rb"(?:0x|\\x)?((?:[0-9a-f]{2}){18,32})", compact, re.IGNORECASE)
     if digits and image_format(binascii.unhexlify(digits[1])):
-        return Content("an image written in hexadecimal", _DECODE)
+        return Content("an image written in hexadecimal", Remedy.DECODE)
     letters = re.match(rb"(?:[\w+/-]{4}){6,16}", compact)
     if letters and image_format(binascii.a2b_base64(letters[0].translate(_FROM_URL_SAFE))):
-        return Content("an image written in base64", _DECODE)
+        return Content("an image written in base64", Remedy.DECODE)
     return None
 
 
-_CONVERT = f"Convert it to {', '.join(IMAGE_FORMATS[:-1])} or {IMAGE_FORMATS[-1]}."
-_DECODE = "Decode it, and send the bytes of the image."
-_UNPACK = "Unpack it, and send the bytes of the image."
-_RAW = "Send the bytes of the image alone, as in: curl --data-binary @image.jpg"
-_FRAMES = "Send single frames of it as JPEG or PNG."
-_PAGES = "Send its pages as JPEG or PNG."
-_ITSELF = "Send the image itself, not a page or a message about it."
+TEXT = Content("text", Remedy.BYTES)
+UNKNOWN = Content("binary data of an unknown kind", Remedy.CONVERT)
 
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
@@ -103,66 +127,77 @@ _IMAGES: tuple[tuple[re.Pattern[bytes], ImageFormat], ...] = (
 
 
 def _kinds(
-    flags: int, *kinds: tuple[bytes, str, str]
+    flags: int, *kinds: tuple[bytes, str, Remedy]
 ) -> tuple[tuple[re.Pattern[bytes], Content], ...]:
     return tuple(
-        (re.compile(pattern, re.DOTALL | flags), Content(name, advice))
-        for pattern, name, advice in kinds
+        (re.compile(pattern, re.DOTALL | flags), Content(name, remedy))
+        for pattern, name, remedy in kinds
     )
 
 
 _BINARY_KINDS = _kinds(
     0,
-    (rb"GIF8", "a GIF image", _CONVERT),
-    (rb".{4}ftyp(.{4})*?avi[fs]", "an AVIF image", _CONVERT),
-    (rb".{4}ftyp(.{4})*?(hei[cmsx]|hev[cmsx]|mif1|msf1)", "a HEIC image", _CONVERT),
-    (rb".{4}ftypcrx ", "a raw image of a camera (CR3)", _CONVERT),
-    (rb".{4}(ftyp|moov|mdat)", "an MP4 or QuickTime video", _FRAMES),
-    (rb"\x1aE\xdf\xa3", "a WebM or Matroska video", _FRAMES),
-    (rb"RIFF.{4}AVI ", "an AVI video", _FRAMES),
-    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 image", _CONVERT),
-    (rb"\0\0\0\x0cJXL |\xff\x0a", "a JPEG XL image", _CONVERT),
-    (rb"II\xbc\x01", "a JPEG XR image", _CONVERT),
-    (rb"8BPS\0", "a Photoshop file", _CONVERT),
-    (rb"v/1\x01", "an OpenEXR image", _CONVERT),
-    (rb"DDS \x7c", "a DDS image", _CONVERT),
-    (rb"qoif", "a QOI image", _CONVERT),
-    (rb"\0\0[\x01\x02]\0[^\0]\0", "an icon (ICO)", _CONVERT),
-    (rb"P[1-7]\s+[\d#W]", "a PNM image", _CONVERT),
-    (rb".{128}DICM", "a DICOM file", _CONVERT),
-    (rb"\x93NUMPY", "a NumPy array", "Encode it as PNG or JPEG."),
-    (rb"%PDF-", "a PDF document", _PAGES),
-    (rb"%!PS", "a PostScript document", _PAGES),
-    (rb"PK(\x03\x04|\x05\x06)", "a ZIP archive", _UNPACK),
-    (rb"\x1f\x8b", "compressed by gzip", _UNPACK),
-    (rb"\x28\xb5\x2f\xfd", "compressed by Zstandard", _UNPACK),
-    (rb"BZh[1-9]", "compressed by bzip2", _UNPACK),
-    (rb"\xfd7zXZ\0", "compressed by xz", _UNPACK),
-    (rb"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
-    (rb"Rar!\x1a\x07", "a RAR archive", _UNPACK),
-    (rb".{257}ustar", "a tar archive", _UNPACK),
-    (rb"(?i:--[^\r\n]{1,200}\r?\ncontent-)", "a multipart form", _RAW),
+    (rb"GIF8", "a GIF image", Remedy.CONVERT),
+    (rb".{4}ftyp(.{4})*?avi[fs]", "an AVIF image", Remedy.CONVERT),
+    (rb".{4}ftyp(.{4})*?(hei[cmsx]|hev[cmsx]|miaf|mif1|msf1)", "a HEIC image", Remedy.CONVERT),
+    (rb"FUJIFILMCCD-RAW|FOVb|IIU\0|IIR[OS]\x08", "a raw image of a camera", Remedy.CONVERT),
+    (rb"#\?R(ADIANCE|GBE)", "a Radiance HDR image", Remedy.CONVERT),
+    (rb"SIMPLE  = ", "a FITS image", Remedy.CONVERT),
+    (rb"gimp xcf", "a GIMP image", Remedy.CONVERT),
+    (rb".{4}ftypcrx ", "a raw image of a camera (CR3)", Remedy.CONVERT),
+    (rb".{4}(ftyp|moov|mdat)", "an MP4 or QuickTime video", Remedy.FRAMES),
+    (rb"\x1aE\xdf\xa3", "a WebM or Matroska video", Remedy.FRAMES),
+    (rb"RIFF.{4}AVI ", "an AVI video", Remedy.FRAMES),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 image", Remedy.CONVERT),
+    (rb"\0\0\0\x0cJXL |\xff\x0a", "a JPEG XL image", Remedy.CONVERT),
+    (rb"II\xbc\x01", "a JPEG XR image", Remedy.CONVERT),
+    (rb"8BPS\0", "a Photoshop file", Remedy.CONVERT),
+    (rb"v/1\x01", "an OpenEXR image", Remedy.CONVERT),
+    (rb"DDS \x7c", "a DDS image", Remedy.CONVERT),
+    (rb"qoif", "a QOI image", Remedy.CONVERT),
+    (rb"\0\0[\x01\x02]\0[^\0]\0", "an icon (ICO)", Remedy.CONVERT),
+    (rb"P[1-7]\s+[\d#W]", "a PNM image", Remedy.CONVERT),
+    (rb".{128}DICM", "a DICOM file", Remedy.CONVERT),
+    (rb"\x93NUMPY", "a NumPy array", Remedy.ENCODE),
+    (rb"%PDF-", "a PDF document", Remedy.PAGES),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript document", Remedy.PAGES),
+    (rb"\x89HDF\r\n", "an HDF5 file", Remedy.BYTES),
+    (rb"GGUF", "a GGUF file", Remedy.BYTES),
+    (rb".{4}TFL3", "a TensorFlow Lite model", Remedy.BYTES),
+    (rb"SQLite format 3\0", "an SQLite database", Remedy.BYTES),
+    (rb"\x7fELF|MZ.\0", "a program", Remedy.BYTES),
+    (rb"PK(\x03\x04|\x05\x06)", "a ZIP archive", Remedy.UNPACK),
+    (rb"\x1f\x8b", "compressed by gzip", Remedy.UNPACK),
+    (rb"\x28\xb5\x2f\xfd", "compressed by Zstandard", Remedy.UNPACK),
+    (rb"BZh[1-9]", "compressed by bzip2", Remedy.UNPACK),
+    (rb"\xfd7zXZ\0", "compressed by xz", Remedy.UNPACK),
+    (rb"\x04\x22\x4d\x18", "compressed by LZ4", Remedy.UNPACK),
+    (rb"7z\xbc\xaf\x27\x1c", "a 7z archive", Remedy.UNPACK),
+    (rb"Rar!\x1a\x07", "a RAR archive", Remedy.UNPACK),
+    (rb".{257}ustar", "a tar archive", Remedy.UNPACK),
+    (rb"(?i:--[^\r\n]{1,200}\r?\ncontent-)", "a multipart form", Remedy.RAW),
     (
         rb"[0-9a-fA-F]{1,8}(;chunk-signature=[0-9a-f]{64})?\r\n",
         "an upload that was stored with its chunk framing (aws-chunked)",
-        _RAW,
+        Remedy.RAW,
     ),
     (
         rb"\xff\xd8\xff|(\xef\xbf\xbd){2}|\xc3\xbf\xc3\x98|(\xef\xbf\xbd|\xc2?\x89)PNG",
         "an image whose bytes were read or written as text, which changes them",
-        "Open the file in binary mode, or use curl --data-binary.",
+        Remedy.BINARY,
     ),
 )
 _TEXT_KINDS = _kinds(
     re.IGNORECASE,
-    (rb"<(.*?<)?(!doctype html|html|head|body)\b", "an HTML page", _ITSELF),
-    (rb"<(.*?<)?svg[\s>/]", "an SVG drawing", _CONVERT),
-    (rb"<[?!a-z]", "an XML document", _ITSELF),
-    (rb"\{\s*[\"}]|\[\s*[]\[{\"\d-]", "JSON", _ITSELF),
-    (rb"data:", "a data: URI", "Send the bytes that it stands for."),
-    (rb"[a-z][a-z0-9+.-]*://\S+\Z", "a URL", _ITSELF),
-    (rb"b['\"]", "the text of a Python bytes object (b'...')", _RAW),
-    (rb"version https://git-lfs", "a Git LFS pointer", "Run `git lfs pull` first."),
-    (rb"http/\d", "an HTTP message with its headers", _RAW),
-    (rb"[\w.%+-]+=[^\s]*\Z", "a URL-encoded form", _RAW),
+    (rb"<(.*?<)?(!doctype html|html|head|body)\b", "an HTML page", Remedy.ITSELF),
+    (rb"<(script|meta|title|div|center|h1|p)\b", "an HTML page", Remedy.ITSELF),
+    (rb"<(.*?<)?svg[\s>/]", "an SVG drawing", Remedy.CONVERT),
+    (rb"<[?!a-z]", "an XML document", Remedy.ITSELF),
+    (rb"\{\s*[\"}]|\[\s*[]\[{\"\d-]", "JSON", Remedy.ITSELF),
+    (rb"data:", "a data: URI", Remedy.REFERRED),
+    (rb"[a-z][a-z0-9+.-]*://\S+\Z", "a URL", Remedy.ITSELF),
+    (rb"b['\"]", "the text of a Python bytes object (b'...')", Remedy.RAW),
+    (rb"version https://git-lfs", "a Git LFS pointer", Remedy.PULL),
+    (rb"http/\d", "an HTTP message with its headers", Remedy.RAW),
+    (rb"[\w.%+-]+=[^\s]*\Z", "a URL-encoded form", Remedy.RAW),
 )

@@ -11,10 +11,11 @@ from pydantic_core import PydanticCustomError
 from .content import identify, image_format
 
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
-_DATA_URI = re.compile(rb"data:[^,]{0,200}?(;base64)?,", re.IGNORECASE)
+_DATA_URI = re.compile(rb"data:[^,]{0,200}?(; *base64 *)?,", re.IGNORECASE)
 _NO_LETTER = re.compile(rb"[^A-Za-z0-9+/=]")
-_HEXADECIMAL = re.compile(rb"(?:[0-9A-Fa-f]{2})+")
+_HEXADECIMAL = re.compile(rb"(?:0[xX])?((?:[0-9A-Fa-f]{2}[ :]?){4,32})")
 _WANTED = "give the bytes of the image, in base64"
+_EMPTY = f"this is empty; {_WANTED}"
 
 
 class ImageText(EncoderProtocol):
@@ -34,12 +35,14 @@ class ImageText(EncoderProtocol):
         letters = text.translate(None, b"\r\n")
         if b"+" not in letters and b"/" not in letters:
             letters = letters.translate(_FROM_URL_SAFE)
+        if _is_hexadecimal(letters):
+            raise _refused(f"this is hexadecimal; {_WANTED}")
         try:
             image = binascii.a2b_base64(letters, strict_mode=True)
         except binascii.Error:
             raise _refused(_why_not_base64(text, letters)) from None
         if not image_format(image):
-            raise _refused(_why_no_image(letters, image))
+            raise _refused(f"decoded from base64, {identify(image)}" if letters else _EMPTY)
         return image
 
     @classmethod
@@ -71,9 +74,10 @@ def _why_not_base64(text: bytes, letters: bytes) -> str:
     character = letters[found.start() : found.start() + 4].decode("utf-8", "ignore")[0]
     if character in _CHARACTERS:
         return _CHARACTERS[character]
+    why = f"the character U+{ord(character):04X} at position {found.start()} is not base64"
     if not character.isascii():
-        return f"this has characters that base64 has not, as bytes read as text do; {_WANTED}"
-    return f"the character U+{ord(character):04X} at position {found.start()} is not base64"
+        return f"{why}; bytes that were read as text have such characters, so {_WANTED}"
+    return why
 
 
 def _why_not_padded(letters: bytes) -> str:
@@ -85,22 +89,30 @@ def _why_not_padded(letters: bytes) -> str:
     )
 
 
-def _why_no_image(letters: bytes, data: bytes) -> str:
-    if not letters:
-        return f"this is empty; {_WANTED}"
-    if _HEXADECIMAL.fullmatch(letters) and image_format(bytes.fromhex(letters.decode())):
-        return f"this is hexadecimal; {_WANTED}"
-    return f"decoded from base64, {identify(data)}"
+def _is_hexadecimal(letters: bytes) -> bool:
+    """Whether these are the hexadecimal digits of an image, which may be base64 of other bytes."""
+    digits = _HEXADECIMAL.match(letters)
+    return bool(digits and image_format(bytes.fromhex(digits[1].decode().replace(":", " "))))
 
 
 def _refused(why: str) -> PydanticCustomError:
     return PydanticCustomError("image_text", "{why}", {"why": why})
 
 
+_PART = "this is the rest of a data: URI: give the whole URI, or what follows its comma alone"
 _FORMS = tuple(
     (re.compile(form, re.IGNORECASE), why)
     for form, why in (
-        (rb"b['\"]", f"this is the text of a Python bytes object (b'...'), of str(); {_WANTED}"),
+        (
+            rb"(bytearray\()?b['\"]",
+            f"this is the text of a Python bytes object (b'...'), of str(); {_WANTED}",
+        ),
+        (
+            rb"<[^<>]* at 0x|\[object ",
+            f"this is the text of an object, as str() makes it; {_WANTED}",
+        ),
+        (rb"(\w+/[\w.+-]+)?(; *base64 *)?,|base64[,:]", _PART),
+        (rb"data:", "this begins with `data:` twice: give a data: URI once"),
         (rb"['\"]", "this has quotation marks around it: leave them out"),
         (rb"https?://", "this is a URL: give it as `url`"),
         (rb"s3://", "this is an S3 URI: give it as `s3`"),

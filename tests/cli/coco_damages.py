@@ -95,6 +95,22 @@ def root_category(truth: Set, chance: random.Random) -> None:
     truth["categories"].insert(chance.randrange(3), root)
 
 
+def text_ids(truth: Set, chance: random.Random) -> None:
+    for each in truth["annotations"]:
+        each["id"] = f"550e8400-{each['id']}"
+
+
+def spaces_around_names(truth: Set, chance: random.Random) -> None:
+    for each in truth["categories"]:
+        each["name"] = chance.choice(["\ufeff{}", " {}", "{}\r\n"]).format(each["name"])
+
+
+def backslashes(truth: Set, chance: random.Random) -> None:
+    for each in truth["images"]:
+        each["file_name"] = each["file_name"].replace("./", "")
+        each["file_name"] = f".\\{each['file_name']}"
+
+
 def without_the_rest(truth: Set, chance: random.Random) -> None:
     del truth["info"], truth["licenses"]
 
@@ -102,12 +118,15 @@ def without_the_rest(truth: Set, chance: random.Random) -> None:
 REPAIRABLE: tuple[Damage, ...] = (
     text_of_numbers, text_in_masks, text_of_image_numbers, ids_with_fractions, no_crowd_flags,
     no_areas, no_boxes, no_annotation_ids, flat_polygons, no_sizes, root_category, without_the_rest,
+    text_ids, spaces_around_names, backslashes,
 )  # fmt: skip
 SILENT = {ids_with_fractions, without_the_rest}
 CLASHES: dict[Damage, set[Damage]] = {
     text_of_numbers: {
         no_areas, no_crowd_flags, no_boxes, no_annotation_ids, ids_with_fractions,
     },
+    text_ids: {no_annotation_ids, text_of_numbers},
+    spaces_around_names: {root_category},
     text_in_masks: {flat_polygons},
     text_of_image_numbers: {no_sizes},
 }  # fmt: skip
@@ -175,6 +194,13 @@ def corners(truth: Set, chance: random.Random) -> list[str]:
     return ["x1, y1, x2, y2", "annotation"]
 
 
+def centres(truth: Set, chance: random.Random) -> list[str]:
+    for each in truth["annotations"]:
+        x, y, width, height = each["bbox"]
+        each["bbox"] = [x + width / 2, y + height / 2, width, height]
+    return ["the centre with width and height", "annotation"]
+
+
 def shares(truth: Set, chance: random.Random) -> list[str]:
     for each in truth["annotations"]:
         x, y, width, height = each["bbox"]
@@ -229,6 +255,7 @@ REFUSED: dict[str, Damage] = {
     "twin-category": twice("categories", name="other"),
     "corners": corners,
     "shares": shares,
+    "centres": centres,
     "odd": annotation(segmentation=[SQUARE[:-1]]),
     "two-points": annotation(segmentation=[SQUARE, SQUARE[:4]]),
     "nan-polygon": annotation(segmentation=[[*SQUARE[:-1], NAN]]),

@@ -141,6 +141,14 @@ def test_every_fault_is_said_at_once_and_each_names_few_records(tmp_path: Path) 
         ("[", "invalid JSON"),
         ("[" * 200_000, "nested too deeply"),
         ("[]", "it holds a list"),
+        ('{"images": 1, "images": 2}', "an object has images more than once"),
+        ('{"images": [{"id": 7, "width": 1, "width": 2}]}', "id is 7, has width more than once"),
+        ('{"image_id": 1}\n{"image_id": 2}\n', "JSON Lines"),
+        ('{"images": ' + "9" * 5000 + "}", "a number of thousands of digits"),
+        ("<annotation></annotation>", "it is an XML document"),
+        ("version https://git-lfs.github.com/spec/v1\n", "it is a Git LFS pointer"),
+        ("\x1f\x8b\x08", "it is compressed by gzip"),
+        ('{"name": "gr\xfcn"}', "it is not UTF-8"),
         ("{}", "`images` is missing"),
         ('{"images": {}, "categories": [], "annotations": []}', "`images` is an object"),
         ('{"images": [5], "categories": [], "annotations": []}', "`categories` is empty"),
@@ -152,7 +160,7 @@ def test_every_fault_is_said_at_once_and_each_names_few_records(tmp_path: Path) 
     ],
 )
 def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str, said: str) -> None:
-    (tmp_path / "truth.json").write_text(content)
+    (tmp_path / "truth.json").write_text(content, "latin-1")
     with pytest.raises(InvalidRequest, match=said):
         Truth.read(tmp_path / "truth.json", tmp_path)
 

@@ -143,6 +143,19 @@ def test_what_is_repaired_is_said_and_judged_alike(
         assert repair in done.stderr
 
 
+def test_a_set_of_which_nothing_matched_is_no_success(
+    stack: RunningStack, boxyard: Boxyard, coloured: Path
+) -> None:
+    truth = json.loads((coloured / "truth.json").read_text())
+    for each in truth["annotations"]:
+        each |= {"bbox": [60, 50, 12, 12], "segmentation": []}
+    (coloured / "truth.json").write_text(json.dumps(truth))
+    done = boxyard(*words(coloured, "--limit", "2", "--json"), environment=stack.environment)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["bbox"]["AP"] == 0
+    assert "No box that the model found matches an annotation" in done.stderr
+
+
 def test_a_set_of_which_nothing_can_match_is_refused(
     stack: RunningStack, boxyard: Boxyard, coloured: Path
 ) -> None:

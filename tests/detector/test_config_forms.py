@@ -94,6 +94,8 @@ def test_the_pure_python_form_takes_bases_beside_it_and_types_by_class(
         "from mmengine.config import read_base\nwith read_base():\n    from .absent import *",
         "_base_ = 'mmyolo::yolov8/yolov8_s.py'",
         "_base_ = './absent.py'",
+        "_base_ = ('./absent.py',)",
+        "_base_ = ['mmyolo::yolov8/yolov8_s.py', './absent.py']",
     ],
 )
 def test_a_base_that_is_not_there_is_named(write: Callable[..., Path], text: str) -> None:
@@ -149,6 +151,10 @@ def test_joined_data_sets_that_differ_are_refused(write: Callable[..., Path]) ->
         ("('a', 'b')", "tells 4 classes apart, and 2 class names"),
         ("()", "tells 4 classes apart, and 0 class names"),
         ("{0: 'a', 1: 'b'}", "not a list of texts"),
+        ("{'a', 'b', 'c', 'd'}", "are a set, not a list"),
+        ("(b'a', b'b', b'c', b'd')", "not text but the bytes"),
+        ("'absent.txt'", "in the file absent.txt, which is not in"),
+        ("'data/absent'", "in the file data/absent, which is not in"),
         ("'carton'", "and 1 class names"),
     ],
 )
@@ -159,6 +165,18 @@ def test_class_names_of_a_configuration_that_cannot_be_used_are_refused_at_load(
         own = DEMO.replace('classes=("carton", "milk_bottle", "can", "water_bottle")', line)
         with pytest.raises(DetectorLoadError, match=fault):
             load_detector("own", random_weights=True, config=write(own))
+
+
+def test_class_names_that_cannot_be_used_are_refused_though_the_weights_have_others(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    demo = find_model("rtmdet-ins_demo")
+    own = write(DEMO.replace('classes=("carton", "milk_bottle",', 'classes=(0, "milk_bottle",'))
+    with pytest.raises(DetectorLoadError, match="name 1 of 4 is not text but the int 0"):
+        load_detector("own", config=own, weights=demo.weights)
+    (tmp_path / "names.txt").write_text("a\nb\nc\nd\n")
+    named = load_detector("own", config=own, weights=demo.weights, classes=tmp_path / "names.txt")
+    assert named.describe().classes == ("a", "b", "c", "d")
 
 
 def test_an_import_of_local_code_is_never_answered_by_an_install_line(
@@ -213,6 +231,15 @@ def test_local_code_on_the_module_path_is_used(write: Callable[..., Path], tmp_p
         ("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n", "Git LFS pointer"),
         ("<!DOCTYPE html><html></html>", "an HTML page"),
         ("1 / 0\n", "running it raised ZeroDivisionError"),
+        ("import sys\nsys.exit(3)\n", "running it ended Python"),
+        ("_base_ = './own.py'\n", "contains itself"),
+        ("_base_ = 5\n", "has the base 5"),
+        ("\ufeffmodel = dict(type='RPN')\n", "begins with a byte order mark"),
+        (DEMO + "custom_imports = 5\n", "has 5 in its `custom_imports`"),
+        (DEMO + "custom_imports = dict(imports=['./shelf.py'])\n", "'./shelf.py' in its"),
+        (DEMO + "custom_imports = dict(imports=['.shelf'])\n", "'.shelf' in its"),
+        (DEMO + "custom_imports = dict(imports=[''])\n", "'' in its `custom_imports`"),
+        (DEMO + "test_dataloader['dataset']['pipeline'] = 'none'\n", "test pipeline is 'none'"),
         ("", "it is empty"),
         ("x = 1\n", "has no `model`"),
         ("model = dict(type='RPN')\ndata = dict(test=dict())\n", "is for mmdet 2"),

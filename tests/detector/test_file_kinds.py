@@ -11,13 +11,14 @@ import pathlib
 import tarfile
 import zipfile
 from collections import OrderedDict, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from boxyard_worker.detector import DetectorLoadError, load_detector
 from boxyard_worker.detector.catalogue import find_model
@@ -66,6 +67,19 @@ FOREIGN = {
     "a tar archive": tarred(),
     "an HDF5 file": b"\x89HDF\r\n\x1a\n" + bytes(100),
     "a PNG image": b"\x89PNG\r\n\x1a\n",
+    "a WEBP image": b"RIFF\0\0\0\0WEBPVP8 ",
+    "a GIF image": b"GIF89a\1\0\1\0",
+    "an MP4": b"\0\0\0\x18ftypmp42",
+    "a NumPy array": b"\x93NUMPY\1\0",
+    "a TensorFlow Lite model": b"\x1c\0\0\0TFL3" + bytes(20),
+    "an SQLite database": b"SQLite format 3\0" + bytes(20),
+    "compressed by LZ4": b"\x04\x22\x4d\x18" + bytes(20),
+    "a program": b"MZ\x90\0" + bytes(60),
+    "a text": b"404: Not Found\n",
+    "a text, such": b"[InternetShortcut]\r\nURL=https://example.com/epoch_12.pth\r\n",
+    "HTML page, such": b"<div>Sign in to download this file</div>",
+    "HTML page": "\ufeff<!DOCTYPE html>".encode("utf-16"),
+    "JSON": b'\n[{"error": "quota"}]',
 }
 
 
@@ -86,9 +100,16 @@ ODD = {
     "is cut short or damaged": saved(STATE)[:-200],
     "a zip archive of other files": zipped(readme=b"x", weights=b"y"),
     "a TorchScript program": zipped(**{"model/data.pkl": b"x", "model/constants.pkl": b"y"}),
+    "PyTorch wrote no such file": b"\x08\x07\x12\x07pytorch" + bytes(50),
     "is cut short": b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M",
     "but nothing": saved({}),
     "but a list": saved([1, 2]),
+    "`state_dict` with 'scale', which is no tensor": saved(
+        {"state_dict": {**STATE, "scale": None}}
+    ),
+    "`model` with 'weight', which is no tensor": saved(
+        {"model": {"weight": torch.ones(2, 2).numpy()}}
+    ),
     "but a dictionary of epoch, optimizer": saved({"epoch": 1, "optimizer": {}}),
 }
 
@@ -99,6 +120,26 @@ def test_a_checkpoint_that_cannot_be_used_says_why(tmp_path: Path, kind: str) ->
     with pytest.raises(DetectorLoadError, match=kind) as caught:
         write_weights(tmp_path / "epoch_12.pth", "", tmp_path / "out.safetensors")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch warns of all of these
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (Tensor.to_sparse, "weight of epoch_12.pth is sparse"),
+        (lambda tensor: tensor.to("meta"), "is without its numbers"),
+        (
+            lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8),
+            "is quantised",
+        ),
+    ],
+)
+def test_a_parameter_that_is_not_plain_numbers_is_named(
+    tmp_path: Path, change: Callable[[Tensor], Tensor], fault: str
+) -> None:
+    torch.save({**STATE, "weight": change(STATE["weight"])}, tmp_path / "epoch_12.pth")
+    with pytest.raises(DetectorLoadError, match=fault):
+        write_weights(tmp_path / "epoch_12.pth", "", tmp_path / "out.safetensors")
 
 
 def test_weights_under_the_others_suffix_say_so(tmp_path: Path) -> None:
@@ -122,6 +163,10 @@ WORKING: dict[str, Any] = {
     "beside its moving average": {"state_dict": STATE, "ema_state_dict": {"steps": torch.zeros(1)}},
     "mmdet 2's moving average": {"state_dict": {f"ema_{name}": STATE[name] for name in STATE}},
     "of several devices": {"model": {f"module.{name}": STATE[name] for name in STATE}},
+    "compiled": {"state_dict": {f"_orig_mod.{name}": STATE[name] for name in STATE}},
+    "under another name": {"network": STATE, "epoch": 12},
+    "an average beside nothing": {"state_dict": {}, "ema_state_dict": STATE},
+    "in half precision": {"state_dict": {name: STATE[name].half() for name in STATE}},
     "of a trainer": {"state_dict": {f"model.{name}": STATE[name] for name in STATE}},
     "bare": STATE,
     "with notes of every kind": {
@@ -158,6 +203,10 @@ def test_a_checkpoint_works_wherever_it_keeps_its_parameters(tmp_path: Path, kin
         (("a", "", "b", "c"), "name 2 of 4 is empty"),
         (("a\nb", "b", "c", "d"), "control character"),
         (("a", "b", "c"), "tells 4 classes apart, and 3"),
+        ({0: "a", 1: "b", 2: "b", 3: "c"}, "repeats 'b'"),
+        ({"a": 0, "b": 1, "c": 2, "d": 3}, "are a dict, not a list"),
+        ({"a", "b", "c", "d"}, "not a list of texts"),
+        (torch.ones(4).numpy(), "not a list of texts"),
     ],
 )
 def test_class_names_of_a_checkpoint_that_cannot_be_used_are_refused_at_load(
@@ -226,8 +275,25 @@ def test_names_that_cannot_be_used_are_refused(tmp_path: Path, data: bytes, faul
         read_labels(tmp_path / "names.txt")
 
 
-def test_weights_of_a_training_that_diverged_are_refused(tmp_path: Path) -> None:
-    spoilt = {**STATE, "bias": torch.tensor([0.0, float("nan")])}
-    save_file(spoilt, tmp_path / "own.safetensors")
-    with pytest.raises(DetectorLoadError, match="hold NaN, as in bias"):
+@pytest.mark.parametrize(
+    ("bias", "fault"),
+    [
+        ([0.0, float("nan")], "hold NaN, as in bias"),
+        ([0.0, float("inf")], "hold infinite numbers, as in bias"),
+        ([0j, 1j], "bias is of complex numbers"),
+    ],
+)
+def test_weights_with_numbers_that_detect_nothing_are_refused(
+    tmp_path: Path, bias: list[complex], fault: str
+) -> None:
+    save_file({**STATE, "bias": torch.tensor(bias)}, tmp_path / "own.safetensors")
+    with pytest.raises(DetectorLoadError, match=fault):
         load_weights(nn.Linear(2, 2), read_weights(tmp_path / "own.safetensors"))
+
+
+def test_infinite_numbers_are_fine_where_the_model_itself_has_some(tmp_path: Path) -> None:
+    model = nn.Linear(2, 2)
+    mask = torch.tensor([0.0, float("-inf")])
+    model.register_buffer("attention", mask)
+    save_file({**STATE, "attention": mask}, tmp_path / "own.safetensors")
+    load_weights(model, read_weights(tmp_path / "own.safetensors"))

@@ -25,6 +25,7 @@ from boxyard_worker.detector.transforms import _SERVED
 KEYS = ("ori_shape", "img_shape", "scale_factor")
 LOAD = {"type": "LoadImageFromFile"}
 RESIZE = {"type": "Resize", "scale": (96, 64), "keep_ratio": True}
+PAD = {"type": "Pad", "size": (96, 96)}
 PACK = {"type": "PackDetInputs", "meta_keys": KEYS}
 IMAGE_NET = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "to_rgb": True}
 
@@ -36,6 +37,16 @@ def _scope() -> None:
 
 def configure(*steps: dict[str, Any]) -> Config:
     return Config({"test_dataloader": {"dataset": {"pipeline": list(steps)}}})
+
+
+def as_mmcv_wants(value: Any) -> Any:
+    """With tuples for lists, and a share for a whole number, as JSON may have them."""
+    if isinstance(value, dict):
+        return {
+            name: float(each) if name == "prob" else as_mmcv_wants(each)
+            for name, each in value.items()
+        }
+    return tuple(value) if isinstance(value, list) else value
 
 
 SERVED = {
@@ -67,6 +78,19 @@ SERVED = {
         {"type": "Pad", "size": (96, 96), "pad_val": {"img": (1, 2, 3)}},
         PACK,
     ],
+    "padded by lists": [
+        LOAD,
+        RESIZE,
+        {"type": "Pad", "size": [96, 96], "pad_val": {"img": [1, 2, 3]}},
+        PACK,
+    ],
+    "padded by fractions": [
+        LOAD,
+        RESIZE,
+        {"type": "Pad", "pad_to_square": True, "pad_val": {"img": (114.0, 114.0, 114.0)}},
+        PACK,
+    ],
+    "never flipped by a whole number": [LOAD, RESIZE, {"type": "RandomFlip", "prob": 0}, PACK],
     "padded to a multiple": [LOAD, RESIZE, {"type": "Pad", "size_divisor": 32}, PACK],
     "padded to a square": [LOAD, RESIZE, {"type": "Pad", "pad_to_square": True}, PACK],
     "mirrored at its edges": [
@@ -103,11 +127,7 @@ def test_a_served_pipeline_gives_what_mmdets_own_gives(
     steps = SERVED[name]
     file = tmp_path / f"image{suffix}"
     cv2.imwrite(str(file), paint(161, 119))
-    own = [
-        {**step, "scale": tuple(step["scale"])} if isinstance(step.get("scale"), list) else step
-        for step in steps
-        if step["type"] != "LoadAnnotations"
-    ]
+    own = [as_mmcv_wants(step) for step in steps if step["type"] != "LoadAnnotations"]
     theirs = Compose(own)({"img_path": str(file)})
     pipeline = Pipeline(configure(*steps))
     pixels = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
@@ -171,7 +191,22 @@ REFUSED = {
     "width=0": [LOAD, {"type": "FixShapeResize", "width": 0, "height": 96}, PACK],
     r"size=\(-1, 96\)": [LOAD, RESIZE, {"type": "Pad", "size": (-1, 96)}, PACK],
     "size_divisor=0": [LOAD, RESIZE, {"type": "Pad", "size_divisor": 0}, PACK],
-    "Pad.* cannot be made": [LOAD, RESIZE, {"type": "Pad"}, PACK],
+    "Pad.* lacks the option size or": [LOAD, RESIZE, {"type": "Pad"}, PACK],
+    "Pad.* cannot be made": [LOAD, RESIZE, {**PAD, "size_divisor": 32}, PACK],
+    r"size=96.* a width and a height": [LOAD, RESIZE, {"type": "Pad", "size": 96}, PACK],
+    "pad_val=114.0": [LOAD, RESIZE, {**PAD, "pad_val": 114.0}, PACK],
+    "pad_val=nan": [LOAD, RESIZE, {**PAD, "pad_val": float("nan")}, PACK],
+    r"pad_val={'img': \(1, 2\)}": [LOAD, RESIZE, {**PAD, "pad_val": {"img": (1, 2)}}, PACK],
+    "padding_mode='wrap'": [LOAD, RESIZE, {**PAD, "padding_mode": "wrap"}, PACK],
+    "'box', which the backend cv2": [LOAD, {**RESIZE, "interpolation": "box"}, PACK],
+    "'area', which the backend pillow": [
+        LOAD,
+        {**RESIZE, "interpolation": "area", "backend": "pillow"},
+        PACK,
+    ],
+    r"meta_keys=\[\['a'\]\]": [LOAD, RESIZE, {**PACK, "meta_keys": [["a"]]}],
+    "`type`, by name or class: {'type': 5}": [LOAD, {"type": 5}, PACK],
+    "by name or class: {'type': <built-in": [LOAD, {"type": print}, PACK],
     "not finite": [LOAD, RESIZE, {"type": "Normalize", "mean": [0] * 3, "std": [0] * 3}, PACK],
     "meta_keys=.*scale_factor": [LOAD, RESIZE, {**PACK, "meta_keys": ("img_shape",)}],
     "must end with PackDetInputs": [LOAD, RESIZE],

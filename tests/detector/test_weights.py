@@ -92,7 +92,9 @@ def test_the_command_line_converts_a_checkpoint_and_says_why_it_refuses_one(
         [*command, str(tmp_path / "broken.pth")], capture_output=True, text=True, check=False
     )
     assert bad.returncode == 1
-    assert bad.stderr.startswith("boxyard-worker: broken.pth is not a checkpoint"), bad.stderr
+    assert bad.stderr.startswith("boxyard-worker: The checkpoint broken.pth cannot be read"), (
+        bad.stderr
+    )
 
 
 def test_a_checkpoint_whose_name_claims_another_digest_is_damaged(tmp_path: Path) -> None:

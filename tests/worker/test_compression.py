@@ -36,7 +36,16 @@ TOKENS = [
     "gzip",
     "aws-chunked,gzip",
     "br",
+    "deflate",
+    "GZIP",
+    "*",
 ]
+
+
+def deflated(data: bytes, level: int, form: int) -> bytes:
+    """Without a header, as some servers do for `deflate`, or with a smaller window than usual."""
+    packing = zlib.compressobj(level, zlib.DEFLATED, form)
+    return packing.compress(data) + packing.flush()
 
 
 @pytest.mark.parametrize("token", TOKENS)
@@ -50,13 +59,15 @@ def test_a_compressed_image_is_unpacked_whatever_is_said_of_it(token: str, level
     for packed in (
         gzip.compress(IMAGE, level),
         zlib.compress(IMAGE, level),
+        deflated(IMAGE, level, -zlib.MAX_WBITS),
+        deflated(IMAGE, level, 13),
         gzip.compress(gzip.compress(IMAGE, level)),
         gzip.compress(IMAGE[:100]) + gzip.compress(IMAGE[100:]) + bytes(512),
     ):
         assert decompressed(packed, LIMIT, token) == IMAGE
 
 
-@given(st.binary(max_size=100), st.sampled_from(TOKENS[:-1]))
+@given(st.binary(max_size=100), st.sampled_from([token for token in TOKENS if token != "br"]))
 def test_other_bytes_are_left_for_the_decoder_to_name(data: bytes, token: str) -> None:
     if data[:1] not in b"\x01\x5e\x9c\xda":
         assert decompressed(b"x" + data, LIMIT, token) == b"x" + data
@@ -66,6 +77,11 @@ def test_a_compression_that_is_not_read_is_named() -> None:
     with pytest.raises(Permanent, match="compressed by br, which is not read") as caught:
         decompressed(b"\x0b\x02\x80", LIMIT, "aws-chunked, BR")
     assert caught.value.reason == "fetch-encoding"
+
+
+def test_what_is_no_image_is_named_by_its_content_before_its_encoding() -> None:
+    page = b"<html>no such image</html>"
+    assert decompressed(page, LIMIT, "br") == page
 
 
 def test_damaged_and_short_data_may_be_asked_for_again() -> None:
@@ -113,6 +129,22 @@ def ledger_settings(ledger_settings: LedgerSettings, s3_url: str) -> LedgerSetti
             "allowed_buckets": ("images",),
         }
     )
+
+
+@pytest.mark.parametrize("token", ["br", "aws-chunked, BR", "zstd"])
+def test_a_compression_that_is_not_read_is_named_alike_from_a_bucket(
+    ledger: Ledger, ledger_settings: LedgerSettings, token: str
+) -> None:
+    client = ledger.buckets._s3.client
+    client.create_bucket(Bucket="images")
+    client.put_object(Bucket="images", Key="b", Body=b"\x0b\x02\x80", ContentEncoding=token)
+    settings = DetectSettings.model_validate(ledger_settings.model_dump())
+    source = S3Image(s3="s3://images/b")
+    with (
+        Egress(settings) as egress,
+        pytest.raises(Permanent, match=r"compressed by (br|zstd), which is not read"),
+    ):
+        Fetcher(ledger, egress, settings).fetch(held(source), source)
 
 
 @pytest.mark.parametrize("packed", [False, True])

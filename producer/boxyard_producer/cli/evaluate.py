@@ -70,7 +70,11 @@ def evaluate(
     else:
         say(f"{evaluation.model} on {evaluation.images} pictures\n")
         out.print(_tabulate(evaluation))
-    if findings.failures:
+    if not evaluation.bbox["AR100"]:
+        warn("No box that the model found matches an annotation. Unless the model is that bad, the "
+             "annotations are of other images, or of another form than x, y, width, height."
+             )  # fmt: skip
+    if findings.failures or not evaluation.bbox["AR100"]:
         raise typer.Exit(1)
 
 

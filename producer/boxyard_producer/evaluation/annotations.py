@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 from .images import Picture
 from .masks import Mask, read_mask
-from .records import Record
+from .records import Record, is_number
 from .remarks import Malformed, Remarks, repeated
 
 _LARGEST_AREA = 1e10
@@ -18,6 +19,7 @@ _ALIKE = 0.5
 """Intersection over union of a box and the one around its mask; less is another box."""
 _ENOUGH = 5
 """Boxes that can show a form together: one or two fit as corners by chance."""
+_AROUND_NAMES = f"{string.whitespace}\ufeff\u00a0"
 _TOLERANCE = 1.0
 """Pixels that a box may be outside of its image by rounding."""
 
@@ -59,7 +61,7 @@ def read_references(records: Sequence[Record], remarks: Remarks) -> list[Referen
     for record in records:
         with remarks.faults_of(record.label):
             if record.has("id"):
-                ids.append(str(number := record.whole("id")))
+                ids.append(str(number := _own_id(record)))
                 if not number:
                     record.repair("The id 0, which pycocotools takes for no match, was replaced")
             else:
@@ -70,6 +72,14 @@ def read_references(records: Sequence[Record], remarks: Remarks) -> list[Referen
     for again in repeated(ids):
         remarks.fault("Several annotations have the same id", again)
     return references
+
+
+def _own_id(record: Record) -> int | str:
+    given = record.values["id"]
+    if isinstance(given, str) and given.strip() and not is_number(given):
+        record.repair("Ids that are texts were replaced by numbers")
+        return given
+    return record.whole("id")
 
 
 def read_categories(
@@ -93,12 +103,19 @@ def read_categories(
         with remarks.faults_of(record.label):
             ids.append(record.whole("id"))
             if ids[-1] in used or record.values.get("name"):
-                named[record.text("name")].append((ids[-1], record))
+                named[_name(record)].append((ids[-1], record))
             else:
                 record.repair("Categories without a name and without annotations were left out")
     for again in repeated(map(str, ids)):
         remarks.fault("Several categories have the same id", again)
     return frozenset(ids), {name: _choose(same, used, remarks) for name, same in named.items()}
+
+
+def _name(record: Record) -> str:
+    name = record.text("name")
+    if (bare := name.strip(_AROUND_NAMES)) != name:
+        record.repair("Spaces and byte order marks around names of categories were left out")
+    return bare
 
 
 def _choose(same: Sequence[tuple[int, Record]], used: Collection[int], remarks: Remarks) -> int:
@@ -225,6 +242,16 @@ def _compare(
     annotations: Sequence[Annotation], pictures: Mapping[int, Picture], remarks: Remarks
 ) -> None:
     """Notes boxes that seem to be of another form than COCO's, which only all of them show."""
+    masked = [each for each in annotations if each.mask and each.mask.area]
+    if len(masked) >= _ENOUGH and all(
+        _overlap(each.box, each.mask.box) < _ALIKE for each in masked if each.mask
+    ):
+        for each in masked:
+            remarks.fault(
+                "`bbox` is the box around the mask in no annotation, so it is of another form than "
+                "x, y, width, height (such as the centre with width and height)",
+                each.label,
+            )
     beyond = [each for each in annotations if not _fits(each.box, pictures[each.image])]
     if annotations and all(max(each.box) <= 1 for each in annotations):
         for each in annotations:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from boxyard_schemas.content import IMAGE_FORMATS
+
 from .records import Record
 from .remarks import Malformed, Remarks, printable, repeated
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 _ON_ITS_SIDE = (5, 6, 7, 8)
 """EXIF orientations under which width and height change places."""
 _TIFF = (b"II", b"MM")
@@ -59,7 +60,7 @@ def read_images(
         label = f"{record.label} ({printable(name)})" if isinstance(name, str) else record.label
         with remarks.faults_of(label):
             ids.append(record.whole("id"))
-            names.append(_inside(folder, record.text("file_name")))
+            names.append(_inside(folder, _file_name(record, folder)))
             if limit is None or number < limit:
                 width, height = _size(record, folder / names[-1])
                 pictures.append(Picture(ids[-1], folder / names[-1], width, height))
@@ -68,6 +69,16 @@ def read_images(
     for again in repeated(names):
         remarks.fault("Several images have the same `file_name`", again)
     return frozenset(ids), tuple(pictures)
+
+
+def _file_name(record: Record, folder: Path) -> str:
+    """The `file_name`; one of Windows, where no file is called so, with this system's slashes."""
+    name = record.text("file_name")
+    slashed = name.replace("\\", "/")
+    if slashed != name and not os.path.lexists(folder / name):
+        record.repair("Backslashes in `file_name` were read as slashes")
+        return slashed
+    return name
 
 
 def _inside(folder: Path, name: str) -> str:
@@ -118,7 +129,7 @@ def _upright_size(path: Path) -> _Size | None:
         with path.open("rb") as file:
             if file.read(2) in _TIFF:
                 return None
-        raise Malformed(f"The file is no readable image of {', '.join(_FORMATS)}") from None
+        raise Malformed(f"The file is no readable image of {', '.join(IMAGE_FORMATS)}") from None
     except Malformed:
         raise
     except ValueError:  # Pillow's bounds on text and profiles, which OpenCV does not read
@@ -133,7 +144,7 @@ def _upright_size(path: Path) -> _Size | None:
 def _read_size(path: Path) -> _Size:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of many pixels, and of odd metadata
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
             width, height = image.size
             if image.format == "TIFF":  # Pillow has turned its size
                 return width, height

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boxyard_schemas.content import TEXT, UNKNOWN, identify
 from boxyard_schemas.errors import InvalidRequest
 
-from .remarks import Malformed, Remarks, printable
+from .remarks import Malformed, Remarks, printable, repeated, shorten
 
 _PARTS = ("images", "categories", "annotations")
 _DECIMAL = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
@@ -47,7 +49,7 @@ class Record:
         Raises:
             Malformed: it is none.
         """
-        if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        if isinstance(value, str) and is_number(value):
             self.repair("Numbers written as text were read as numbers")
             value = float(value)
         try:
@@ -82,13 +84,16 @@ class Record:
             self.repair("Numbers written as text were read as numbers")
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
-            number = self.number(value, name)
-            if not number.is_integer():
-                raise Malformed(f"`{name}` is not a whole number", printable(value))
-            value = int(number)
+            value = self._without_fraction(value, name)
         if abs(value) > _LARGEST_ID:
             raise Malformed(f"`{name}` is too large")
         return value
+
+    def _without_fraction(self, value: object, name: str) -> int:
+        with contextlib.suppress(Malformed):
+            if (number := self.number(value, name)).is_integer():
+                return int(number)
+        raise Malformed(f"`{name}` is not a whole number", printable(value))
 
     def text(self, name: str) -> str:
         """Text that is not empty.
@@ -97,9 +102,14 @@ class Record:
             Malformed: it is missing, or none.
         """
         value = self.values.get(name)
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or not value.strip("\ufeff \t\r\n"):
             raise Malformed(f"`{name}` is missing or not a text")
         return value
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number, as files have them that write all values as texts."""
+    return bool(_DECIMAL.fullmatch(text))
 
 
 def read_parts(path: Path) -> dict[str, list[Any]]:
@@ -111,12 +121,15 @@ def read_parts(path: Path) -> dict[str, list[Any]]:
         InvalidRequest: it is no JSON, or no COCO annotation file.
         OSError: it cannot be read.
     """
+    data = path.read_bytes()
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(data, object_pairs_hook=_object)
     except RecursionError:
         raise _refusal(path, "it is nested too deeply") from None
+    except Malformed as error:
+        raise _refusal(path, error.what) from error
     except ValueError as error:
-        raise _refusal(path, f"invalid JSON: {error}") from error
+        raise _refusal(path, _why_not_json(data, error)) from error
     if not isinstance(content, dict):
         raise _refusal(path, f"it holds {_kind(content)}, not an object with {_listed()}")
     for part in _PARTS:
@@ -127,6 +140,31 @@ def read_parts(path: Path) -> dict[str, list[Any]]:
         if not content[part]:
             raise _refusal(path, f"`{part}` is empty, so there is nothing to compare with")
     return {part: content[part] for part in _PARTS}
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        again = repeated(name for name, _ in pairs)
+        known = f", whose id is {printable(members['id'])}," if "id" in members else ""
+        raise Malformed(f"an object{known} has {shorten(again)} more than once")
+    return members
+
+
+def _why_not_json(data: bytes, error: ValueError) -> str:
+    content = identify(data)
+    if content.name not in ("JSON", TEXT.name, UNKNOWN.name):
+        return f"it is {content.name}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 (byte {error.start})"
+    if not isinstance(error, json.JSONDecodeError):
+        return "it has a number of thousands of digits"
+    if error.msg == "Extra data":
+        return (
+            f"line {error.lineno} goes on after the end of the JSON; JSON Lines and several "
+            "documents in a file are not read"
+        )
+    return f"invalid JSON: {error}"
 
 
 def open_records(entries: list[Any], noun: str, remarks: Remarks) -> list[Record]:

@@ -66,8 +66,8 @@ class Fetcher:
         limit = self._settings.max_image_bytes
 
         def get() -> bytes:
-            stored = self._patiently(job, lambda: self._ledger.buckets.get(uri, limit))
-            return decompressed(stored, limit)
+            stored, encoding = self._patiently(job, lambda: self._ledger.buckets.get(uri, limit))
+            return decompressed(stored, limit, encoding)
 
         return self._insist(job, get)
 

@@ -9,6 +9,7 @@ What enters is a `ModelImage` (pixels, sizes, the request's limits), what leaves
     config_files   mmengine's configuration files of every form, and their bases
     data_sets      test pipeline and class names of a configuration, through its wrappers
     file_kinds     what a file is by its first bytes
+    states         where a checkpoint keeps its parameters
     weights        safetensors files into a model, every key checked
     migration      the rules by which names may differ
     labels         what a model calls the things that it tells apart

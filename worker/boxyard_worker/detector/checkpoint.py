@@ -19,6 +19,7 @@ from torch import Tensor
 
 from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.detector.file_kinds import FETCH_AGAIN
+from boxyard_worker.detector.states import STATES, find_state, strange_names
 
 
 class _Forgotten:
@@ -77,12 +78,14 @@ _STAND_INS: tuple[tuple[Callable[..., Any], str], ...] = (
     *((_Plain, name) for name in _DICTIONARIES),
 )
 
-_STATES = ("state_dict", "ema_state_dict", "model_state_dict", "model", "model_ema", "ema")
-"""Where trainings keep parameters: the first that a checkpoint has counts. mmengine changes the
-moving average over with the parameters when it saves, so that `state_dict` holds the average.
-"""
-_WRAPPERS = ("module.", "model.")
-"""What torch's wrappers for several devices, moving averages and trainers put before every name."""
+_WRAPPERS = ("module.", "model.", "_orig_mod.", "_forward_module.")
+"""What torch's wrappers for several devices, moving averages, compilation and trainers put before
+every name."""
+_ODD: tuple[tuple[Callable[[Tensor], bool], str], ...] = (
+    (lambda tensor: tensor.is_quantized, "quantised"),
+    (lambda tensor: tensor.layout is not torch.strided, "sparse"),
+    (lambda tensor: tensor.is_meta, "without its numbers (of torch's device `meta`)"),
+)
 _STEPS = "steps"
 """Beside the parameters of a moving average: how often it was updated."""
 
@@ -94,36 +97,22 @@ def write_weights(source: Path, digest: str, target: Path) -> None:
         DetectorLoadError: the file is damaged, not a checkpoint, or holds what could run code.
     """
     checkpoint = read_checkpoint(source)
-    state = _find_state(checkpoint)
+    state = find_state(checkpoint)
     if state is None:
         raise _no_parameters(source, checkpoint)
     if any(name != _STEPS for name in state):
         state.pop(_STEPS, None)
     prefix = _common_prefix(state)
     metadata = {
-        "classes": json.dumps(_classes(checkpoint.get("meta")), default=repr),
+        "classes": json.dumps(_classes(checkpoint.get("meta")), default=_describe),
         "versions": json.dumps(_versions(state, prefix)),
         "source_sha256": digest,
     }
     bare = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    save_file({name: _own(bare[name]) for name in _choose(bare)}, target, metadata)
+    chosen = {name: bare[name] for name in _choose(bare)}
+    _refuse_odd(chosen, source)
+    save_file({name: _own(tensor) for name, tensor in chosen.items()}, target, metadata)
     _settle_header(target)
-
-
-def _find_state(checkpoint: object) -> dict[str, Tensor] | None:
-    """The parameters by their names, wherever the checkpoint has them."""
-    if not isinstance(checkpoint, dict):
-        return None
-    for name in _STATES:
-        if isinstance(inner := checkpoint.get(name), dict):
-            return _find_state(inner)
-    return checkpoint if checkpoint and _is_state(checkpoint) else None
-
-
-def _is_state(found: object) -> bool:
-    return isinstance(found, dict) and all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in found.items()
-    )
 
 
 def _settle_header(path: Path) -> None:
@@ -137,6 +126,11 @@ def _settle_header(path: Path) -> None:
             raise ValueError(f"the header of {path.name} cannot be put in order")
         file.seek(8)
         file.write(settled)
+
+
+def _describe(found: object) -> str:
+    # It goes into the file, whose sha256 is to be the same each time.
+    return f"a {type(found).__name__}"
 
 
 def _common_prefix(state: dict[str, Tensor]) -> str:
@@ -161,6 +155,17 @@ def _choose(state: dict[str, Tensor]) -> list[str]:
     return [
         name for name in state if name not in averaged and not name.startswith("data_preprocessor.")
     ]
+
+
+def _refuse_odd(state: dict[str, Tensor], source: Path) -> None:
+    for name, tensor in state.items():
+        for is_so, what in _ODD:
+            if is_so(tensor):
+                raise DetectorLoadError(
+                    f"The parameter {name} of {source.name} is {what}, and models are served with"
+                    " plain numbers.",
+                    "Use the checkpoint that the training wrote, before it was made smaller.",
+                )
 
 
 def _own(tensor: Tensor) -> Tensor:
@@ -224,6 +229,10 @@ def _no_parameters(source: Path, found: object) -> DetectorLoadError:
     held = f"a {type(found).__name__}"
     if isinstance(found, dict):
         held = f"a dictionary of {', '.join(map(str, found))[:200]}" if found else "nothing"
+        for name in STATES:
+            if isinstance(inner := found.get(name), dict) and (strange := strange_names(inner)):
+                held = f"`{name}` with {strange[0]!r:.100}, which is no tensor by its name"
+                break
     return DetectorLoadError(
         f"{source.name} holds no parameters, but {held}.",
         "Use the checkpoint that the training wrote, or that mmdet publishes: its `state_dict` maps"
@@ -247,6 +256,10 @@ def _unreadable(source: Path, error: Exception) -> DetectorLoadError:
         return DetectorLoadError(f"{source.name} is cut short.", FETCH_AGAIN)
     if "PytorchStreamReader" in told:
         return DetectorLoadError(f"{source.name} is damaged.", FETCH_AGAIN)
+    if told.startswith(("Unsupported operand", "Invalid magic number", "pop from empty list")):
+        return DetectorLoadError(
+            f"{source.name} is not a checkpoint: PyTorch wrote no such file.", FETCH_AGAIN
+        )
     reason = told.partition("\n")[0].partition(". ")[0].rstrip(".") or type(error).__name__
     return DetectorLoadError(
         f"{source.name} is not a checkpoint that can be read safely: {reason[:300]}.",
@@ -262,4 +275,6 @@ def _classes(meta: object) -> object:
     classes = next((v for k, v in notes.items() if str(k).lower() == "classes"), None)
     if isinstance(classes, str):
         return [classes]
+    if isinstance(classes, dict) and list(classes) == list(range(len(classes))):
+        return list(classes.values())
     return classes if classes is not None else []

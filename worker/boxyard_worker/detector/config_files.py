@@ -34,6 +34,11 @@ def read_file(path: Path) -> Config:
 
 def _find_base(named: str, config: str) -> tuple[str, str | None]:
     """Stands for mmengine's `_get_cfg_path`: a base's path, and its package as its scope."""
+    if not isinstance(named, str) or not named:
+        raise DetectorLoadError(
+            f"The configuration {Path(config).name} has the base {named!r:.100}.",
+            "Write `_base_` as a path, 'mmdet::…', or a list of these.",
+        )
     package, _, inside = named.rpartition("::")
     if not package:
         path = Path(config).parent / named
@@ -107,7 +112,7 @@ def _find_package(name: str, base: str) -> Path:
         raise DetectorLoadError(
             f"The base {base} is in the Python package {name!r}, which is not here.",
             f"Put the folder that {name} lies in on PYTHONPATH, or the base beside the"
-            " configuration.",
+            " configuration, and with a dot before its name where it is imported.",
         )
     return Path(places[0])
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from boxyard_worker.detector.convnext import ConvNeXt
 from boxyard_worker.detector.data_sets import test_pipeline, type_name
 from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.detector.extras import missing_module
-from boxyard_worker.detector.file_kinds import JSON, refuse_foreign
+from boxyard_worker.detector.file_kinds import JSON, TEXT, refuse_foreign
 from boxyard_worker.detector.vocabulary import hash_folder
 
+_MODULE = re.compile(r"[^\W\d][\w-]*(\.[^\W\d][\w-]*)*(?<!\.py)")
 _BOXINST_TRAINING = (
     "mask_stride",
     "pairwise_size",
@@ -54,10 +57,19 @@ def read_config(path: Path) -> Config:
 def _run(path: Path) -> Config:
     what = f"The configuration {path.name} cannot be read"
     try:
-        refuse_foreign(path, "The configuration", JSON)
+        refuse_foreign(path, "The configuration", JSON, TEXT)
+        _refuse_marked(path)
         return read_file(path)
     except DetectorLoadError:
         raise
+    except RecursionError as error:
+        raise DetectorLoadError(
+            f"{what}: a value or a base of it contains itself.", "Correct its `_base_` first."
+        ) from error
+    except SystemExit as error:
+        raise DetectorLoadError(
+            f"{what}: running it ended Python, by {error!r}.", "Take that call out."
+        ) from error
     except SyntaxError as error:
         raise DetectorLoadError(
             f"{what}: line {error.lineno or '?'} is not Python ({error.msg}).", "Correct that line."
@@ -74,6 +86,18 @@ def _run(path: Path) -> Config:
             f"{what}: running it raised {type(error).__name__}: {str(error)[:300]}.",
             "It must run as mmengine runs it: Config.fromfile(FILE).",
         ) from error
+
+
+def _refuse_marked(path: Path) -> None:
+    """Refuses a byte order mark, which mmengine takes for Python or JSON."""
+    with path.open("rb") as file:
+        head = file.read(3)
+    if head.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DetectorLoadError(
+            f"The configuration {path.name} begins with a byte order mark.",
+            "Save it as UTF-8 without one: in some editors that is called `UTF-8`, and the other"
+            " `UTF-8 with BOM` or `Unicode`.",
+        )
 
 
 def _not_served(path: Path, fault: str) -> DetectorLoadError:
@@ -162,11 +186,24 @@ def _import_modules(config: Config, path: Path) -> None:
     modules = wanted.get("imports") if isinstance(wanted, dict) else wanted
     optional = isinstance(wanted, dict) and wanted.get("allow_failed_imports") is True
     needed = "mmpretrain." in str(config.model)
-    for module in [modules] if isinstance(modules, str) else modules or ():
-        if not isinstance(module, str):
-            raise _not_served(path, f"has {module!r:.100} among its `custom_imports`")
+    modules = [modules] if isinstance(modules, str) else modules or ()
+    if not isinstance(modules, list | tuple):
+        raise _not_importable(path, modules)
+    for module in modules:
+        if not isinstance(module, str) or not _MODULE.fullmatch(module):
+            raise _not_importable(path, module)
         if needed or not module.startswith("mmpretrain"):
             _import_module(module, path, optional=optional)
+
+
+def _not_importable(path: Path, found: object) -> DetectorLoadError:
+    return DetectorLoadError(
+        f"The configuration {path.name} has {found!r:.100} in its `custom_imports`, which is no"
+        " module's name.",
+        "Name modules as an import statement does, as in"
+        " custom_imports=dict(imports=['projects.shelf']), and put the folder that they lie in on"
+        " PYTHONPATH.",
+    )
 
 
 def _import_module(module: str, path: Path, *, optional: bool) -> None:
@@ -175,7 +212,7 @@ def _import_module(module: str, path: Path, *, optional: bool) -> None:
     except ImportError:
         if not optional:
             raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DetectorLoadError(
             f"The module {module}, which the configuration {path.name} imports, raised"
             f" {type(error).__name__}: {str(error)[:300]}.",

@@ -6,6 +6,7 @@ nor class names of its own; they are those of what it wraps.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,10 @@ _LISTED_CLASSES: Final = {
     "OpenImagesDataset": oid_v6_classes,
     "OpenImagesChallengeDataset": oid_challenge_classes,
 }
+
+
+_PATH: Final = re.compile(r"[^\n]{1,1000}(\.(txt|names|csv|json|ya?ml)|/[^\n]*)", re.IGNORECASE)
+"""A text that is the path of a file rather than the name of a class."""
 
 
 def type_name(kind: object) -> str:
@@ -90,7 +95,13 @@ def _unwrap(data_set: Any, outer: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
             f"The configuration's test data set is {data_set!r:.100}.",
             "Describe it by a dictionary with a `type` and a `pipeline`.",
         )
-    steps = [*(data_set.get("pipeline") or ()), *outer]
+    pipeline = data_set.get("pipeline") or ()
+    if not isinstance(pipeline, list | tuple):
+        raise DetectorLoadError(
+            f"The configuration's test pipeline is {pipeline!r:.100}.",
+            "Write it as a list of transforms, such as dict(type='LoadImageFromFile').",
+        )
+    steps = [*pipeline, *outer]
     inner = data_set.get("datasets") or data_set.get("dataset")
     if inner:
         yield from _unwrap(inner, steps)
@@ -99,15 +110,33 @@ def _unwrap(data_set: Any, outer: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
 
 
 def _plain(step: Any) -> dict[str, Any]:
-    if not isinstance(step, dict) or not step.get("type"):
+    kind = step.get("type") if isinstance(step, dict) else None
+    if not kind or not isinstance(kind, str | type):
         raise DetectorLoadError(
-            f"A step of the test pipeline has no `type`: {step!r:.100}.",
+            f"A step of the test pipeline has no `type`, by name or class: {step!r:.100}.",
             "Write each as dict(type='Resize', scale=(1333, 800), keep_ratio=True).",
         )
     return dict(step)
 
 
+def check_declared(config: Config) -> None:
+    """Refuses class names in the configuration that cannot be used, though others are chosen.
+
+    Raises:
+        DetectorLoadError: says which name is at fault.
+    """
+    for data_set, _ in _find_sets(config):
+        names = _find_names(data_set, config)
+        if isinstance(names, list | tuple):
+            check_names(names, _source(config))
+
+
 def _name_classes(data_set: Any, config: Config) -> tuple[str, ...]:
+    names = _find_names(data_set, config)
+    return _published_classes(data_set.get("type")) if names is None else _check(names, config)
+
+
+def _find_names(data_set: Any, config: Config) -> Any:
     for notes in (data_set.get("metainfo"), data_set, config.get("metainfo")):
         if notes and not isinstance(notes, dict):
             raise DetectorLoadError(
@@ -116,15 +145,23 @@ def _name_classes(data_set: Any, config: Config) -> tuple[str, ...]:
             )
         for key, names in (notes or {}).items():
             if str(key).lower() == "classes" and names is not None:
-                return _check(names, config)
-    return _published_classes(data_set.get("type"))
+                return names
+    return None
 
 
 def _check(names: Any, config: Config) -> tuple[str, ...]:
     if isinstance(names, str):
         # As mmengine has it, a text names a file of names; where there is none, it is one name.
         file = Path(names)
-        return read_labels(file) if file.is_file() else _check((names,), config)
+        if file.is_file():
+            return read_labels(file)
+        if _PATH.fullmatch(names):
+            raise DetectorLoadError(
+                f"{_source(config)} has the class names in the file {names}, which is not in"
+                f" {Path.cwd()}.",
+                "Give its whole path, or pass it by --classes FILE.",
+            )
+        return _check((names,), config)
     return check_names(names, _source(config))
 
 

@@ -71,7 +71,7 @@ def missing_module(error: ImportError, what: str, path: Path) -> DetectorLoadErr
         what: what needs it, such as `The configuration shelf.py`.
         path: the file that names it.
     """
-    found = re.search(r"No module named '([\w.]+)'", str(error))
+    found = re.search(r"No module named '([^']+)'", str(error))
     module = found[1] if found else ""
     first = module.partition(".")[0]
     if not module or first in sys.modules or importlib.util.find_spec(first):

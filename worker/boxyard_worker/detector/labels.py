@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from boxyard_worker.detector.errors import DetectorLoadError
-from boxyard_worker.detector.file_kinds import EMPTY, refuse_foreign
+from boxyard_worker.detector.file_kinds import EMPTY, TEXT, refuse_foreign
 
 # The first that a model has says it; a cascade's heads agree.
 _HEADS = "roi_head.bbox_head", "bbox_head", "mask_head", "panoptic_head"
@@ -35,7 +35,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         DetectorLoadError: it cannot be read, holds none, or a line is not a name of its own.
     """
     try:
-        refuse_foreign(path, "The class names", EMPTY)
+        refuse_foreign(path, "The class names", EMPTY, TEXT)
         data = path.read_bytes()
         marked = (name for mark, name in _BYTE_ORDER_MARKS.items() if data.startswith(mark))
         text = data.decode(next(marked, "utf-8"))

@@ -43,7 +43,7 @@ from boxyard_worker.detector.contract import (
     Pixels,
     RawDetections,
 )
-from boxyard_worker.detector.data_sets import class_names
+from boxyard_worker.detector.data_sets import check_declared, class_names
 from boxyard_worker.detector.detections import collect
 from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.detector.faults import mend
@@ -204,6 +204,7 @@ def _choose_labels(settings: Config, held: Weights | None, chosen: Path | None) 
         return read_labels(chosen)
     if not (held and held.classes):
         return class_names(settings)
+    check_declared(settings)  # a configuration that says one thing is not served as another
     try:
         return check_names(held.classes, f"The weights file {held.path.name}")
     except DetectorLoadError:

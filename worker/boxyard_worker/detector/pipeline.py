@@ -67,7 +67,7 @@ class Pipeline:
             except Exception as error:
                 raise DetectorLoadError(
                     f"The test pipeline fails on an image of {width}x{height} pixels:"
-                    f" {type(error).__name__}: {str(error)[:200]}.",
+                    f" {type(error).__name__}: {' '.join(str(error).split())[:200]}.",
                     "Check the options of its steps; it must end with PackDetInputs.",
                 ) from error
             if min(shown) < _LEAST_SIDE:

@@ -7,9 +7,11 @@ without notice. A transform of the operator's own code runs as it is.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Container, Mapping
 from typing import Any, Final, NamedTuple
 
+from mmcv.image.geometric import cv2_interp_codes, pillow_interp_codes
 from mmdet.registry import TRANSFORMS
 
 from boxyard_worker.detector.data_sets import type_name
@@ -53,10 +55,22 @@ def _one_of(*values: object) -> Rule:
     )
 
 
+def _is_filling(value: object) -> bool:
+    """Whether mmcv can fill with it: a whole number, or for each kind of data a number or three."""
+    if not isinstance(value, dict):
+        return type(value) is int
+    colour = value.get("img", 0)
+    channels = colour if isinstance(colour, list | tuple) else (colour,) * 3
+    return len(channels) == 3 and all(
+        isinstance(each, int | float) and math.isfinite(each) for each in channels
+    )
+
+
 def _is_packed(keys: Any) -> bool:
     needed = {"ori_shape", "img_shape"}
     return (
         isinstance(keys, list | tuple)
+        and all(isinstance(key, str) for key in keys)
         and needed <= set(keys)
         and bool({"scale_factor", "border"} & set(keys))
     )
@@ -70,6 +84,7 @@ _SIZE: Final = Rule(
 _FACTOR: Final = Rule(
     lambda value: _fits(value, _MOST_TIMES), f"one or two numbers above 0, up to {_MOST_TIMES}"
 )
+_FILLING: Final = Rule(_is_filling, "a whole number, or dict(img=(114, 114, 114))")
 _RESIZE: Final = {
     "scale": _SIZE,
     "scale_factor": _FACTOR,
@@ -97,15 +112,20 @@ _SERVED: Final[Mapping[str, Mapping[str, Rule]]] = {
         **{name: rule for name, rule in _RESIZE.items() if not name.startswith("scale")},
         "width": _SIZE,
         "height": _SIZE,
-        "pad_val": _ANY,
+        "pad_val": _FILLING,
     },
     "ResizeShortestEdge": {**_RESIZE, "max_size": _SIZE, "resize_type": _one_of("Resize")},
     "Pad": {
-        "size": _SIZE,
+        "size": Rule(
+            lambda value: (
+                value is None or (isinstance(value, list | tuple) and _fits(value, _MOST_PIXELS))
+            ),
+            "a width and a height in pixels, such as (640, 640)",
+        ),
         "size_divisor": _SIZE,
         "pad_to_square": _one_of(True, False),
-        "pad_val": _ANY,
-        "padding_mode": _ANY,
+        "pad_val": _FILLING,
+        "padding_mode": _one_of("constant", "edge", "reflect", "symmetric"),
     },
     "Normalize": {"mean": _ANY, "std": _ANY, "to_rgb": _one_of(True, False)},
     "RandomFlip": {
@@ -138,6 +158,8 @@ _SERVED: Final[Mapping[str, Mapping[str, Rule]]] = {
 _NEEDED: Final = {
     "Resize": ("scale", "scale_factor"),
     "FixScaleResize": ("scale", "scale_factor"),
+    "FixShapeResize": ("width",),
+    "Pad": ("size", "size_divisor", "pad_to_square"),
     "RandomFlip": ("prob",),
     "RandomCenterCropPad": ("test_mode",),
 }
@@ -209,11 +231,23 @@ def _check_step(step: Step) -> None:
     for option, value in step.items():
         if option not in ("type", "_scope_"):
             _check_option(name, option, value)
+    _check_interpolation(name, step)
     needed = _NEEDED.get(name, ())
     if needed and all(step.get(option) is None for option in needed):
         raise DetectorLoadError(
             f"The step {name} of the test pipeline lacks the option {' or '.join(needed)}.",
             f"Give it: {_SERVED[name][needed[0]].wanted}.",
+        )
+
+
+def _check_interpolation(name: str, step: Step) -> None:
+    backend, wanted = step.get("backend", "cv2"), step.get("interpolation", "bilinear")
+    known = cv2_interp_codes if backend == "cv2" else pillow_interp_codes
+    if "interpolation" in _SERVED[name] and wanted not in known:
+        raise DetectorLoadError(
+            f"The step {name} of the test pipeline has interpolation={wanted!r}, which the backend"
+            f" {backend} has not.",
+            f"With {backend}, write {' or '.join(map(repr, known))}.",
         )
 
 
@@ -253,7 +287,10 @@ def is_librarys(kind: Any) -> bool:
 
 
 def _settle(name: str, value: Any) -> Any:
-    """JSON and YAML have no tuples, and mmcv takes no whole number for a factor."""
+    """JSON and YAML have no tuples, and mmcv takes no whole number for a factor or a share."""
     if isinstance(value, list) and name in ("scale", "scale_factor", "size"):
         return tuple(value)
-    return float(value) if name == "scale_factor" and isinstance(value, int) else value
+    if isinstance(value, dict) and name == "pad_val":
+        return {key: tuple(each) if isinstance(each, list) else each for key, each in value.items()}
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if whole and name in ("scale_factor", "prob") else value

@@ -33,15 +33,15 @@ class Weights:
         path: the file.
         sha256: hex digest of the file.
         state: parameter name → tensor.
-        classes: label names the weights were trained for, in label order, as the file has them
-            (`labels.check_names` checks); may be empty.
+        classes: label names the weights were trained for, in label order; may be empty, and may be
+            anything that a training noted (`labels.check_names` checks).
         versions: torch's module versions by which old parameter names are migrated.
     """
 
     path: Path
     sha256: str
     state: dict[str, Tensor]
-    classes: tuple[object, ...]
+    classes: object
     versions: dict[str, Any]
 
 
@@ -76,13 +76,14 @@ def read_weights(path: Path) -> Weights:
         ) from error
     except ValueError:
         classes, versions = None, {}
-    if not isinstance(classes, list) or not isinstance(versions, dict):
+    if not isinstance(classes, list | dict | str) or not isinstance(versions, dict):
         raise DetectorLoadError(
             f"The weights {path} cannot be read: their metadata is not Boxyard's.",
             "What it says of `classes`, if anything, must be a JSON list of names, and of"
             " `versions` a JSON object.",
         )
-    return Weights(path, hash_file(path), state, tuple(classes), versions)
+    names = tuple(classes) if isinstance(classes, list) else classes
+    return Weights(path, hash_file(path), state, names, versions)
 
 
 def load_weights(model: nn.Module, weights: Weights) -> None:
@@ -98,8 +99,11 @@ def load_weights(model: nn.Module, weights: Weights) -> None:
             "The training diverged before it saved them: use an earlier checkpoint of it.",
         )
     own = model.state_dict()
+    if broken := [name for name, tensor in weights.state.items() if tensor.is_complex()]:
+        raise _misfit(weights, f"{broken[0]} is of complex numbers")
     state = OrderedDict(rename_parameters(weights.state, own.keys()))
     state._metadata = weights.versions  # type: ignore[attr-defined]  # where torch looks for them
+    _refuse_infinite(weights, state, own)
     try:
         missing, left_over = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -113,6 +117,19 @@ def load_weights(model: nn.Module, weights: Weights) -> None:
                 f" {missing[0]}: the file is of another architecture",
             )
         raise _misfit(weights, f"missing: {_list(missing)}; unexpected: {_list(left_over)}")
+
+
+def _refuse_infinite(
+    weights: Weights, state: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> None:
+    """Refuses infinite numbers where the model itself, whose masks may have some, has none."""
+    for name, tensor in state.items():
+        if tensor.isinf().any() and not (name in own and own[name].isinf().any()):
+            raise DetectorLoadError(
+                f"The weights {weights.path.name} hold infinite numbers, as in {name}.",
+                "The training diverged before it saved them, or they were saved in half precision,"
+                " which has no number beyond 65504: use another checkpoint of it.",
+            )
 
 
 def randomise(model: nn.Module, seed: int = 0) -> None:
