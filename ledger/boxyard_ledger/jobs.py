@@ -204,10 +204,9 @@ class Jobs:
 
     def _expire(self, late: Sequence[str], ready: Mapping[str, str]) -> None:
         for entry in late:
-            with (
-                self._quarantine.guarding(keys.EXPIRIES, entry),
-                self._quarantine.guarding(ready[entry], entry),
-            ):
+            # The sweeper does the same with its entry among the expiries.
+            record = keys.job(*keys.split(entry))
+            with self._quarantine.guarding(ready[entry], entry, record):
                 if status := self._look(*keys.split(entry)):
                     self._transitions.expire(status.job)
 

@@ -42,7 +42,8 @@ class Retention:
 
     def _forget_due(self, status: JobStatus) -> bool:
         entry = keys.member(status.job.tenant, status.job.id)
-        with self._quarantine.guarding(keys.ENDED, entry):
+        record = keys.job(status.job.tenant, status.job.id)
+        with self._quarantine.guarding(keys.ENDED, entry, record):
             return bool(self._forget(status))
         return False
 

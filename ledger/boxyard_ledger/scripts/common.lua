@@ -5,19 +5,24 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local QUARANTINE, MOST_MISSING = 'boxyard:quarantine', 10000
+local QUARANTINE, UNLISTED, MOST_LISTED = 'boxyard:quarantine', 'boxyard:quarantine:unlisted', 10000
 
--- Writes down for the operator what could not be read; the first entry of a place stands. Of entries
--- without any data behind them only so many are kept.
-local function quarantine(place, facts)
-  local known = redis.pcall('HLEN', QUARANTINE)
-  if facts.reason == 'missing' and type(known) == 'number' and known >= MOST_MISSING then return end
+-- Lists for the operator what could not be read; the first entry of a place stands. Once the list is
+-- full, a place that has no data to restore is only counted. Answers 1 when the list has grown.
+local function quarantine(place, facts, has_data)
+  local listed = redis.pcall('HLEN', QUARANTINE)
+  local full = type(listed) == 'number' and listed >= MOST_LISTED
+  if full and not has_data and redis.pcall('HEXISTS', QUARANTINE, place) == 0 then
+    redis.pcall('INCR', UNLISTED)
+    return 0
+  end
   facts.at = now_ms()
-  redis.pcall('HSETNX', QUARANTINE, place, cjson.encode(facts))
+  return redis.pcall('HSETNX', QUARANTINE, place, cjson.encode(facts))
 end
 
 -- Runs a command. A key of another type than the command needs holds nothing that any process could
 -- use: it is renamed, so that it fails no later command, and the command runs as if it were not there.
+-- RENAME fails only where the role may do no more than read the key: then the key stays.
 local function call(command, key, ...)
   local answer = redis.pcall(command, key, ...)
   if type(answer) ~= 'table' or not answer.err then return answer end
@@ -25,19 +30,23 @@ local function call(command, key, ...)
     local place = string.format('%s:%.0f:%s', QUARANTINE, now_ms(), key)
     local renamed = redis.pcall('RENAME', key, place)
     if not renamed.err then
-      quarantine(place, {reason = 'wrong-type', key = key})
+      quarantine(place, {reason = 'wrong-type', key = key}, true)
       return redis.call(command, key, ...)
     end
+    quarantine(key, {reason = 'wrong-type'})
+    return redis.call(command, place, ...) -- nothing has this name
   end
   error(answer)
 end
 
--- Moves an entry from an index to the quarantine; 0 when it is no longer in the index.
-local function set_aside(index, member, reason)
+-- Moves an entry from an index to the quarantine; 0 when it is no longer in the index. `has_data`:
+-- whether the entry names a record that is there.
+local function set_aside(index, member, reason, has_data)
   local score = call('ZSCORE', index, member)
   if not score then return 0 end
   call('ZREM', index, member)
-  quarantine(index .. ' ' .. member, {reason = reason, index = index, member = member, score = score})
+  local facts = {reason = reason, index = index, member = member, score = score}
+  quarantine(index .. ' ' .. member, facts, has_data)
   return 1
 end
 
@@ -177,7 +186,10 @@ local function end_job()
   call('HSET', KEYS[1], 'state', ARGV[3], 'reason', ARGV[4], 'finished_at', now)
   call('ZADD', KEYS[7], 0, id)
   call('ZADD', KEYS[8], now, member)
-  for index = 2, 4 do call('ZREM', KEYS[index], member) end
+  for index = 2, 4 do
+    call('ZREM', KEYS[index], member)
+    redis.pcall('HDEL', QUARANTINE, KEYS[index] .. ' ' .. member) -- there is nothing left to restore
+  end
   for index = 5, 6 do call('ZREM', KEYS[index], id) end
   -- Only a job whose token went past the first may have results that were not recorded.
   if (tonumber(call('HGET', KEYS[1], 'token')) or 2) > 1 then erase(KEYS[12], ARGV[6]) end
