@@ -15,7 +15,7 @@ if rest > 0 then
   call('ZADD', KEYS[1], now + rest, ARGV[2])
   return {claims, aside}
 end
-local room = 1 + (tonumber(call('GET', KEYS[5])) or 0)
+local room = 1 + math.max(0, finite(call('GET', KEYS[5])) or 0)
 for index = 7, #KEYS do
   local delivery, member = KEYS[index], ARGV[index - 3]
   local at = call('ZSCORE', KEYS[3], member)

@@ -5,6 +5,18 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- A number that stands in Redis, or nil: there may be anything, `nan` and `inf` too.
+local function finite(text)
+  local number = tonumber(text or nil)
+  return number and math.abs(number) < 1e15 and number or nil
+end
+
+-- A tenant's own bound, or what the settings give to all.
+local function bound_of(text, otherwise)
+  local number = finite(text)
+  return number and number >= 0 and number or tonumber(otherwise)
+end
+
 local QUARANTINE, UNLISTED, MOST_LISTED = 'boxyard:quarantine', 'boxyard:quarantine:unlisted', 10000
 
 -- Lists for the operator what could not be read; the first entry of a place stands. Once the list is
@@ -95,7 +107,7 @@ end
 
 -- Counts bytes of a tenant's records. Fields of `books`: `open` jobs, `ended` ones, `uploads`.
 local function count_bytes(books, field, bytes)
-  local now = (tonumber(call('HGET', books, field)) or 0) + (tonumber(bytes) or 0)
+  local now = (finite(call('HGET', books, field)) or 0) + (finite(bytes) or 0)
   if now > 0 then
     call('HSET', books, field, string.format('%.0f', now))
   else
@@ -106,8 +118,8 @@ end
 -- The bytes of a tenant's records: of jobs that have not ended, and of all.
 local function read_bytes(books)
   local known = call('HMGET', books, 'open', 'ended', 'uploads')
-  local open = tonumber(known[1]) or 0
-  return open, open + (tonumber(known[2]) or 0) + (tonumber(known[3]) or 0)
+  local open = finite(known[1]) or 0
+  return open, open + (finite(known[2]) or 0) + (finite(known[3]) or 0)
 end
 
 -- What an upload takes in the indexes, about.
@@ -124,9 +136,9 @@ end
 -- The bytes of a tenant's uploads together; added up anew when the sum cannot be read.
 local function total_bytes(uploads, stored)
   local known = call('GET', stored)
-  if not known or tonumber(known) then return tonumber(known or 0) end
+  if not known or finite(known) then return finite(known) or 0 end
   local total = 0
-  for _, bytes in ipairs(call('HVALS', uploads)) do total = total + (tonumber(bytes) or 0) end
+  for _, bytes in ipairs(call('HVALS', uploads)) do total = total + (finite(bytes) or 0) end
   return total
 end
 
@@ -136,7 +148,7 @@ local function drop_upload(uploads, stored, erasures, books, upload, blob)
   if not bytes then return 0 end
   local total = total_bytes(uploads, stored)
   call('HDEL', uploads, upload)
-  local left = total - (tonumber(bytes) or 0)
+  local left = total - (finite(bytes) or 0)
   if left <= 0 then call('DEL', stored) else call('SET', stored, string.format('%.0f', left)) end
   count_bytes(books, 'uploads', -UPLOAD_RECORD)
   erase(erasures, blob)
@@ -148,11 +160,11 @@ local WINDOW, WINDOWS = 10000, 6
 -- Counts a job that ended, in the window of now; a minute later that window is forgotten.
 local function count_drained(drained)
   local window = math.floor(now_ms() / WINDOW)
-  local count = (tonumber(call('HGET', drained, window)) or 0) + 1
+  local count = (finite(call('HGET', drained, window)) or 0) + 1
   call('HSET', drained, window, count)
   if count == 1 then
     for _, old in ipairs(call('HKEYS', drained)) do
-      if (tonumber(old) or 0) < window - WINDOWS then call('HDEL', drained, old) end
+      if (finite(old) or 0) < window - WINDOWS then call('HDEL', drained, old) end
     end
   end
   call('PEXPIRE', drained, WINDOW * (WINDOWS + 1))
@@ -164,8 +176,8 @@ local function seconds_to_drain(drained, bound)
   local counts, now = call('HGETALL', drained), now_ms()
   local ended, since = 0, now
   for index = 1, #counts, 2 do
-    local start, count = (tonumber(counts[index]) or 0) * WINDOW, tonumber(counts[index + 1])
-    if count and start > now - WINDOW * (WINDOWS + 1) then
+    local start, count = (finite(counts[index]) or 0) * WINDOW, finite(counts[index + 1]) or 0
+    if count > 0 and start > now - WINDOW * (WINDOWS + 1) then
       ended, since = ended + count, math.min(since, start)
     end
   end
@@ -194,7 +206,7 @@ local function end_job()
   -- Only a job whose token went past the first may have results that were not recorded.
   if (tonumber(call('HGET', KEYS[1], 'token')) or 2) > 1 then erase(KEYS[12], ARGV[6]) end
   for index = 13, 14 do count_drained(KEYS[index]) end
-  local bytes = tonumber(call('HGET', KEYS[1], 'bytes')) or 0
+  local bytes = finite(call('HGET', KEYS[1], 'bytes')) or 0
   count_bytes(KEYS[15], 'open', -bytes)
   count_bytes(KEYS[15], 'ended', bytes)
   local deliveries = (#KEYS - 15) / 2

@@ -34,13 +34,15 @@ def _default(context: typer.Context) -> None:
 def list_quarantined(as_json: Json = False) -> None:
     """Every place that could not be read, why, and since when; the newest last."""
     with open_ledger() as ledger:
-        found = ledger.quarantine.all()
+        found, unlisted = ledger.quarantine_review.all(), ledger.quarantine.unlisted()
     if as_json:
         for each in found:
             data = {**each._asdict(), "at": each.at.isoformat()}
             out.print_json(data=data, indent=None, highlight=False)
     else:
         out.print(tabulate_quarantined(found))
+    if unlisted:
+        say(f"More were found while the list was full, and not listed: {unlisted}.")
 
 
 @quarantine.command()
@@ -56,9 +58,13 @@ def restore(places: Places = None, everything: All = False) -> None:
 
 @quarantine.command()
 def delete(places: Places = None, everything: All = False) -> None:
-    """Forget entries: a renamed key is deleted, an entry of an index stays out of it."""
+    """Delete jobs that cannot be read, with all that is theirs, and renamed keys.
+
+    Of anything else the entry alone is deleted: it stays out of its index, and a record stays in
+    its place.
+    """
     with open_ledger() as ledger:
-        deleted = sum(map(ledger.quarantine.delete, _choose(ledger, places, everything)))
+        deleted = sum(map(ledger.quarantine_review.delete, _choose(ledger, places, everything)))
     say(f"Deleted: {deleted}.")
 
 
