@@ -259,6 +259,15 @@ def test_a_delivery_list_that_names_another_tenants_delivery_leaves_it(
     assert len(ledger.deliveries.list("other", other.id)) == 1
 
 
+def test_a_list_of_a_wrong_type_makes_room_for_a_new_one(
+    ledger: Ledger, accept: MakeJob, raw: redis.Redis
+):
+    raw.set("boxyard:quarantine", "junk")
+    raw.hset(f"boxyard:acme:job:{accept().id}", "images", "x")
+    assert claim(ledger) == []
+    assert ledger.quarantine.count() == 1
+
+
 @pytest.mark.parametrize("junk", ["nan", "inf", "-inf", "1e999", "-5", "x", "0x", ""])
 def test_no_number_of_a_tenant_stops_its_own_submissions_or_lifts_a_bound(
     ledger: Ledger, make_job: MakeJob, raw: redis.Redis, junk: str

@@ -9,7 +9,11 @@
 -- tenant/delivery, when it was due}, and what was set aside {the pending index, tenant/delivery, reason}.
 local now, claims, aside = now_ms(), {}, {}
 local due = call('ZSCORE', KEYS[1], ARGV[2])
-if not due or tonumber(due) > now or call('ZSCORE', KEYS[2], ARGV[2]) then return {claims, aside} end
+if not due or tonumber(due) > now then return {claims, aside} end
+if call('ZSCORE', KEYS[2], ARGV[2]) then -- who frees it offers it again
+  call('ZREM', KEYS[1], ARGV[2])
+  return {claims, aside}
+end
 local rest = call('PTTL', KEYS[6])
 if rest > 0 then
   call('ZADD', KEYS[1], now + rest, ARGV[2])

@@ -23,7 +23,12 @@ local QUARANTINE, UNLISTED, MOST_LISTED = 'boxyard:quarantine', 'boxyard:quarant
 -- full, a place that has no data to restore is only counted. Answers 1 when the list has grown.
 local function quarantine(place, facts, has_data)
   local listed = redis.pcall('HLEN', QUARANTINE)
-  local full = type(listed) == 'number' and listed >= MOST_LISTED
+  if type(listed) ~= 'number' then -- it is itself of a wrong type
+    local away = string.format('%s:%.0f:%s', QUARANTINE, now_ms(), QUARANTINE)
+    redis.pcall('RENAME', QUARANTINE, away)
+    listed = 0
+  end
+  local full = listed >= MOST_LISTED
   if full and not has_data and redis.pcall('HEXISTS', QUARANTINE, place) == 0 then
     redis.pcall('INCR', UNLISTED)
     return 0
@@ -62,9 +67,9 @@ local function set_aside(index, member, reason, has_data)
   return 1
 end
 
--- Whether a field holds a count that HINCRBY can raise.
+-- Whether a field holds a count that HINCRBY can raise: it refuses leading zeros.
 local function is_count(text)
-  return text and string.find(text, '^%d+$') and #text < 16
+  return text == '0' or text and string.find(text, '^[1-9]%d*$') and #text < 16
 end
 
 -- Why a record cannot be used, or nil. What we write begins with its version; whatever else is valid
