@@ -76,6 +76,7 @@ def test_a_full_list_counts_what_holds_no_data_and_lists_every_record(
     raw.hset(f"boxyard:acme:job:{job.id}", "images", "x")
     fill = {f"filler {number}": '{"reason":"missing","at":1}' for number in range(10_000)}
     raw.hset("boxyard:quarantine", mapping=fill)
+    raw.set("boxyard:quarantine:unlisted", "junk")
     raw.zadd(READY, {f"acme/{new_id('job')}": 1 for _ in range(50)})
     raw.zadd("boxyard:erasures", {"junk": 1})
     assert claim(ledger) == []

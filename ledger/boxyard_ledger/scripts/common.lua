@@ -30,7 +30,7 @@ local function quarantine(place, facts, has_data)
   end
   local full = listed >= MOST_LISTED
   if full and not has_data and redis.pcall('HEXISTS', QUARANTINE, place) == 0 then
-    redis.pcall('INCR', UNLISTED)
+    if type(redis.pcall('INCR', UNLISTED)) ~= 'number' then redis.pcall('SET', UNLISTED, 1) end
     return 0
   end
   facts.at = now_ms()
