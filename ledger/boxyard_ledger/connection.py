@@ -75,7 +75,7 @@ class Connection:
 
     def _run_past_wrong_type(self, words: Sequence[Word]) -> Any:
         """Runs a command again as if its key, which is of a wrong type, were not there."""
-        answer = self.run("run_command", [str(words[1])], words)
+        answer = self.run("run_command", [], words)
         return {} if words[0] == "HGETALL" else answer
 
     def run(self, script: str, keys: Sequence[str], args: Sequence[Word]) -> Any:

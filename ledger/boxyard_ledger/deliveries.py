@@ -71,10 +71,9 @@ class Deliveries:
         names = [*index_keys(receiver), *pace_keys(receiver)]
         names += [keys.delivery(*keys.split(entry)) for entry in due]
         words: list[Word] = [self._lease_ms, receiver, worker, *due]
-        taken, aside = self._connection.run("claim_deliveries", names, words)
-        if aside:
-            self._quarantine.log(keys.pending(receiver), "set-aside", aside)
-        claims = []
+        taken, moved = self._connection.run("claim_deliveries", names, words)
+        self._quarantine.report(moved)
+        claims, aside = [], len(moved)
         for token, attempt, record, entry, at in taken:
             try:
                 delivery = read_record(record, entry, receiver)
@@ -88,8 +87,8 @@ class Deliveries:
     def _reject(self, receiver: str, entry: str, token: int, at: str, reason: str) -> None:
         """Undoes the claim of a delivery that cannot be read, and sets it aside."""
         names = [*index_keys(receiver), keys.delivery(*keys.split(entry))]
-        self._connection.run("reject_delivery", names, [receiver, entry, token, at, reason])
-        self._quarantine.log(keys.pending(receiver), reason, member=entry)
+        if self._connection.run("reject_delivery", names, [receiver, entry, token, at, reason]):
+            self._quarantine.report([(keys.pending(receiver), entry, reason)])
 
     def renew(self, receivers: Collection[str]) -> None:
         """Prolongs the hold on receivers whose deliveries take their time."""

@@ -62,7 +62,7 @@ def read_deliveries(
             quarantine.note(keys.delivery(tenant, name), error.data["cause"])
     due = connection.commands(*(_due(delivery) for delivery, _, _ in known))
     return [
-        DeliveryStatus(delivery, state, _read_log(log), from_ms(at) if at else None)
+        DeliveryStatus(delivery, state, _read_log(log), _read_moment(at))
         for (delivery, state, log), at in zip(known, due, strict=True)
     ]
 
@@ -79,3 +79,9 @@ def _read_log(lines: Sequence[str]) -> list[DeliveryAttempt]:
 def _due(delivery: DeliveryRecord) -> tuple[str, ...]:
     member = keys.member(delivery.tenant, delivery.id)
     return "ZSCORE", keys.pending(receiver_of(delivery)), member
+
+
+def _read_moment(score: str | float | None) -> datetime | None:
+    with suppress(ValueError, OverflowError, OSError):  # a time that no clock holds
+        return None if score is None else from_ms(score)
+    return None

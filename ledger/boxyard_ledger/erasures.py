@@ -69,7 +69,7 @@ class Erasures:
             return 0
         blob = entry.partition(" ")[2]
         try:
-            with self._quarantine.guarding(keys.ERASURES, entry):
+            with self._quarantine.guarding(keys.ERASURES, entry, _record_behind(blob)):
                 for key in self._found(blob):
                     self._blobs.delete(key)
         except BoxyardError as error:
@@ -87,14 +87,20 @@ class Erasures:
         """
         if not _ERASABLE.fullmatch(blob):
             raise Unreadable(f"{blob!r} names no blob.", cause="unreadable")
-        if not blob.endswith("/"):
+        record = _record_behind(blob)
+        if not record:
             return [blob]
         found = list(self._blobs.keys(blob))
-        state, result = self._connection.command(
-            "HMGET", keys.job(*keys.job_of_results(blob)), "state", "result"
-        )
+        state, result = self._connection.command("HMGET", record, "state", "result")
         with readable(f"The job of {blob}"):
             if state and not JobState(state).terminal:
                 return []
             recorded = ResultReference.model_validate_json(result).key if result else None
         return [key for key in found if key != recorded]
+
+
+def _record_behind(blob: str) -> str:
+    """The key of the job whose results these are; "" for an upload, or what names no blob."""
+    if _ERASABLE.fullmatch(blob) and blob.endswith("/"):
+        return keys.job(*keys.job_of_results(blob))
+    return ""

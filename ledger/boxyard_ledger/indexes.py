@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from boxyard_schemas import JobState
@@ -37,7 +37,7 @@ class JobIndexes:
         index: str,
         limit: int,
         *,
-        states: Collection[JobState],
+        states: Sequence[JobState],
         read: Callable[[str, Mapping[str, str]], T],
         age_ms: int = 0,
     ) -> list[T]:
@@ -46,7 +46,7 @@ class JobIndexes:
         Args:
             index: its entries are `tenant/job`.
             limit: at most so many.
-            states: that the index is for.
+            states: that the index is for: one, or those of ended jobs.
             read: makes something of an entry and the fields of its hash, or raises `Unreadable`.
             age_ms: in milliseconds.
         """
@@ -64,7 +64,7 @@ class JobIndexes:
     def _split(
         self,
         entries: list[str],
-        states: Collection[JobState],
+        states: Sequence[JobState],
         read: Callable[[str, Mapping[str, str]], T],
     ) -> tuple[list[T], list[Aside]]:
         due, aside = [], []
@@ -87,11 +87,13 @@ class JobIndexes:
         )
 
 
-def _find_fault(fields: Mapping[str, str], states: Collection[JobState]) -> str | None:
+def _find_fault(fields: Mapping[str, str], states: Sequence[JobState]) -> str | None:
     if not fields:
         return "missing"
     state = fields.get("state")
-    return None if state in states else f"not-{'-'.join(states)}"[:40]
+    if state in states:
+        return None
+    return f"not-{states[0]}" if len(states) == 1 else "not-ended"
 
 
 def read_page(

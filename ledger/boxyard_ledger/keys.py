@@ -41,6 +41,8 @@ ERASURES = f"{_ROOT}:erasures"
 
 QUARANTINE = f"{_ROOT}:quarantine"
 """What could not be read, by place; keys of a wrong type are renamed to begin with it."""
+UNLISTED = f"{QUARANTINE}:unlisted"
+"""How often a place was not listed there because the list was full."""
 
 
 def member(tenant: str, name: str) -> str:

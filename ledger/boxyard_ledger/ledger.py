@@ -22,6 +22,7 @@ from .identity import establish_identity, read_identity
 from .jobs import Jobs
 from .quarantine import Quarantine
 from .retention import Retention
+from .review import QuarantineReview
 from .s3 import S3
 from .sealing import Sealing
 from .served_models import ServedModels
@@ -64,6 +65,7 @@ class Ledger:
         erasures = Erasures(connection, self.blobs, self.quarantine)
         self.uploads = Uploads(connection, settings, self.blobs, erasures, self.quarantine)
         retention = Retention(connection, erasures, self.quarantine)
+        self.quarantine_review = QuarantineReview(connection, self.quarantine, retention)
         self.jobs = Jobs(
             connection,
             settings,

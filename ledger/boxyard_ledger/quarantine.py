@@ -7,8 +7,10 @@ renamed; any other record that cannot be read stays in place, is skipped, and is
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -26,6 +28,9 @@ _NEWER = "version-"
 _KNOWN_VERSION = 1
 """Records of newer versions are put back once a process that reads them sweeps."""
 _PAGE = 500
+_MOST_NOTED = 10_000
+_NOTED_S = 300.0
+"""How long a process takes a place for listed, before it lists it again."""
 
 
 class Quarantined(NamedTuple):
@@ -47,6 +52,11 @@ class Quarantined(NamedTuple):
     member: str = ""
     score: str = ""
 
+    @property
+    def renamed(self) -> bool:
+        """Whether it is a key of a wrong type, which has the place as its name now."""
+        return bool(self.source) and self.place.startswith(f"{keys.QUARANTINE}:")
+
 
 class Aside(NamedTuple):
     """An entry to move out of an index.
@@ -54,7 +64,7 @@ class Aside(NamedTuple):
     Attributes:
         member: the entry.
         reason: why.
-        record: the key of the hash behind it, to look at once more; "" for none.
+        record: the key of the hash behind it; "" for none. `missing` must still be so.
         states: that the index is for; an entry is moved only while the hash has none of them.
     """
 
@@ -62,6 +72,13 @@ class Aside(NamedTuple):
     reason: str
     record: str = ""
     states: tuple[str, ...] = ()
+
+    @property
+    def condition(self) -> str:
+        """What `set_aside.lua` looks at once more."""
+        if self.states:
+            return f" {' '.join(self.states)} "
+        return "missing" if self.record and self.reason == "missing" else ""
 
 
 class Quarantine:
@@ -77,6 +94,7 @@ class Quarantine:
             ["reason"],
             registry=registry,
         )
+        self._noted = OrderedDict[str, float]()
 
     def set_aside(self, index: str, entries: Iterable[Aside]) -> int:
         """Moves entries out of an index; returns how many were still there."""
@@ -86,54 +104,70 @@ class Quarantine:
         )
 
     @contextmanager
-    def guarding(self, index: str, member: str) -> Iterator[None]:
-        """Around a step with one entry: if the step cannot read something, the entry is moved."""
+    def guarding(self, index: str, member: str, record: str = "") -> Iterator[None]:
+        """Around a step with one entry: if the step cannot read something, the entry is moved.
+
+        Args:
+            index: that has the entry.
+            member: the entry.
+            record: the key of the data behind it; "" for none.
+        """
         try:
             yield
         except Unreadable as error:
-            self.set_aside(index, [Aside(member, str(error.data["cause"]))])
+            self.set_aside(index, [Aside(member, str(error.data["cause"]), record)])
 
     def _move(self, index: str, entries: list[Aside]) -> int:
         words = [
-            word
-            for entry in entries
-            for word in (
-                entry.member,
-                entry.reason,
-                f" {' '.join(entry.states)} " if entry.states else "",
-            )
+            word for entry in entries for word in (entry.member, entry.reason, entry.condition)
         ]
-        moved: int = self._connection.run(
-            "set_aside", [index, *(entry.record for entry in entries)], words
+        # A role may run no script with a key that it has no right to: "" is such a key.
+        moved = self._connection.run(
+            "set_aside", [index, *(entry.record or index for entry in entries)], words
         )
-        if moved:
-            self.log(index, entries[0].reason, moved, member=entries[0].member)
-        return moved
+        chosen = [entries[number] for number in moved]
+        self.report([(index, entry.member, entry.reason) for entry in chosen])
+        return len(chosen)
 
-    def log(self, index: str, reason: str, count: int = 1, **facts: object) -> None:
-        """Counts and logs what was moved out of an index, and so is found once.
+    def report(self, moved: Iterable[Sequence[str]]) -> None:
+        """Counts and logs what was moved out of indexes, a line for each index and reason.
 
         Args:
-            index: the index, or what names several.
-            reason: of the first one.
-            count: how many were moved.
-            facts: more for the log.
+            moved: of each: the index, the entry and the reason.
         """
-        self.moved += count
-        self._count.labels(reason.partition("-")[0]).inc(count)
-        _log.warning("record.quarantined", index=index, reason=reason, count=count, **facts)
+        groups: dict[tuple[str, str], list[str]] = {}
+        for index, member, reason in moved:
+            groups.setdefault((index, reason), []).append(member)
+        for (index, reason), members in groups.items():
+            self.moved += len(members)
+            self._count.labels(_kind(reason)).inc(len(members))
+            _log.warning(
+                "record.quarantined",
+                index=index,
+                reason=reason,
+                count=len(members),
+                member=members[0],
+            )
 
     def note(self, place: str, reason: str) -> None:
         """Lists a record that stays in place; it is logged when it is listed first.
 
-        It never fails its caller, who skips the record.
+        It never fails its caller, who skips the record. Places that this process has listed lately
+        cost no exchange with Redis.
         """
-        self._count.labels(reason.partition("-")[0]).inc()
+        self._count.labels(_kind(reason)).inc()
+        now = time.monotonic()
+        if now < self._noted.get(place, float("-inf")) + _NOTED_S:
+            return
         try:
-            facts = {"reason": reason, "at": self._connection.now_ms()}
-            fresh = self._connection.command("HSETNX", keys.QUARANTINE, place, json.dumps(facts))
+            fresh = self._connection.run("note", [keys.QUARANTINE], [place, reason])
         except BoxyardError:
             return
+        self._noted[place] = now
+        self._noted.move_to_end(place)
+        with suppress(KeyError):  # another thread may be doing the same
+            while len(self._noted) > _MOST_NOTED:
+                self._noted.popitem(last=False)
         if fresh:
             _log.warning("record.unreadable", place=place, reason=reason)
 
@@ -156,27 +190,47 @@ class Quarantine:
             if int(cursor) == 0:
                 return
 
+    def unlisted(self) -> int:
+        """How often a place was not listed because the list was full."""
+        found = self._connection.command("GET", keys.UNLISTED)
+        return int(found) if found and found.isdecimal() else 0
+
     def restore(self, entry: Quarantined) -> bool:
         """Puts an entry back where it came from; False when it is gone or cannot be put back."""
         return self._release(entry, "restore")
 
     def delete(self, entry: Quarantined) -> bool:
-        """Forgets an entry: a renamed key is deleted, an entry of an index stays out of it."""
+        """Takes an entry off the list; a renamed key is deleted."""
         return self._release(entry, "delete")
 
+    def unlist(self, places: Iterable[str]) -> None:
+        """Takes places off the list and touches nothing else."""
+        if found := list(places):
+            self._connection.command("HDEL", keys.QUARANTINE, *found)
+
     def _release(self, entry: Quarantined, how: str) -> bool:
-        released = self._connection.run(
-            "release_quarantined",
-            [keys.QUARANTINE, entry.place, entry.source],
-            [how, entry.member, entry.score],
-        )
-        return bool(released)
+        names = [keys.QUARANTINE]
+        if entry.source:
+            names.append(entry.source)
+        if entry.renamed:
+            names.append(entry.place)
+        words = [how, entry.place, entry.member, entry.score]
+        return bool(self._connection.run("release_quarantined", names, words))
 
     def restore_versions(self) -> int:
         """Puts back what a newer version wrote and this one can read; returns how many."""
         if not self.count():
             return 0
         return sum(self.restore(entry) for entry in self._scan() if _is_readable_now(entry.reason))
+
+
+def _kind(reason: str) -> str:
+    """The kinds of reasons, for a metric: there are few of them."""
+    if reason.startswith(_NEWER):
+        return "newer-version"
+    if reason.startswith("not-"):
+        return "wrong-state"
+    return reason if reason in ("missing", "wrong-type") else "damaged"
 
 
 def _is_readable_now(reason: str) -> bool:

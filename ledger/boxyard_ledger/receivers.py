@@ -17,6 +17,7 @@ from .records import DeliveryAttempt
 LOG_LINES = 50
 _LOOK_AT = 64
 """Due receivers that one claim considers: others may take the first ones meanwhile."""
+_DAY_S = 86_400.0
 _LOST = "The deliverer did not say what became of it: the receiver may have it."
 
 
@@ -47,12 +48,12 @@ class Receivers:
         self._connection.command(*words)
 
     def next_due(self) -> float | None:
-        """Seconds until a delivery is due, 0 when one is; None when none waits."""
+        """Seconds until a delivery is due, a day at most, 0 when one is; None when none waits."""
         first = self._connection.command("ZRANGE", keys.RECEIVERS, 0, 0)
         due = self._connection.command("ZSCORE", keys.RECEIVERS, first[0]) if first else None
         if due is None:
             return None
-        return max(0.0, (float(due) - self._connection.now_ms()) / 1000)
+        return min(max(0.0, (float(due) - self._connection.now_ms()) / 1000), _DAY_S)
 
     def renew(self, receivers: Iterable[str], lease_ms: int) -> None:
         """Prolongs leases; those that are over, and were taken away, stay so."""

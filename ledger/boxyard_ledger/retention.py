@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from boxyard_schemas import JobState
@@ -11,7 +12,7 @@ from .connection import Connection, Word
 from .erasures import Erasures
 from .indexes import JobIndexes
 from .quarantine import Quarantine
-from .records import JobRecord, JobStatus
+from .records import JobStatus
 from .status import read_status
 from .uploads import uploads_of
 
@@ -42,8 +43,9 @@ class Retention:
 
     def _forget_due(self, status: JobStatus) -> bool:
         entry = keys.member(status.job.tenant, status.job.id)
-        with self._quarantine.guarding(keys.ENDED, entry):
-            return bool(self._forget(status))
+        record = keys.job(status.job.tenant, status.job.id)
+        with self._quarantine.guarding(keys.ENDED, entry, record):
+            return bool(self._forget_status(status))
         return False
 
     def erase(self, status: JobStatus) -> bool:
@@ -52,36 +54,58 @@ class Retention:
         Returns:
             False when it has not ended, or no longer stands as `status` says.
         """
-        blobs = self._forget(status)
+        blobs = self._forget_status(status)
         self._erasures.carry_out(blobs)
         return bool(blobs)
 
-    def _forget(self, status: JobStatus) -> list[str]:
-        """Forgets a job that has ended; the blobs that were its alone, written down to go."""
-        job, uploads = status.job, uploads_of(status.job)
-        deliveries = self._deliveries(job)
-        names = [keys.job(job.tenant, job.id), keys.listed(job.tenant)]
-        names += [keys.listed(job.tenant, status.state), keys.ENDED]
-        names += [keys.deliveries(job.tenant, job.id)]
-        names += [keys.idempotency(job.tenant, status.idempotency or ""), keys.ERASURES]
-        names += [keys.uploads(job.tenant), keys.stored_bytes(job.tenant)]
-        names += [keys.exhausted(job.tenant), keys.record_bytes(job.tenant)]
-        names += [keys.referents(job.tenant, upload) for upload in uploads]
-        words: list[Word] = [keys.member(job.tenant, job.id), job.id, status.state]
-        words += [keys.result_prefix(job.tenant, job.id), len(uploads)]
+    def _forget_status(self, status: JobStatus) -> list[str]:
+        job = status.job
+        return self.forget(
+            job.tenant,
+            job.id,
+            status.state,
+            uploads=uploads_of(job),
+            idempotency=status.idempotency or "",
+        )
+
+    def forget(
+        self, tenant: str, job_id: str, state: JobState, *, uploads: Sequence[str], idempotency: str
+    ) -> list[str]:
+        """Forgets a job that has ended, and has its blobs erased.
+
+        Args:
+            tenant: whose.
+            job_id: the job.
+            state: in which it ended.
+            uploads: that it names.
+            idempotency: the digest of its idempotency key; "" for none.
+
+        Returns:
+            The blobs that were its alone; none when it has not ended, or not so.
+        """
+        deliveries = self._deliveries(tenant, job_id)
+        names = [keys.job(tenant, job_id), keys.listed(tenant), keys.listed(tenant, state)]
+        names += [keys.ENDED, keys.deliveries(tenant, job_id)]
+        names += [keys.idempotency(tenant, idempotency), keys.ERASURES]
+        names += [keys.uploads(tenant), keys.stored_bytes(tenant)]
+        names += [keys.exhausted(tenant), keys.record_bytes(tenant)]
+        names += [keys.referents(tenant, upload) for upload in uploads]
+        words: list[Word] = [keys.member(tenant, job_id), job_id, state]
+        words += [keys.result_prefix(tenant, job_id), len(uploads)]
         for upload in uploads:
-            words += [upload, keys.upload_key(job.tenant, upload)]
+            words += [upload, keys.upload_key(tenant, upload)]
         for delivery, receiver in deliveries:
-            name = keys.split(delivery)
-            names += [keys.delivery(*name), keys.attempts(*name), keys.pending(receiver)]
+            name = keys.split(delivery)[1]
+            names += [keys.delivery(tenant, name), keys.attempts(tenant, name)]
+            names.append(keys.pending(receiver))
             words.append(delivery)
         blobs: list[str] = self._connection.run("forget", names, words)
         return blobs
 
-    def _deliveries(self, job: JobRecord) -> list[tuple[str, str]]:
+    def _deliveries(self, tenant: str, job_id: str) -> list[tuple[str, str]]:
         """A job's `tenant/delivery` and their receivers; no record has to be readable for it."""
-        entries = self._connection.command("LRANGE", keys.deliveries(job.tenant, job.id), 0, -1)
-        receivers = self._connection.commands(
-            *(("HGET", keys.delivery(*keys.split(entry)), "receiver") for entry in entries)
-        )
+        entries = self._connection.command("LRANGE", keys.deliveries(tenant, job_id), 0, -1)
+        # The tenant's own ones alone, whatever an entry says.
+        names = [keys.delivery(tenant, keys.split(entry)[1]) for entry in entries]
+        receivers = self._connection.commands(*(("HGET", name, "receiver") for name in names))
         return [(entry, name or "") for entry, name in zip(entries, receivers, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from boxyard_schemas.errors import Unreadable
 
 from . import keys
 from .records import Claim, JobRecord, JobStatus, ResultReference
+
+_COUNT = re.compile(r"0|[1-9][0-9]{0,14}")
 
 
 def to_ms(moment: datetime) -> int:
@@ -79,6 +82,17 @@ def read_job(text: str, entry: str) -> JobRecord:
     return job
 
 
+def read_count(text: str | int) -> int:
+    """A count as Redis writes it: scripts compare the text, and `007` is not the token `7`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _COUNT.fullmatch(str(text)):
+        raise ValueError("no count")
+    return int(text)
+
+
 def read_strikes(text: str | None, images: int) -> tuple[int, ...]:
     """Strikes per image; none were counted when nothing was written."""
     strikes = tuple(json.loads(text)) if text else (0,) * images
@@ -101,8 +115,8 @@ def _read_claim(entry: str, fields: Mapping[str, str]) -> Claim:
     job = read_job(fields["record"], entry)
     return Claim(
         job=job,
-        token=int(fields["token"]),
-        attempt=int(fields["attempts"]),
+        token=read_count(fields["token"]),
+        attempt=read_count(fields["attempts"]),
         strikes=read_strikes(fields.get("strikes"), len(job.images)),
     )
 
@@ -125,12 +139,12 @@ def _read_status(entry: str, fields: Mapping[str, str]) -> JobStatus:
     return JobStatus(
         job=job,
         state=JobState(fields["state"]),
-        attempts=int(fields["attempts"]),
+        attempts=read_count(fields["attempts"]),
         strikes=read_strikes(fields.get("strikes"), len(job.images)),
         started_at=from_ms(started) if started else None,
         finished_at=from_ms(finished) if finished else None,
-        succeeded=int(fields.get("succeeded", 0)),
-        failed=int(fields.get("failed", 0)),
+        succeeded=read_count(fields.get("succeeded", "0")),
+        failed=read_count(fields.get("failed", "0")),
         reason=fields.get("reason") or None,
         result=ResultReference.model_validate_json(result) if result else None,
         idempotency=fields.get("idempotency"),

@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
+import structlog
+
 from boxyard_schemas import JobState
+from boxyard_schemas.errors import BoxyardError, ServiceError
 
 from . import keys
 from .bells import Bells
@@ -25,6 +28,7 @@ from .uploads import Uploads
 
 LIMIT = 500
 """Entries of each kind that one tick takes on."""
+_log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _RESTORE_S = 60.0
 """Between looks whether a newer version's records can be read by now."""
@@ -84,17 +88,21 @@ class Sweeps:
         return self.sweep_records(limit)._replace(erased=self.erase_blobs(limit))
 
     def sweep_records(self, limit: int = LIMIT) -> Swept:
-        """The part of a tick that needs Redis alone."""
+        """The part of a tick that needs Redis alone.
+
+        A step that fails is logged and keeps no other step from running.
+        """
         before = self._quarantine.moved
-        swept = Swept(
-            restored=self._restore_versions(),
-            leases=self.release_expired_leases(limit),
-            receivers=self._deliveries.release_expired_leases(limit),
-            expired=self.expire_jobs(limit),
-            bells=self.ring_missing_bells(),
-            forgotten=self.apply_retention(limit),
-            loose=self._uploads.drop_loose(limit),
-        )
+        steps: dict[str, Callable[[], int]] = {
+            "restored": self._restore_versions,
+            "leases": lambda: self.release_expired_leases(limit),
+            "receivers": lambda: self._deliveries.release_expired_leases(limit),
+            "expired": lambda: self.expire_jobs(limit),
+            "bells": self.ring_missing_bells,
+            "forgotten": lambda: self.apply_retention(limit),
+            "loose": lambda: self._uploads.drop_loose(limit),
+        }
+        swept = Swept(**{name: _run_step(name, step) for name, step in steps.items()})
         return swept._replace(quarantined=self._quarantine.moved - before)
 
     def _restore_versions(self) -> int:
@@ -117,7 +125,8 @@ class Sweeps:
 
     def _guarded(self, index: str, job: JobRecord, step: Callable[[T], bool], subject: T) -> bool:
         """A step with one job; if it cannot read something, the job leaves the index."""
-        with self._quarantine.guarding(index, keys.member(job.tenant, job.id)):
+        record = keys.job(job.tenant, job.id)
+        with self._quarantine.guarding(index, keys.member(job.tenant, job.id), record):
             return step(subject)
         return False
 
@@ -141,3 +150,13 @@ class Sweeps:
     def apply_retention(self, limit: int) -> int:
         """Forgets jobs that ended longer than `retention_s` ago, with all that was theirs."""
         return self._retention.apply(self._settings.retention_s, limit)
+
+
+def _run_step(name: str, step: Callable[[], int]) -> int:
+    try:
+        return step()
+    except ServiceError:  # Redis is away: the other steps would fail too
+        raise
+    except BoxyardError as error:
+        _log.error("sweep.step-failed", step=name, error=error.detail)
+        return 0

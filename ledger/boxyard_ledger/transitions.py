@@ -45,8 +45,8 @@ class Transitions:
         """Takes what is still ready of `jobs`, pairs of `tenant/job` and ready key.
 
         Returns:
-            Claims, the `tenant/job` of jobs that must expire instead, and how many were set aside
-            because they cannot be read.
+            Claims, the `tenant/job` of jobs that must expire instead, and how many were moved to
+            the quarantine because they cannot be read.
         """
         names = [keys.LEASES, keys.EXPIRIES]
         words: list[Word] = [int(lease_s * 1000), max_images, worker]
@@ -55,28 +55,34 @@ class Transitions:
             names += [keys.job(tenant, job_id), ready_key]
             names += [keys.listed(tenant, state) for state in (JobState.QUEUED, JobState.RUNNING)]
             words += [entry, job_id]
-        taken, expired, aside = self._connection.run("claim", names, words)
-        if aside:
-            self._quarantine.log(f"ready jobs, such as {jobs[0][1]}", "set-aside", aside)
-        claims = []
-        for *fields, entry, ready_key, age in taken:
+        taken, expired, moved = self._connection.run("claim", names, words)
+        self._quarantine.report(moved)
+        claims, aside = [], len(moved)
+        for *fields, entry, ready_key, age, expiry in taken:
             try:
                 claim = read_claim(entry, dict(zip(_CLAIMED, fields, strict=True)))
             except Unreadable as error:
-                self._reject(entry, fields[0], ready_key, age, error.data["cause"])
+                self._reject(entry, ready_key, [fields[0], age, error.data["cause"], expiry])
                 aside += 1
                 continue
             claims.append(claim)
             self._tally.attempts.labels(claim.job.model).inc()
         return claims, expired, aside
 
-    def _reject(self, entry: str, token: int, ready_key: str, age: str, reason: str) -> None:
-        """Undoes the claim of a job that cannot be read, and sets it aside."""
+    def _reject(self, entry: str, ready_key: str, words: Sequence[Word]) -> None:
+        """Undoes the claim of a job that cannot be read, and moves it to the quarantine.
+
+        Args:
+            entry: `tenant/job`.
+            ready_key: where it was claimed from.
+            words: the last arguments of `reject_claim.lua`.
+        """
         tenant, job_id = keys.split(entry)
         names = [keys.job(tenant, job_id), ready_key, keys.LEASES]
         names += [keys.listed(tenant, state) for state in (JobState.QUEUED, JobState.RUNNING)]
-        self._connection.run("reject_claim", names, [entry, job_id, token, age, reason])
-        self._quarantine.log(ready_key, reason, member=entry)
+        names.append(keys.EXPIRIES)
+        if self._connection.run("reject_claim", names, [entry, job_id, *words]):
+            self._quarantine.report([(ready_key, entry, str(words[2]))])
 
     def renew(self, claims: Sequence[Claim], lease_s: float) -> set[str]:
         """Prolongs leases; the ids of jobs whose claim no longer holds."""

@@ -92,8 +92,9 @@ class Uploads:
         if not _LOOSE.fullmatch(entry):
             self._quarantine.set_aside(keys.LOOSE_UPLOADS, [Aside(entry, "unreadable")])
             return False
-        with self._quarantine.guarding(keys.LOOSE_UPLOADS, entry):
-            return self._drop(*keys.split(entry), age_ms)
+        tenant, upload_id = keys.split(entry)
+        with self._quarantine.guarding(keys.LOOSE_UPLOADS, entry, keys.uploads(tenant)):
+            return self._drop(tenant, upload_id, age_ms)
         return False
 
     def _drop(self, tenant: str, upload_id: str, age_ms: int) -> bool:

@@ -37,7 +37,21 @@ from boxyard_schemas.words import utc_now
 
 from .conftest import MODEL, MakeJob
 
-JUNK = (b"\xff\xfe\x00junk", b"", b"{", b"[]", b"null", b'"text"', b"-1", b"nan", b"1e999")
+JUNK = (
+    b"\xff\xfe\x00junk",
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'"text"',
+    b"-1",
+    b"nan",
+    b"1e999",
+    b"00",
+    b"-0",
+    b"\xd9\xa3",
+    b"9" * 400,
+)
 CALLBACK = Delivery(callback=Callback(url="https://receiver.example/hook"))
 
 
@@ -86,6 +100,7 @@ WAYS = (
     *("missing", "wrong-type", "version-2", "another-version", "no-json", "cut", "another-job"),
     *("odd-strikes", "images", "token", "attempts", "record", "state"),
     *("images=junk", "token=nan", "attempts=1e9", "token=-1", "state=junk", "strikes=junk"),
+    *("token=00", "attempts=007", "images=+1", "token=9999999999999999", "attempts= 1"),
 )
 
 
@@ -268,6 +283,17 @@ def test_a_delivery_that_cannot_be_read_stops_no_other_of_its_receiver(
     assert len(ledger.deliveries.list("acme", jobs[5].id)) == 1
     with pytest.raises(Unreadable):
         ledger.deliveries.get("acme", ids[0])
+
+
+def test_receivers_that_are_held_for_good_keep_no_other_from_its_turn(
+    ledger: Ledger, cancelled: Callable[..., JobRecord], raw: redis.Redis
+):
+    held = [f"acme/https://held.example:443/{number}" for number in range(100)]
+    raw.zadd("boxyard:receivers", dict.fromkeys(held, 1))
+    raw.zadd("boxyard:receiver-leases", dict.fromkeys(held, float("inf")))
+    cancelled(CALLBACK)
+    claims = [claim for _ in range(3) for claim in ledger.deliveries.claim(worker="d")]
+    assert [claim.delivery.target for claim in claims] == ["https://receiver.example/hook"]
 
 
 class Populated:

@@ -9,7 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from boxyard_schemas import Scope, new_id
+from boxyard_schemas import Scope
 from boxyard_schemas.errors import SetupError
 from security.conftest import Guarded, OpenAs, make_job
 from yard import MODEL
@@ -32,8 +32,9 @@ FORBIDDEN = [
     ("detect", ("HSET", "boxyard:acme:endpoints", "ep", "{}")),
     ("detect", ("SUBSCRIBE", "boxyard:finished")),
     ("detect", ("HSET", "boxyard:acme:uploads", "upl", "1")),
-    ("operator", ("HGETALL", "boxyard:acme:job:job_1")),
-    ("operator", ("ZADD", f"boxyard:ready:{MODEL}:high", "1", "acme/job")),
+    ("operator", ("LPUSH", f"detect.{MODEL}", "message")),
+    ("operator", ("PUBLISH", "boxyard:finished", "acme/job")),
+    ("operator", ("GET", "not-ours")),
     ("monitor", ("GET", "boxyard:models")),
     ("server", ("SUBSCRIBE", "another")),
     ("server", ("GET", "not-ours")),
@@ -98,7 +99,7 @@ def test_a_part_that_lacks_a_right_says_so_and_where_rights_stand(open_as: OpenA
         "detect reads secrets": lambda: detect.tenants.webhook_secrets("acme"),
         "detect makes a key": lambda: detect.api_keys.create("acme", name="mine", scopes=Scope),
         "sweep makes a tenant": lambda: open_as("sweep").tenants.create("mine"),
-        "the operator reads a job": lambda: open_as("operator").jobs.get("acme", new_id("job")),
+        "the operator follows jobs": open_as("operator").jobs.subscribe,
     }
     for step in beyond.values():
         with pytest.raises(SetupError, match=r"forbids the user.*users\.acl"):

@@ -5,15 +5,24 @@ from __future__ import annotations
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
+import redis
 
-from boxyard_ledger import DeliveryAttempt, DeliveryState, ResultReference, WorkerRecord
+from boxyard_ledger import (
+    DeliveryAttempt,
+    DeliveryState,
+    JobRecord,
+    Ledger,
+    ResultReference,
+    WorkerRecord,
+)
 from boxyard_schemas import new_id
-from boxyard_schemas.errors import NotFound
+from boxyard_schemas.errors import BoxyardError, NotFound
 from boxyard_schemas.words import utc_now
 from pictures import png, scene
 from process import await_true
@@ -238,3 +247,123 @@ def test_what_cannot_be_read_is_quarantined_by_each_part_in_its_own_name(
     found = open_as("operator").quarantine.all()
     assert {each.reason for each in found} == {"missing", "wrong-type"}
     assert guarded.refusals() == []
+
+
+JUNK_NAMES = ("", "no-name", "acme/", "/x", "acme/job_1 x", "../..:job")
+"""Entries that name nothing: the keys made of them must be ones that the role may use."""
+
+
+def damaged_job(root: redis.Redis, server: Ledger, damage: Mapping[str, str]) -> JobRecord:
+    job = make_job()
+    server.jobs.accept(job)
+    root.hset(f"boxyard:acme:job:{job.id}", mapping=damage)
+    return job
+
+
+def test_each_part_passes_unreadable_entries_in_each_index_that_it_reads(
+    guarded: Guarded, open_as: OpenAs
+) -> None:
+    """With the rights of its own role alone, and none of its scripts is refused a key."""
+    server, detect, deliver, sweep = map(open_as, ("server", "detect", "deliver", "sweep"))
+    receiver = "acme/https://receiver.example:443/"
+    ready = f"boxyard:ready:{MODEL}:normal"
+    pending = f"boxyard:receiver:{receiver}:pending"
+    swept = ("leases", "expiries", "ended", "erasures", "loose-uploads", "receiver-leases")
+    with guarded.client("root") as root:
+        for damage in (
+            {"record": "{"},
+            {"images": "x"},
+            {"token": "nan"},
+            {"strikes": "[1, 2, 3]"},
+        ):
+            job = damaged_job(root, server, damage)
+            for index in ("leases", "expiries", "ended"):
+                root.zadd(f"boxyard:{index}", {f"acme/{job.id}": 1})
+        for index in (ready, pending, "boxyard:receivers", *(f"boxyard:{name}" for name in swept)):
+            root.zadd(index, dict.fromkeys(JUNK_NAMES, 1))
+        root.zadd("boxyard:receivers", {receiver: 1})
+        for index in ("jobs", "jobs:queued", "exhausted"):
+            root.zadd(f"boxyard:acme:{index}", dict.fromkeys(JUNK_NAMES, 0))
+        root.zadd("boxyard:erasures", {f"first acme/results/{job.id}/": 1})
+        root.sadd("boxyard:models", "", "no model")
+        root.sadd(f"boxyard:receiver:{receiver}:sending", *JUNK_NAMES)
+        good = make_job()
+        server.jobs.accept(good)
+        claims = detect.jobs.claim(MODEL, worker="w", max_images=8)
+        assert [claim.job for claim in claims] == [good]
+        deliver.deliveries.claim(worker="d")
+        server.jobs.list("acme")
+        server.deliveries.exhausted("acme")
+        sweep.sweeps.sweep()
+        for index in (ready, pending, "boxyard:leases", "boxyard:expiries", "boxyard:ended"):
+            assert f"acme/{job.id}" not in root.zrange(index, 0, -1), index
+            assert not set(JUNK_NAMES) & set(root.zrange(index, 0, -1)), index
+        operator = open_as("operator").quarantine
+        assert {each.reason for each in operator.all()} >= {"unreadable", "missing", "not-running"}
+    assert guarded.refusals() == []
+
+
+def test_a_key_of_a_wrong_type_that_a_part_may_only_read_is_passed_and_listed(
+    guarded: Guarded, open_as: OpenAs
+) -> None:
+    detect, deliver, sweep = map(open_as, ("detect", "deliver", "sweep"))
+    job = make_job()
+    with guarded.client("root") as root:
+        steps: dict[str, Callable[[], object]] = {
+            "boxyard:acme:endpoints": lambda: detect.endpoints.callbacks("acme"),
+            "boxyard:models": sweep.sweeps.ring_missing_bells,
+            f"boxyard:acme:job:{job.id}": lambda: absent(lambda: deliver.jobs.get("acme", job.id)),
+            "boxyard:acme:tenant": lambda: absent(lambda: deliver.tenants.webhook_secrets("acme")),
+        }
+        for key, step in steps.items():
+            root.set(key, "junk")
+            step()
+            assert root.get(key) == "junk"
+            root.delete(key)
+        assert {(each.place, each.reason) for each in open_as("operator").quarantine.all()} == {
+            (key, "wrong-type") for key in steps
+        }
+
+
+def absent(step: Callable[[], object]) -> None:
+    with pytest.raises(NotFound):
+        step()
+
+
+def test_the_operator_restores_and_deletes_whatever_was_quarantined(
+    guarded: Guarded, open_as: OpenAs
+) -> None:
+    server, detect, sweep = map(open_as, ("server", "detect", "sweep"))
+    operator = open_as("operator")
+    with guarded.client("root") as root:
+        for how in (operator.quarantine.restore, operator.quarantine_review.delete):
+            job = damaged_job(root, server, {"images": "x"})
+            assert not detect.jobs.claim(MODEL, worker="w", max_images=8)
+            root.set("boxyard:leases", "junk")
+            root.zadd("boxyard:ended", {f"acme/{new_id('job')}": 1})
+            sweep.sweeps.sweep()
+            with suppress(BoxyardError):
+                root.hset(f"boxyard:acme:job:{job.id}", "record", "{")
+                server.jobs.get("acme", job.id)
+            found = operator.quarantine_review.all()
+            assert {each.reason for each in found} >= {"incomplete", "wrong-type", "missing"}
+            assert sum(map(how, found)) >= 3
+            assert operator.quarantine.count() == 0
+            root.delete("boxyard:leases")
+    assert guarded.refusals() == []
+
+
+def test_a_step_of_a_sweep_that_fails_keeps_no_other_from_running(
+    guarded: Guarded, open_as: OpenAs
+) -> None:
+    server, job = open_as("server"), make_job()
+    server.jobs.accept(job)
+    server.jobs.cancel("acme", job.id)
+    with guarded.client("root") as root:
+        rights = root.acl_getuser("sweep")["keys"]
+        names = rights.split() if isinstance(rights, str) else rights
+        less = [name for name in names if name != "%R~boxyard:models"]
+        assert len(less) == len(names) - 1
+        root.execute_command("ACL", "SETUSER", "sweep", "resetkeys", *less)
+        assert open_as("sweep", retention_s=1e-3).sweeps.sweep_records().forgotten == 1
+    assert guarded.refusals() == ["sweep: key boxyard:models"]

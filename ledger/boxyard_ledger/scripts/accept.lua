@@ -19,7 +19,7 @@ local MINUTE = 60000
 -- Answers nil, or the seconds to wait.
 local function count_submission(per_minute)
   local now, share = now_ms(), MINUTE / per_minute
-  local known = tonumber(call('GET', KEYS[9])) or 0
+  local known = finite(call('GET', KEYS[9])) or 0
   if not (known <= now + MINUTE) then known = now end -- the clock was set back, or it is no number
   local ahead = math.max(now, known) + share
   local early = ahead - now - MINUTE
@@ -37,7 +37,7 @@ if call('EXISTS', KEYS[1]) == 1 then return {'twin', ARGV[2]} end
 
 local quota = call('HMGET', KEYS[8], 'queued_jobs', 'jobs_per_minute', 'queued_bytes',
   'record_bytes')
-local for_model, for_tenant = tonumber(ARGV[10]), tonumber(quota[1]) or tonumber(ARGV[11])
+local for_model, for_tenant = tonumber(ARGV[10]), bound_of(quota[1], ARGV[11])
 local waiting = 0
 for index = 14, 16 do waiting = waiting + call('ZCARD', KEYS[index]) end
 if waiting >= for_model then
@@ -48,16 +48,16 @@ if call('ZCARD', KEYS[5]) >= for_tenant then
 end
 local bytes = #ARGV[3]
 local open, all = read_bytes(KEYS[17])
-if open + bytes > (tonumber(quota[3]) or tonumber(ARGV[13])) then
+if open + bytes > bound_of(quota[3], ARGV[13]) then
   return {'queued-bytes', seconds_to_drain(KEYS[11], call('ZCARD', KEYS[5]))}
 end
-if all + bytes > (tonumber(quota[4]) or tonumber(ARGV[14])) then return {'record-bytes', 300} end
+if all + bytes > bound_of(quota[4], ARGV[14]) then return {'record-bytes', 300} end
 local uploads = #KEYS - 17
 for index = 1, uploads do
   local upload = ARGV[14 + 2 * index]
   if call('HEXISTS', KEYS[12], upload) == 0 then return {'unknown-upload', upload} end
 end
-local early = count_submission(tonumber(quota[2]) or tonumber(ARGV[12]))
+local early = count_submission(bound_of(quota[2], ARGV[12]))
 if early then return {'jobs-per-minute', early} end
 
 call('HSET', KEYS[1], 'record', ARGV[3], 'state', 'queued', 'images', ARGV[4],

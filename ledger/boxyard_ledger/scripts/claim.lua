@@ -2,10 +2,11 @@
 -- Takes those of the candidates that are still ready, in order, while their images fit.
 -- KEYS: 1 leases, 2 expiries, then for each candidate: job, ready, queued, running.
 -- ARGV: 1 lease (ms), 2 images at most, 3 worker, then for each candidate: tenant/job, job.
--- Answers {claims, expired, how many were set aside because they cannot be read}; a claim is {token,
--- attempt, strikes, record, tenant/job, its ready index, its score there}.
+-- Answers {claims, expired, set aside because they cannot be read}; a claim is {token, attempt,
+-- strikes, record, tenant/job, its ready index, its score there, its expiry or ''}, and what was set
+-- aside {its ready index, tenant/job, reason}. A job that is set aside keeps its expiry.
 local now, room = now_ms(), tonumber(ARGV[2])
-local claims, expired, aside = {}, {}, 0
+local claims, expired, aside = {}, {}, {}
 
 -- Why a ready job cannot be claimed; nil when it can.
 local function find_ready_fault(known)
@@ -26,9 +27,12 @@ for index = 0, (#KEYS - 2) / 4 - 1 do
     local fault = find_ready_fault(known)
     local expiry = call('ZSCORE', KEYS[2], member)
     if fault then
-      set_aside(ready, member, fault)
-      call('ZREM', KEYS[2], member)
-      aside = aside + 1
+      set_aside(ready, member, fault, fault ~= 'missing')
+      if fault == 'missing' then -- there is nothing left that could expire or that waits
+        call('ZREM', KEYS[2], member)
+        call('ZREM', KEYS[5 + 4 * index], id)
+      end
+      aside[#aside + 1] = {ready, member, fault}
     elseif expiry and tonumber(expiry) <= now then
       expired[#expired + 1] = member
     elseif #claims > 0 and images > room then
@@ -45,7 +49,7 @@ for index = 0, (#KEYS - 2) / 4 - 1 do
       call('ZREM', ready, member)
       call('ZREM', KEYS[2], member)
       call('ZREM', KEYS[5 + 4 * index], id)
-      claims[#claims + 1] = {token, attempt, known[6] or '', known[5], member, ready, age}
+      claims[#claims + 1] = {token, attempt, known[6] or '', known[5], member, ready, age, expiry or ''}
     end
   end
 end

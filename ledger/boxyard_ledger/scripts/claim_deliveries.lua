@@ -5,17 +5,21 @@
 -- KEYS: 1 receivers, 2 receivers' leases, 3 pending, 4 sending, 5 streak, 6 rest, then each
 --   delivery.
 -- ARGV: 1 lease (ms), 2 receiver, 3 worker, then each tenant/delivery.
--- Answers {claims, how many were set aside because they cannot be read}; a claim is {token, attempt,
--- record, tenant/delivery, when it was due}.
-local now, claims, aside = now_ms(), {}, 0
+-- Answers {claims, set aside because they cannot be read}; a claim is {token, attempt, record,
+-- tenant/delivery, when it was due}, and what was set aside {the pending index, tenant/delivery, reason}.
+local now, claims, aside = now_ms(), {}, {}
 local due = call('ZSCORE', KEYS[1], ARGV[2])
-if not due or tonumber(due) > now or call('ZSCORE', KEYS[2], ARGV[2]) then return {claims, 0} end
+if not due or tonumber(due) > now then return {claims, aside} end
+if call('ZSCORE', KEYS[2], ARGV[2]) then -- who frees it offers it again
+  call('ZREM', KEYS[1], ARGV[2])
+  return {claims, aside}
+end
 local rest = call('PTTL', KEYS[6])
 if rest > 0 then
   call('ZADD', KEYS[1], now + rest, ARGV[2])
-  return {claims, 0}
+  return {claims, aside}
 end
-local room = 1 + (tonumber(call('GET', KEYS[5])) or 0)
+local room = 1 + math.max(0, finite(call('GET', KEYS[5])) or 0)
 for index = 7, #KEYS do
   local delivery, member = KEYS[index], ARGV[index - 3]
   local at = call('ZSCORE', KEYS[3], member)
@@ -28,7 +32,8 @@ for index = 7, #KEYS do
       fault = fault or 'incomplete'
     end
     if fault then
-      aside = aside + set_aside(KEYS[3], member, fault)
+      set_aside(KEYS[3], member, fault, fault ~= 'missing')
+      aside[#aside + 1] = {KEYS[3], member, fault}
     else
       call('ZREM', KEYS[3], member)
       local token = call('HINCRBY', delivery, 'token', 1)

@@ -5,19 +5,41 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local QUARANTINE, MOST_MISSING = 'boxyard:quarantine', 10000
+-- A number that stands in Redis, or nil: there may be anything, `nan` and `inf` too.
+local function finite(text)
+  local number = tonumber(text or nil)
+  return number and math.abs(number) < 1e15 and number or nil
+end
 
--- Writes down for the operator what could not be read; the first entry of a place stands. Of entries
--- without any data behind them only so many are kept.
-local function quarantine(place, facts)
-  local known = redis.pcall('HLEN', QUARANTINE)
-  if facts.reason == 'missing' and type(known) == 'number' and known >= MOST_MISSING then return end
+-- A tenant's own bound, or what the settings give to all.
+local function bound_of(text, otherwise)
+  local number = finite(text)
+  return number and number >= 0 and number or tonumber(otherwise)
+end
+
+local QUARANTINE, UNLISTED, MOST_LISTED = 'boxyard:quarantine', 'boxyard:quarantine:unlisted', 10000
+
+-- Lists for the operator what could not be read; the first entry of a place stands. Once the list is
+-- full, a place that has no data to restore is only counted. Answers 1 when the list has grown.
+local function quarantine(place, facts, has_data)
+  local listed = redis.pcall('HLEN', QUARANTINE)
+  if type(listed) ~= 'number' then -- it is itself of a wrong type
+    local away = string.format('%s:%.0f:%s', QUARANTINE, now_ms(), QUARANTINE)
+    redis.pcall('RENAME', QUARANTINE, away)
+    listed = 0
+  end
+  local full = listed >= MOST_LISTED
+  if full and not has_data and redis.pcall('HEXISTS', QUARANTINE, place) == 0 then
+    if type(redis.pcall('INCR', UNLISTED)) ~= 'number' then redis.pcall('SET', UNLISTED, 1) end
+    return 0
+  end
   facts.at = now_ms()
-  redis.pcall('HSETNX', QUARANTINE, place, cjson.encode(facts))
+  return redis.pcall('HSETNX', QUARANTINE, place, cjson.encode(facts))
 end
 
 -- Runs a command. A key of another type than the command needs holds nothing that any process could
 -- use: it is renamed, so that it fails no later command, and the command runs as if it were not there.
+-- RENAME fails only where the role may do no more than read the key: then the key stays.
 local function call(command, key, ...)
   local answer = redis.pcall(command, key, ...)
   if type(answer) ~= 'table' or not answer.err then return answer end
@@ -25,25 +47,29 @@ local function call(command, key, ...)
     local place = string.format('%s:%.0f:%s', QUARANTINE, now_ms(), key)
     local renamed = redis.pcall('RENAME', key, place)
     if not renamed.err then
-      quarantine(place, {reason = 'wrong-type', key = key})
+      quarantine(place, {reason = 'wrong-type', key = key}, true)
       return redis.call(command, key, ...)
     end
+    quarantine(key, {reason = 'wrong-type'})
+    return redis.call(command, place, ...) -- nothing has this name
   end
   error(answer)
 end
 
--- Moves an entry from an index to the quarantine; 0 when it is no longer in the index.
-local function set_aside(index, member, reason)
+-- Moves an entry from an index to the quarantine; 0 when it is no longer in the index. `has_data`:
+-- whether the entry names a record that is there.
+local function set_aside(index, member, reason, has_data)
   local score = call('ZSCORE', index, member)
   if not score then return 0 end
   call('ZREM', index, member)
-  quarantine(index .. ' ' .. member, {reason = reason, index = index, member = member, score = score})
+  local facts = {reason = reason, index = index, member = member, score = score}
+  quarantine(index .. ' ' .. member, facts, has_data)
   return 1
 end
 
--- Whether a field holds a count that HINCRBY can raise.
+-- Whether a field holds a count that HINCRBY can raise: it refuses leading zeros.
 local function is_count(text)
-  return text and string.find(text, '^%d+$') and #text < 16
+  return text == '0' or text and string.find(text, '^[1-9]%d*$') and #text < 16
 end
 
 -- Why a record cannot be used, or nil. What we write begins with its version; whatever else is valid
@@ -86,7 +112,7 @@ end
 
 -- Counts bytes of a tenant's records. Fields of `books`: `open` jobs, `ended` ones, `uploads`.
 local function count_bytes(books, field, bytes)
-  local now = (tonumber(call('HGET', books, field)) or 0) + (tonumber(bytes) or 0)
+  local now = (finite(call('HGET', books, field)) or 0) + (finite(bytes) or 0)
   if now > 0 then
     call('HSET', books, field, string.format('%.0f', now))
   else
@@ -97,8 +123,8 @@ end
 -- The bytes of a tenant's records: of jobs that have not ended, and of all.
 local function read_bytes(books)
   local known = call('HMGET', books, 'open', 'ended', 'uploads')
-  local open = tonumber(known[1]) or 0
-  return open, open + (tonumber(known[2]) or 0) + (tonumber(known[3]) or 0)
+  local open = finite(known[1]) or 0
+  return open, open + (finite(known[2]) or 0) + (finite(known[3]) or 0)
 end
 
 -- What an upload takes in the indexes, about.
@@ -115,9 +141,9 @@ end
 -- The bytes of a tenant's uploads together; added up anew when the sum cannot be read.
 local function total_bytes(uploads, stored)
   local known = call('GET', stored)
-  if not known or tonumber(known) then return tonumber(known or 0) end
+  if not known or finite(known) then return finite(known) or 0 end
   local total = 0
-  for _, bytes in ipairs(call('HVALS', uploads)) do total = total + (tonumber(bytes) or 0) end
+  for _, bytes in ipairs(call('HVALS', uploads)) do total = total + (finite(bytes) or 0) end
   return total
 end
 
@@ -127,7 +153,7 @@ local function drop_upload(uploads, stored, erasures, books, upload, blob)
   if not bytes then return 0 end
   local total = total_bytes(uploads, stored)
   call('HDEL', uploads, upload)
-  local left = total - (tonumber(bytes) or 0)
+  local left = total - (finite(bytes) or 0)
   if left <= 0 then call('DEL', stored) else call('SET', stored, string.format('%.0f', left)) end
   count_bytes(books, 'uploads', -UPLOAD_RECORD)
   erase(erasures, blob)
@@ -139,11 +165,11 @@ local WINDOW, WINDOWS = 10000, 6
 -- Counts a job that ended, in the window of now; a minute later that window is forgotten.
 local function count_drained(drained)
   local window = math.floor(now_ms() / WINDOW)
-  local count = (tonumber(call('HGET', drained, window)) or 0) + 1
+  local count = (finite(call('HGET', drained, window)) or 0) + 1
   call('HSET', drained, window, count)
   if count == 1 then
     for _, old in ipairs(call('HKEYS', drained)) do
-      if (tonumber(old) or 0) < window - WINDOWS then call('HDEL', drained, old) end
+      if (finite(old) or 0) < window - WINDOWS then call('HDEL', drained, old) end
     end
   end
   call('PEXPIRE', drained, WINDOW * (WINDOWS + 1))
@@ -155,8 +181,8 @@ local function seconds_to_drain(drained, bound)
   local counts, now = call('HGETALL', drained), now_ms()
   local ended, since = 0, now
   for index = 1, #counts, 2 do
-    local start, count = (tonumber(counts[index]) or 0) * WINDOW, tonumber(counts[index + 1])
-    if count and start > now - WINDOW * (WINDOWS + 1) then
+    local start, count = (finite(counts[index]) or 0) * WINDOW, finite(counts[index + 1]) or 0
+    if count > 0 and start > now - WINDOW * (WINDOWS + 1) then
       ended, since = ended + count, math.min(since, start)
     end
   end
@@ -177,12 +203,15 @@ local function end_job()
   call('HSET', KEYS[1], 'state', ARGV[3], 'reason', ARGV[4], 'finished_at', now)
   call('ZADD', KEYS[7], 0, id)
   call('ZADD', KEYS[8], now, member)
-  for index = 2, 4 do call('ZREM', KEYS[index], member) end
+  for index = 2, 4 do
+    call('ZREM', KEYS[index], member)
+    redis.pcall('HDEL', QUARANTINE, KEYS[index] .. ' ' .. member) -- there is nothing left to restore
+  end
   for index = 5, 6 do call('ZREM', KEYS[index], id) end
   -- Only a job whose token went past the first may have results that were not recorded.
   if (tonumber(call('HGET', KEYS[1], 'token')) or 2) > 1 then erase(KEYS[12], ARGV[6]) end
   for index = 13, 14 do count_drained(KEYS[index]) end
-  local bytes = tonumber(call('HGET', KEYS[1], 'bytes')) or 0
+  local bytes = finite(call('HGET', KEYS[1], 'bytes')) or 0
   count_bytes(KEYS[15], 'open', -bytes)
   count_bytes(KEYS[15], 'ended', bytes)
   local deliveries = (#KEYS - 15) / 2

@@ -13,11 +13,13 @@ local deliveries = (#KEYS - 11 - uploads) / 3
 if call('HGET', KEYS[1], 'state') ~= ARGV[3] then return {} end
 if not call('ZSCORE', KEYS[4], ARGV[1]) then return {} end
 if call('LLEN', KEYS[5]) ~= deliveries then return {} end
-count_bytes(KEYS[11], 'ended', -(tonumber(call('HGET', KEYS[1], 'bytes')) or 0))
+count_bytes(KEYS[11], 'ended', -(finite(call('HGET', KEYS[1], 'bytes')) or 0))
 call('DEL', KEYS[1], KEYS[5], KEYS[6])
 call('ZREM', KEYS[2], ARGV[2])
 call('ZREM', KEYS[3], ARGV[2])
 call('ZREM', KEYS[4], ARGV[1])
+-- A job whose record was lost took along how much of this was its.
+if call('EXISTS', KEYS[2]) == 0 then call('HDEL', KEYS[11], 'open', 'ended') end
 erase(KEYS[7], ARGV[4])
 for index = 1, uploads do
   local referents, blob = KEYS[11 + index], ARGV[5 + 2 * index]

@@ -24,7 +24,7 @@ end
 if ARGV[5] ~= 'delivered' then
   call('DEL', KEYS[5])
 elseif call('EXISTS', KEYS[3]) == 1 then
-  call('SET', KEYS[5], (tonumber(call('GET', KEYS[5])) or 0) + 1)
+  call('SET', KEYS[5], (finite(call('GET', KEYS[5])) or 0) + 1)
   call('PEXPIRE', KEYS[5], ARGV[8])
 end
 if tonumber(ARGV[7]) > 0 then call('SET', KEYS[6], 1, 'PX', ARGV[7]) end

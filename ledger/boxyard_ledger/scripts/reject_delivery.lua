@@ -9,7 +9,7 @@ call('HINCRBY', KEYS[5], 'attempts', -1)
 call('HSET', KEYS[5], 'state', 'pending')
 call('SREM', KEYS[4], ARGV[2])
 call('ZADD', KEYS[3], ARGV[4], ARGV[2])
-local moved = set_aside(KEYS[3], ARGV[2], ARGV[5])
+local moved = set_aside(KEYS[3], ARGV[2], ARGV[5], true)
 if call('EXISTS', KEYS[4]) == 0 then
   call('ZREM', KEYS[2], ARGV[1])
   offer(KEYS[1], KEYS[3], ARGV[1])

@@ -5,7 +5,7 @@
 --   tenant's records.
 -- ARGV: 1 tenant/job, 2 job, 3 created (ms).
 if call('HGET', KEYS[1], 'state') ~= 'dead' then return 0 end
-local bytes = tonumber(call('HGET', KEYS[1], 'bytes')) or 0
+local bytes = finite(call('HGET', KEYS[1], 'bytes')) or 0
 count_bytes(KEYS[6], 'ended', -bytes)
 count_bytes(KEYS[6], 'open', bytes)
 call('HSET', KEYS[1], 'state', 'queued', 'attempts', 0)

@@ -5,11 +5,11 @@
 -- Answers '', or the name of the bound that leaves no room for it.
 if call('HEXISTS', KEYS[1], ARGV[2]) == 1 then return '' end
 local quota = call('HMGET', KEYS[5], 'stored_bytes', 'record_bytes')
-local most = tonumber(quota[1]) or tonumber(ARGV[4])
+local most = bound_of(quota[1], ARGV[4])
 local total = total_bytes(KEYS[1], KEYS[2]) + ARGV[3]
 if total > most then return 'stored-bytes' end
 local _, known = read_bytes(KEYS[4])
-if known + UPLOAD_RECORD > (tonumber(quota[2]) or tonumber(ARGV[5])) then return 'record-bytes' end
+if known + UPLOAD_RECORD > bound_of(quota[2], ARGV[5]) then return 'record-bytes' end
 call('HSET', KEYS[1], ARGV[2], ARGV[3])
 call('SET', KEYS[2], string.format('%.0f', total))
 call('ZADD', KEYS[3], now_ms(), ARGV[1])

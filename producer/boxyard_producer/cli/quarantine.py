@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,11 +14,15 @@ from .tables import tabulate_quarantined
 from .terminal import out, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from boxyard_ledger import Ledger, Quarantined
 
 quarantine = typer.Typer(
     help="List what could not be read in the Redis of BOXYARD_REDIS_URL, put it back or delete it.",
 )
+
+_AT_ONCE = 32
 
 Places = Annotated[list[str] | None, typer.Argument(metavar="[PLACE]...", help="As it is listed.")]
 All = Annotated[bool, typer.Option("--all", help="Every place.")]
@@ -34,13 +39,15 @@ def _default(context: typer.Context) -> None:
 def list_quarantined(as_json: Json = False) -> None:
     """Every place that could not be read, why, and since when; the newest last."""
     with open_ledger() as ledger:
-        found = ledger.quarantine.all()
+        found, unlisted = ledger.quarantine_review.all(), ledger.quarantine.unlisted()
     if as_json:
         for each in found:
             data = {**each._asdict(), "at": each.at.isoformat()}
             out.print_json(data=data, indent=None, highlight=False)
     else:
         out.print(tabulate_quarantined(found))
+    if unlisted:
+        say(f"More were found while the list was full, and not listed: {unlisted}.")
 
 
 @quarantine.command()
@@ -48,7 +55,7 @@ def restore(places: Places = None, everything: All = False) -> None:
     """Put entries back where they were; what still cannot be read is quarantined again."""
     with open_ledger() as ledger:
         chosen = _choose(ledger, places, everything)
-        restored = sum(map(ledger.quarantine.restore, chosen))
+        restored = _count(ledger.quarantine.restore, chosen)
     say(f"Put back: {restored}.")
     if restored < len(chosen):
         say(f"Left, because the key that they came from is in use: {len(chosen) - restored}.")
@@ -56,10 +63,21 @@ def restore(places: Places = None, everything: All = False) -> None:
 
 @quarantine.command()
 def delete(places: Places = None, everything: All = False) -> None:
-    """Forget entries: a renamed key is deleted, an entry of an index stays out of it."""
+    """Delete jobs that cannot be read, with all that is theirs, and renamed keys.
+
+    Of anything else the entry alone is deleted: it stays out of its index, and a record stays in
+    its place.
+    """
     with open_ledger() as ledger:
-        deleted = sum(map(ledger.quarantine.delete, _choose(ledger, places, everything)))
+        deleted = _count(ledger.quarantine_review.delete, _choose(ledger, places, everything))
     say(f"Deleted: {deleted}.")
+
+
+def _count(step: Callable[[Quarantined], bool], chosen: list[Quarantined]) -> int:
+    """How many entries a step succeeded with."""
+    # Together, because Redis writes what comes together to its disk once.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return sum(pool.map(step, chosen))
 
 
 def _choose(ledger: Ledger, places: list[str] | None, everything: bool) -> list[Quarantined]:

@@ -82,7 +82,7 @@ def _examine_redis(ledger: Ledger) -> Finding:
 def _examine_records(ledger: Ledger) -> Iterator[Finding]:
     """What could not be read in Redis; nothing when all could, or Redis is away."""
     try:
-        found = ledger.quarantine.all()
+        found, unlisted = ledger.quarantine_review.all(), ledger.quarantine.unlisted()
     except BoxyardError:
         return
     if found:
@@ -91,10 +91,11 @@ def _examine_records(ledger: Ledger) -> Iterator[Finding]:
         places = "; ".join(
             each.place.encode(errors="backslashreplace").decode() for each in found[-_SHOWN:]
         )
+        more = f" and {unlisted} more that the full list has not" if unlisted else ""
         yield Finding(
             name="records",
             ok=False,
-            detail=f"{len(found)} could not be read ({counts}), the newest: {places}",
+            detail=f"{len(found)} could not be read ({counts}){more}, the newest: {places}",
             mend="`boxyard quarantine` lists them, puts them back and deletes them.",
             required=False,
         )
