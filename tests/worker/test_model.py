@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -219,6 +220,27 @@ def test_a_killed_child_is_replaced_and_costs_a_batch_no_strike(make_model: Make
     assert [boxes(each) for each in found if isinstance(each, RawDetections)] == [SCENE] * 2
     assert strikes == []
     assert model.pid != pid
+
+
+def kill_often(model: Model, stop: threading.Event) -> None:
+    killed: set[int] = set()
+    while len(killed) < 4:
+        await_true(lambda: model._pending.on_device == 1 and model.pid not in killed, "a batch")
+        if pid := model.pid:
+            killed.add(pid)
+            os.kill(pid, signal.SIGSEGV)
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_child_that_is_killed_from_outside_costs_an_image_that_is_alone_no_strike(
+    make_model: MakeModel,
+) -> None:
+    model = make_model()
+    strikes: list[int] = []
+    with beside(partial(kill_often, model)):
+        found = model.infer(image(trouble(Trouble.SLOW)), strikes=2, on_strike=strikes.append)
+    assert boxes(found) == SCENE
+    assert strikes == []
 
 
 def test_deaths_leak_neither_files_nor_memory(make_model: MakeModel) -> None:

@@ -28,6 +28,7 @@ from boxyard_worker.detector.batching import Batcher
 from boxyard_worker.detector.contract import Detector, ModelImage, Pixels
 from boxyard_worker.detector.errors import PromptError
 from boxyard_worker.detector.messages import Done, Failed, Infer, Load, LoadFailed, Ready, Started
+from boxyard_worker.signals import ignore_sent_faults
 
 _PR_SET_PDEATHSIG = 1
 
@@ -56,6 +57,7 @@ def _serve(connection: Connection) -> None:
         traceback.print_exc()
         connection.send(LoadFailed(f"{type(error).__name__}: {error}"))
         return
+    ignore_sent_faults()
     connection.send(Ready(detector.describe()))
     _Child(connection, detector, load).run()
 
