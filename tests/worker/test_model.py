@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -203,6 +204,18 @@ def test_an_answer_that_comes_while_the_worker_stands_still_is_not_too_late(
 def test_a_child_that_cannot_be_started_is_told_and_not_waited_for(make_model: MakeModel) -> None:
     with pytest.raises(SetupError, match="cannot be started"):
         make_model(visible_device="no\0device")
+
+
+def test_an_unforeseen_exception_while_loading_is_one_sentence_without_a_traceback(
+    make_model: MakeModel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    odd = cast("str", [1, "\n" * 9])  # no model is called so
+    with pytest.raises(
+        SetupError, match=r"TypeError: .*\. Check .* has the traceback\.$"
+    ) as broken:
+        make_model(model=odd)
+    assert "\n" not in broken.value.detail
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_killed_child_is_replaced_and_costs_a_batch_no_strike(make_model: MakeModel) -> None:

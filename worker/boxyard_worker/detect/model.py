@@ -145,7 +145,7 @@ class Model:
         try:
             self._replace_children()
         except Exception as error:  # without this thread, everybody would wait for ever
-            log.exception("model.unattended")
+            log.debug("model.unattended", exc_info=True)
             self._break(SetupError(f"The model's process cannot be started: {error}."))
         finally:
             self._pending.close()
@@ -192,7 +192,9 @@ class Model:
         match message:
             case Ready(description):
                 self._take_up(child, description)
-            case LoadFailed(detail):
+            case LoadFailed(detail, traceback):
+                if traceback:
+                    log.debug("model.load-failed", traceback=traceback)
                 self._break(SetupError(f"The model cannot be loaded. {detail}"))
             case Started(ids):
                 self._meters.batches.observe(len(ids))
