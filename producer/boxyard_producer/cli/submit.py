@@ -193,7 +193,10 @@ class _Run:
             warn(f"{job.id} {job.state}: {job.reason or 'no reason given'}")
         else:
             outcomes = zip(self.names[job.id], result.images, strict=True)
-            rows = ((each.reference or shorten(name, 80), each) for name, each in outcomes)
+            rows = (
+                (shorten(each.reference) if each.reference else shorten(name, 80), each)
+                for name, each in outcomes
+            )
             out.print(tabulate_predictions(rows))
 
     def _report_unfinished(self) -> None:
