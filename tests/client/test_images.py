@@ -265,6 +265,13 @@ def test_a_reference_is_the_path_as_pathlib_writes_it(path: str, reference: str)
     assert refer(path) == reference
 
 
+def test_released_memory_is_an_error_about_its_image_alone() -> None:
+    memory = memoryview(b"an image")
+    memory.release()
+    with pytest.raises(InvalidRequest, match="released memoryview"):
+        place(memory)
+
+
 def test_a_reference_holds_the_names_that_utf_8_cannot(submit: Submit) -> None:
     assert refer(os.fsdecode(b"caf\xe9/1.jpg")) == r"caf\xe9/1.jpg"
 

@@ -7,7 +7,6 @@ import inspect
 import io
 import os
 import re
-from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -104,7 +103,7 @@ def place(image: Image) -> ImageSource | LocalImage:
             return image
         case Mapping():
             return _checked(image, "an image source")
-        case bytes() | bytearray() | memoryview() | array():
+        case bytes() | bytearray() | memoryview():
             return _encoded(_copy(image), "an image given as bytes")
         case str():
             return _place_text(image)
@@ -123,7 +122,7 @@ def several(images: Image | Iterable[Image]) -> Iterable[Image]:
     Raises:
         TypeError: neither.
     """
-    one = (str, os.PathLike, bytes, bytearray, memoryview, array, Mapping, *_SOURCES)
+    one = (str, os.PathLike, bytes, bytearray, memoryview, Mapping, *_SOURCES)
     if isinstance(images, one) or _is_file(images):
         return [images]  # type: ignore[list-item]  # a Mapping is one of the dicts
     if not isinstance(images, Iterable):
@@ -184,7 +183,7 @@ def _checked(members: Mapping[str, object], name: str) -> ImageSource:
         raise InvalidRequest(f"{name}: {invalid(error).detail}") from error
 
 
-def _copy(image: bytes | bytearray | memoryview | array[int]) -> bytes:
+def _copy(image: bytes | bytearray | memoryview) -> bytes:
     try:
         return bytes(image)
     except ValueError as error:
