@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from PIL import Image
 from boxyard_schemas import JobResult
 from chaos.proxy import Proxy
 
-from .conftest import BOXYARD, Boxyard, RunningStack, outside
+from .conftest import BOXYARD, Boxyard, RunningStack, outside, until
 
 MODEL = ("--model", "rtmdet-ins_demo")
 
@@ -196,3 +198,31 @@ def test_a_drawing_that_fails_leaves_the_others(
     words = ("submit", "set/b", *MODEL, "--save-dir", "out")
     done = boxyard(*words, environment=stack.environment)
     assert (folder.parent / "out" / "1.jpg").exists(), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGINT, ["--json"]), (signal.SIGTERM, ["--json", "--wait"])]
+)
+def test_every_job_is_printed_whenever_signals_arrive(
+    stack: RunningStack, picture: Path, number: signal.Signals, words: list[str]
+) -> None:
+    command = [*BOXYARD, "submit", *["square.png"] * 320, *MODEL, *words]
+    with stack.client() as client:
+        before = {job.id for job in client.iter_jobs()}
+        with subprocess.Popen(
+            command,
+            env=outside() | stack.environment,
+            cwd=picture.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            until(lambda: {job.id for job in client.page().jobs} - before)
+            for _ in range(3):
+                time.sleep(random.uniform(0, 0.1))  # the moment is what the test is about
+                process.send_signal(number)
+            output, said = process.communicate(timeout=60)
+        printed = [json.loads(line) for line in output.splitlines()]
+        accepted = {job.id for job in client.iter_jobs()} - before
+    assert sorted(each.get("job") or each["id"] for each in printed) == sorted(accepted), said
+    assert process.returncode in (0, 128 + number)

@@ -251,6 +251,27 @@ def test_equal_base_names_stay_apart_in_one_job(
     assert [image["reference"] for image in images] == ["a/1.jpg", "b/1.jpg", "c/1.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("path", "reference"),
+    [
+        ("a//1.jpg", "a/1.jpg"),
+        ("/abs/1.jpg", "/abs/1.jpg"),
+        ("link/../1.jpg", "link/../1.jpg"),
+        ("../1.jpg", "../1.jpg"),
+        (r"a\1.jpg", r"a\1.jpg"),
+    ],
+)
+def test_a_reference_is_the_path_as_pathlib_writes_it(path: str, reference: str) -> None:
+    assert refer(path) == reference
+
+
+def test_released_memory_is_an_error_about_its_image_alone() -> None:
+    memory = memoryview(b"an image")
+    memory.release()
+    with pytest.raises(InvalidRequest, match="released memoryview"):
+        place(memory)
+
+
 def test_a_reference_holds_the_names_that_utf_8_cannot(submit: Submit) -> None:
     assert refer(os.fsdecode(b"caf\xe9/1.jpg")) == r"caf\xe9/1.jpg"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -164,3 +164,38 @@ def test_what_is_no_picture_is_refused_with_what_to_do(
     with pytest.raises(TypeError, match="only a path, an open file or bytes"):
         upload("https://p.example/a.jpg")
     assert server.asked == []
+
+
+class Odd(io.BytesIO):
+    """An open file that says it has another size, or cannot be read."""
+
+    name = "odd.jpg"
+
+    def __init__(self, size: int = 4, fault: Exception | str | None = None) -> None:
+        super().__init__(b"four")
+        self.size, self.fault = size, fault
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return super().seek(offset, whence) if whence == 0 else self.size
+
+    def read(self, size: int | None = -1) -> bytes:
+        if isinstance(self.fault, Exception):
+            raise self.fault
+        return cast("bytes", self.fault) if self.fault else super().read(size)
+
+
+@pytest.mark.parametrize(
+    ("size", "fault", "said"),
+    [
+        (9, None, "its size changed while it was sent"),
+        (1, None, "its size changed while it was sent"),
+        (4, ValueError("read of closed file"), r"cannot be read \(ValueError: read of"),
+        (4, io.UnsupportedOperation("read"), "cannot be read .*: read"),
+        (4, KeyError("a library's"), "cannot be read .KeyError"),
+        (4, "text", "is open as text"),
+    ],
+)
+def test_a_file_that_cannot_be_sent_whole_is_named(upload: Any, size: int, fault: Any, said: str):
+    with pytest.raises(OSError, match=said) as caught:
+        upload(Odd(size, fault))
+    assert caught.value.filename == "odd.jpg"

@@ -24,10 +24,11 @@ def make_model() -> Iterator[MakeModel]:
         max_wait_s: float = 0.02,
         deadline_s: float = 60,
         visible_device: str = "",
+        model: str = "stand-in",
     ) -> Model:
         slots = Slots(16, 1 << 16)
         load = Load(
-            model="stand-in",
+            model=model,
             detector="standin",
             device="cpu",
             weights=None,
@@ -37,7 +38,7 @@ def make_model() -> Iterator[MakeModel]:
             max_wait_s=max_wait_s,
             slots=slots.files,
         )
-        model = Model(
+        made = Model(
             load,
             slots,
             visible_device=visible_device,
@@ -46,9 +47,9 @@ def make_model() -> Iterator[MakeModel]:
             max_strikes=3,
             on_broken=lambda error: None,
         )
-        started.append((model, slots))
-        model.start()
-        return model
+        started.append((made, slots))
+        made.start()
+        return made
 
     yield make
     for model, slots in started:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import pytest
 
 from beside import beside
 from boxyard_schemas.errors import Permanent
-from boxyard_worker.detect.decoders import Decoder, DecoderDied, Decoders
+from boxyard_worker.detect.decoder_process import Decoder, DecoderDied
+from boxyard_worker.detect.decoders import Decoders
 from pictures import png, scene
 
 SLEEPS = """#!{python}
@@ -60,22 +61,71 @@ def decode_often(decoders: Decoders, count: int) -> None:
         assert decoders.decode(png(scene()), 1 << 30).pixels.shape == (48, 64, 3)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGALRM, signal.SIGUSR1])
-def test_a_decoder_that_is_ended_from_outside_costs_its_picture_nothing(
-    decoders: Decoders, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+CRASHES = [
+    signal.SIGSEGV,
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGILL,
+    signal.SIGFPE,
+    signal.SIGSYS,
+]
+
+
+@pytest.mark.parametrize("number", CRASHES)
+def test_a_crash_signal_from_outside_does_not_end_a_decoder(
+    decoders: Decoders, started: list[int], number: signal.Signals
 ) -> None:
-    left, ask = 3, Decoder._ask
-
-    def end_first(self: Decoder, *order: object) -> dict[str, object]:
-        nonlocal left
-        if left:
-            left -= 1
-            os.kill(self.pid, number)
-        return ask(self, *order)  # type: ignore[arg-type] # whatever it was called with
-
-    monkeypatch.setattr(Decoder, "_ask", end_first)
     decode_often(decoders, 1)
-    assert left == 0
+    os.kill(started[0], number)
+    decode_often(decoders, 1)
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize(
+    ("crash", "status"),
+    [("os.abort()", -signal.SIGABRT), ("ctypes.string_at(0)", -signal.SIGSEGV)],
+)
+def test_a_crash_ends_a_process_that_ignores_the_signals_of_crashes(
+    crash: str, status: int
+) -> None:
+    program = f"""
+import ctypes, os
+from boxyard_worker.signals import ignore_sent_faults
+ignore_sent_faults()
+{crash}
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == status
+
+
+@pytest.fixture
+def end_first(monkeypatch: pytest.MonkeyPatch) -> Callable[[signal.Signals, float], None]:
+    """Has decoders end by a signal when they have taken an image, so many times."""
+
+    def end(number: signal.Signals, times: float) -> None:
+        ask = Decoder._ask
+
+        def end_and_ask(self: Decoder, *order: object) -> dict[str, object]:
+            nonlocal times
+            if times:
+                times -= 1
+                os.kill(self.pid, number)
+            return ask(self, *order)  # type: ignore[arg-type] # whatever it was called with
+
+        monkeypatch.setattr(Decoder, "_ask", end_and_ask)
+
+    return end
+
+
+EndFirst = Callable[[signal.Signals, float], None]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGALRM, signal.SIGXCPU])
+def test_a_decoder_that_is_ended_from_outside_costs_its_picture_nothing(
+    decoders: Decoders, started: list[int], end_first: EndFirst, number: signal.Signals
+) -> None:
+    end_first(number, 3)
+    decode_often(decoders, 1)
+    assert len(started) == 4
 
 
 def test_pictures_outlast_a_killer_of_decoders(decoders: Decoders, started: list[int]) -> None:
@@ -84,13 +134,11 @@ def test_pictures_outlast_a_killer_of_decoders(decoders: Decoders, started: list
 
 
 def test_an_endless_killer_of_decoders_ends_the_attempt(
-    decoders: Decoders, started: list[int], monkeypatch: pytest.MonkeyPatch
+    decoders: Decoders, end_first: EndFirst, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("boxyard_worker.detect.decoders._PATIENCE_S", 0.5)
-    with (
-        beside(partial(kill_again_and_again, started, 0.005)),
-        pytest.raises(DecoderDied, match="status -9") as died,
-    ):
+    monkeypatch.setattr("boxyard_worker.detect.decoders._PATIENCE_S", 0.1)
+    end_first(signal.SIGKILL, float("inf"))
+    with pytest.raises(DecoderDied, match="status -9") as died:
         decode_often(decoders, 1)
     assert not died.value.reason
 

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import struct
 import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from boxyard_schemas.errors import Permanent
+from boxyard_schemas.errors import Permanent, SetupError, Unavailable
 from boxyard_worker.decoder.header import Header, read_header
-from boxyard_worker.detect.decoders import Decoder, DecoderDied, Decoders, memory_of
+from boxyard_worker.detect.decoder_process import Decoder
+from boxyard_worker.detect.decoders import Decoders, memory_of
 from pictures import encoded, png, scene
 
 REFUSALS = {"undecodable-image", "too-much-memory", "too-many-pixels"}
@@ -166,36 +165,24 @@ def test_a_picture_whose_decoding_does_not_end_is_cut_at_the_deadline() -> None:
     decoders.close()
 
 
-def test_a_file_that_kills_the_decoder_twice_is_crashed_and_one_death_is_forgiven(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    decoders, asked = Decoders(1, max_pixels=64_000_000, deadline_s=60), Decoder._ask
-
-    def dies(times: int) -> None:
-        def ask(self: Decoder, *order: Any) -> dict[str, object]:
-            nonlocal times
-            if times:
-                times -= 1
-                os.kill(self.pid, signal.SIGSEGV)
-            return asked(self, *order)
-
-        monkeypatch.setattr(Decoder, "_ask", ask)
-
-    dies(1)
-    assert decoders.decode(png(scene()), 1 << 30).pixels.shape == (48, 64, 3)
-    dies(2)
-    with pytest.raises(Permanent, match="status -11") as refusal:
-        decoders.decode(png(scene()), 1 << 30)
-    assert refusal.value.reason == "crashed"
-    assert decoders.decode(png(scene()), 1 << 30).pixels.shape == (48, 64, 3)
-    decoders.close()
-
-
 HALF_A_WORD = """#!{python}
 import os, sys, time
 for word in (b"{{}}", bytes(2)):
     os.write(int(sys.argv[-3]), word)
 time.sleep(600)
+"""
+CRASHES = """#!{python}
+import ctypes, os, sys
+from pathlib import Path
+from boxyard_worker.signals import ignore_sent_faults
+left = Path(__file__).with_name("left")
+if not left.read_text():
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+left.write_text(left.read_text()[1:])
+ignore_sent_faults()
+os.write(int(sys.argv[-3]), b"{{}}")
+os.read(int(sys.argv[-3]), 4096)
+ctypes.string_at(0)
 """
 A_LONG_START = """#!{python}
 import os, sys, time
@@ -215,6 +202,23 @@ def take_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str]
         monkeypatch.setattr(sys, "executable", str(taken_over))
 
     return run
+
+
+def test_a_file_that_crashes_the_decoder_twice_is_crashed_and_one_crash_is_forgiven(
+    take_over: Callable[[str], None], tmp_path: Path
+) -> None:
+    decoders, left = Decoders(1, max_pixels=64_000_000, deadline_s=60), tmp_path / "left"
+    take_over(CRASHES)
+    left.write_text("x")
+    assert decoders.decode(png(scene()), 1 << 30).pixels.shape == (48, 64, 3)
+    decoders.close()
+    decoders = Decoders(1, max_pixels=64_000_000, deadline_s=60)
+    left.write_text("xx")
+    with pytest.raises(Permanent, match="status -11") as refusal:
+        decoders.decode(png(scene()), 1 << 30)
+    assert refusal.value.reason == "crashed"
+    assert decoders.decode(png(scene()), 1 << 30).pixels.shape == (48, 64, 3)
+    decoders.close()
 
 
 def test_a_decoder_that_says_half_a_word_keeps_nobody_waiting(
@@ -237,24 +241,40 @@ def test_a_long_start_of_a_decoder_takes_nothing_of_the_pictures_time(
     decoders.close()
 
 
-@pytest.mark.parametrize(
-    ("program", "patience_s"),
-    [("#!/bin/true\n", 60), ("#!{python}\nimport time\ntime.sleep(600)\n", 0.2)],
-    ids=["ends", "waits"],
-)
-def test_a_decoder_that_never_begins_says_nothing_about_its_picture(
-    take_over: Callable[[str], None],
-    monkeypatch: pytest.MonkeyPatch,
-    program: str,
-    patience_s: float,
+CANNOT_START = {
+    "exits": ("#!/bin/true\n", "status 0"),
+    "hangs": ("#!{python}\nimport time\ntime.sleep(600)\n", "not ready after"),
+    "crashes": ("#!{python}\nimport os\nos.abort()\n", "status -6"),
+    "misses a library": (
+        "#!{python}\nimport runpy, sys\nsys.modules['cv2'] = None\nsys.argv[:4] = ['']\n"
+        "runpy.run_module('boxyard_worker.decoder', run_name='__main__')\n",
+        "ModuleNotFoundError: import of cv2",
+    ),
+    "has no memory": (
+        "#!{python}\nimport resource, runpy, sys\nsys.argv[:4] = ['']\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 25, 1 << 25))\n"
+        "runpy.run_module('boxyard_worker.decoder', run_name='__main__')\n",
+        ": ",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", CANNOT_START)
+def test_where_no_decoder_starts_the_worker_is_broken_and_no_picture_is_blamed(
+    take_over: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    monkeypatch.setattr("boxyard_worker.detect.decoders._START_S", patience_s)
-    monkeypatch.setattr("boxyard_worker.detect.decoders._PATIENCE_S", 0.1)
+    program, cause = CANNOT_START[fault]
+    monkeypatch.setattr("boxyard_worker.detect.decoder_process._START_S", 1.0)
+    monkeypatch.setattr("boxyard_worker.detect.decoders._UNSTARTABLE_S", 0.1)
+    monkeypatch.setattr("boxyard_worker.detect.decoders._PAUSES_S", (0.05, 0.05))
     take_over(program)
-    decoders = Decoders(1, max_pixels=64_000_000, deadline_s=60)
-    with pytest.raises(DecoderDied, match="before it began") as refusal:
+    told: list[SetupError] = []
+    decoders = Decoders(1, max_pixels=64_000_000, deadline_s=60, on_broken=told.append)
+    with pytest.raises(SetupError, match=cause):
+        decoders.start()
+    with pytest.raises(Unavailable, match="can be started"):
         decoders.decode(png(scene()), 1 << 30)
-    assert not refusal.value.reason
+    assert [cause in broken.detail for broken in told] == [True]
     decoders.close()
 
 
@@ -262,10 +282,10 @@ def test_a_decoder_that_cannot_be_started_leaves_no_open_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    monkeypatch.setattr("boxyard_worker.detect.decoders._PATIENCE_S", 0.5)
+    monkeypatch.setattr("boxyard_worker.detect.decoders._PAUSES_S", (0.05, 0.05))
     decoders, before = Decoders(1, max_pixels=64_000_000, deadline_s=20), open_files()
-    with pytest.raises(DecoderDied, match="cannot be started: No such file"):
-        decoders.decode(png(scene()), 1 << 30)
+    with pytest.raises(SetupError, match="can be started: No such file"):
+        decoders.start()
     assert open_files() <= before, "one that an earlier test left may be closed meanwhile"
 
 

@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -204,6 +206,18 @@ def test_a_child_that_cannot_be_started_is_told_and_not_waited_for(make_model: M
         make_model(visible_device="no\0device")
 
 
+def test_an_unforeseen_exception_while_loading_is_one_sentence_without_a_traceback(
+    make_model: MakeModel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    odd = cast("str", [1, "\n" * 9])  # no model is called so
+    with pytest.raises(
+        SetupError, match=r"TypeError: .*\. Check .* has the traceback\.$"
+    ) as broken:
+        make_model(model=odd)
+    assert "\n" not in broken.value.detail
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_killed_child_is_replaced_and_costs_a_batch_no_strike(make_model: MakeModel) -> None:
     model = make_model(max_batch=2, max_wait_s=2)
     strikes: list[int] = []
@@ -219,6 +233,27 @@ def test_a_killed_child_is_replaced_and_costs_a_batch_no_strike(make_model: Make
     assert [boxes(each) for each in found if isinstance(each, RawDetections)] == [SCENE] * 2
     assert strikes == []
     assert model.pid != pid
+
+
+def kill_often(model: Model, stop: threading.Event) -> None:
+    killed: set[int] = set()
+    while len(killed) < 4:
+        await_true(lambda: model._pending.on_device == 1 and model.pid not in killed, "a batch")
+        if pid := model.pid:
+            killed.add(pid)
+            os.kill(pid, signal.SIGSEGV)
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_child_that_is_killed_from_outside_costs_an_image_that_is_alone_no_strike(
+    make_model: MakeModel,
+) -> None:
+    model = make_model()
+    strikes: list[int] = []
+    with beside(partial(kill_often, model)):
+        found = model.infer(image(trouble(Trouble.SLOW)), strikes=2, on_strike=strikes.append)
+    assert boxes(found) == SCENE
+    assert strikes == []
 
 
 def test_deaths_leak_neither_files_nor_memory(make_model: MakeModel) -> None:

@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from boxyard_schemas.errors import Unavailable
+from boxyard_schemas.errors import Permanent, Unavailable
 from boxyard_worker.detect.pending import Pending, Waiting
 from boxyard_worker.detect.process import ChildProcess
 from boxyard_worker.detector.contract import ModelImage
@@ -90,6 +90,19 @@ def test_nobody_is_waited_for_when_nothing_waits(
     assert pending.take(0) is not None
     assert pending.take(0) is None, "a picture is answered once"
     assert pending.deadline == float("inf")
+
+
+@pytest.mark.parametrize(("proven", "deaths"), [(True, 3), (False, 15)])
+def test_every_image_that_ends_its_process_alone_is_crashed_after_a_bounded_number(
+    pending: Pending, proven: bool, deaths: int
+) -> None:
+    poison = waiting(0)
+    pending.add(poison)
+    for _ in range(deaths):
+        assert not poison.answer.done()
+        pending.begin((0,))
+        pending.blame(all_else=True, proven=proven)
+    assert isinstance(poison.answer.exception(60), Permanent)
 
 
 def test_a_picture_that_comes_too_late_is_refused(pending: Pending) -> None:

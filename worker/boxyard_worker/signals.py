@@ -1,4 +1,4 @@
-"""How a process is told to stop."""
+"""Signals: those that ask a process to stop, and those that a crash raises."""
 
 from __future__ import annotations
 
@@ -6,6 +6,29 @@ import signal
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Event, Thread
+
+FAULTS = frozenset(
+    {
+        signal.SIGSEGV,
+        signal.SIGBUS,
+        signal.SIGABRT,
+        signal.SIGILL,
+        signal.SIGFPE,
+        signal.SIGTRAP,
+        signal.SIGSYS,
+    }
+)
+"""Signals that a process brings on itself when it crashes."""
+
+
+def ignore_sent_faults() -> None:
+    """Ignore the signals of a crash when another process sends them.
+
+    The kernel ends a process that faults, and `abort` one that calls it, though the signal is
+    ignored. So a process that dies of one has crashed. Call it from the main thread.
+    """
+    for number in FAULTS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def heed_signals(heed: Callable[[int], None], *numbers: int) -> None:

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 
 class Interruptions:
-    """From its making on, either signal raises `KeyboardInterrupt` with its number."""
+    """From its making on, the first signal raises `KeyboardInterrupt` with its number.
+
+    Later ones change nothing: the command is about to end.
+    """
 
     def __init__(self) -> None:
         self._held, self._number = False, 0
@@ -28,9 +31,20 @@ class Interruptions:
         finally:
             self._held = False
         if self._number:
+            self.end()
             raise KeyboardInterrupt(self._number)
+
+    @property
+    def pending(self) -> bool:
+        """Whether a signal has come."""
+        return self._number != 0
+
+    def end(self) -> None:
+        """From now on a signal changes nothing."""
+        self._held = True
 
     def _interrupt(self, number: int, _: object) -> None:
         self._number = number
         if not self._held:
+            self.end()
             raise KeyboardInterrupt(number)

@@ -122,40 +122,50 @@ class _Run:
         """
         try:
             yield
-        except KeyboardInterrupt as error:
+        except BaseException as error:
+            self.interruptions.end()  # while it prints
             self._report_unfinished()
-            raise typer.Exit(128 + error.args[0]) from error
-        except BaseException:
-            self._report_unfinished()
+            if isinstance(error, KeyboardInterrupt):
+                raise typer.Exit(128 + error.args[0]) from error
             raise
 
     def enqueue(self, client: Client, model: str, names: list[str], options: JobOptions) -> bool:
-        """Submit the images; whether all were."""
-        parts = {start: names[start : start + IMAGES_PER_JOB] for start in _starts(names)}
-        warned: set[str] = set()
-        submitted = client.submit_many(model, iter(names), images_per_job=IMAGES_PER_JOB, **options)
+        """Submit the images; whether all were.
+
+        A signal ends it when what is under way has been submitted, and printed as the rest.
+        """
         unusable: list[dict[str, Any]] = []
-        try:
-            for job in submitted:
-                with self.interruptions.held():
-                    self.unfinished[job.id] = job
-                    for warning in set(job.warnings) - warned:
-                        warn(warning)
-                    warned.update(job.warnings)
-                    if self.as_json and not self.waits:
-                        _print_json(job)
-        except UnusableImages as error:
-            unusable = error.data["images"]
-            complain_of([each["detail"] for each in unusable])
+        with self.interruptions.held():
+            try:
+                self._submit(client, model, names, options)
+            except UnusableImages as error:
+                unusable = error.data["images"]
+                complain_of([each["detail"] for each in unusable])
         left_out = {each["index"] for each in unusable}
         kept = (
-            [name for number, name in enumerate(part, start) if number not in left_out]
-            for start, part in parts.items()
+            [names[number] for number in part if number not in left_out] for part in _parts(names)
         )
         self.names = dict(zip(self.unfinished, filter(None, kept), strict=True))
         if not self.waits and not self.as_json:
             out.print(tabulate_jobs(self.unfinished.values()))
         return not unusable
+
+    def _submit(self, client: Client, model: str, names: list[str], options: JobOptions) -> None:
+        warned: set[str] = set()
+        wanted = self._until_interrupted(names)
+        for job in client.submit_many(model, wanted, images_per_job=IMAGES_PER_JOB, **options):
+            self.unfinished[job.id] = job
+            for warning in set(job.warnings) - warned:
+                warn(warning)
+            warned.update(job.warnings)
+            if self.as_json and not self.waits:
+                _print_json(job)
+
+    def _until_interrupted(self, names: list[str]) -> Iterator[str]:
+        for part in _parts(names):
+            if self.interruptions.pending:
+                return
+            yield from (names[number] for number in part)
 
     def finish(self, client: Client, timeout_s: float | None, saver: Saver | None) -> bool:
         """Print each job's result once it has ended; whether all succeeded."""
@@ -183,7 +193,10 @@ class _Run:
             warn(f"{job.id} {job.state}: {job.reason or 'no reason given'}")
         else:
             outcomes = zip(self.names[job.id], result.images, strict=True)
-            rows = ((each.reference or shorten(name, 80), each) for name, each in outcomes)
+            rows = (
+                (shorten(each.reference) if each.reference else shorten(name, 80), each)
+                for name, each in outcomes
+            )
             out.print(tabulate_predictions(rows))
 
     def _report_unfinished(self) -> None:
@@ -204,5 +217,7 @@ def _print_json(document: Job | JobResult) -> None:
     out.out(document.model_dump_json(exclude_none=True), highlight=False)
 
 
-def _starts(images: list[str]) -> range:
-    return range(0, len(images), IMAGES_PER_JOB)
+def _parts(images: list[str]) -> Iterator[range]:
+    """The numbers of each job's images."""
+    for start in range(0, len(images), IMAGES_PER_JOB):
+        yield range(start, min(start + IMAGES_PER_JOB, len(images)))

@@ -156,25 +156,24 @@ def _prepare(
     timeout_s: float,
     body: Body,
 ) -> httpx.Request:
+    length = None if body is None or isinstance(body, bytes) else measure(body)
     return http.build_request(
         request.method,
         url + request.path,
         params=request.params,
-        headers={**request.headers, **_length(body)},
-        content=_content(http, body),
+        # Where it is not known, httpx knows it or sends chunks.
+        headers=request.headers
+        if length is None
+        else {**request.headers, "Content-Length": str(length)},
+        content=_content(http, body, length),
         timeout=httpx.Timeout(timeout_s + request.held_s, connect=CONNECT_S),
     )
 
 
-def _length(body: Body) -> dict[str, str]:
-    if body is None or isinstance(body, bytes) or (length := measure(body)) is None:
-        return {}  # httpx knows, or sends it in chunks
-    return {"Content-Length": str(length)}
-
-
 def _content(
-    http: httpx.Client | httpx.AsyncClient, body: Body
+    http: httpx.Client | httpx.AsyncClient, body: Body, length: int | None
 ) -> bytes | Iterable[bytes] | AsyncIterable[bytes] | None:
     if body is None or isinstance(body, bytes):
         return body
-    return pieces(body) if isinstance(http, httpx.Client) else pieces_aside(body)
+    take = pieces if isinstance(http, httpx.Client) else pieces_aside
+    return take(body, length)

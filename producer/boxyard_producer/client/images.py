@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, NotRequired, TypedDict, TypeGuard
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -23,7 +23,7 @@ from boxyard_schemas.inline import ImageText
 
 from .files import check_file, shorten
 from .requests import invalid
-from .sources import Source, measure
+from .sources import Source, measure, name_of
 
 
 class UrlMembers(TypedDict):
@@ -104,7 +104,7 @@ def place(image: Image) -> ImageSource | LocalImage:
         case Mapping():
             return _checked(image, "an image source")
         case bytes() | bytearray() | memoryview():
-            return _encoded(bytes(image), "an image given as bytes")
+            return _encoded(_copy(image), "an image given as bytes")
         case str():
             return _place_text(image)
         case os.PathLike():
@@ -183,6 +183,13 @@ def _checked(members: Mapping[str, object], name: str) -> ImageSource:
         raise InvalidRequest(f"{name}: {invalid(error).detail}") from error
 
 
+def _copy(image: bytes | bytearray | memoryview) -> bytes:
+    try:
+        return bytes(image)
+    except ValueError as error:
+        raise InvalidRequest(f"an image given as bytes: {error}") from error
+
+
 def _encoded(content: bytes, name: str) -> LocalImage:
     if not content:
         raise InvalidRequest(f"{name}: it is empty (0 bytes)")
@@ -196,7 +203,7 @@ def _file(path: str) -> LocalImage:
 
 def _open_file(file: IO[bytes]) -> LocalImage:
     path = getattr(file, "name", None)
-    name = shorten(path) if isinstance(path, str) else f"the open {type(file).__name__}"
+    name = name_of(file)
     if inspect.iscoroutinefunction(file.read):
         raise TypeError(f"{name} is read by a coroutine: give what `await file.read()` returns")
     if getattr(file, "closed", False):
@@ -207,8 +214,12 @@ def _open_file(file: IO[bytes]) -> LocalImage:
 
 
 def refer(path: str) -> str:
-    """A file's reference: its path as it was given, so that equal base names stay apart."""
-    text = os.fsencode(os.path.normpath(path)).decode("utf-8", "backslashreplace")
+    """A file's reference: its path as it was given, so that equal base names stay apart.
+
+    It is written as pathlib writes paths, with slashes on Windows too. `..` stays, because it may
+    lead through a linked folder.
+    """
+    text = os.fsencode(PurePath(path).as_posix()).decode("utf-8", "backslashreplace")
     if len(text) <= _MAX_REFERENCE:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]

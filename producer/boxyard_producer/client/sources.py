@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from .files import shorten
 
 PIECE = 64 * 1024
 
@@ -40,7 +43,8 @@ class Source:
                 yield file
             return
         if self._start is not None:
-            self._place.seek(self._start)
+            with _readable(self._place):
+                self._place.seek(self._start)
         yield self._place
 
 
@@ -54,16 +58,61 @@ def measure(file: IO[bytes]) -> int | None:
     return max(0, end - start)
 
 
-def pieces(file: IO[bytes]) -> Iterator[bytes]:
-    """What is left of the file."""
-    while piece := file.read(PIECE):
+def pieces(file: IO[bytes], length: int | None) -> Iterator[bytes]:
+    """What is left of the file.
+
+    Args:
+        file: read to its end.
+        length: bytes that were announced, if they were.
+
+    Raises:
+        OSError: it cannot be read, or has another length by now.
+    """
+    sent = 0
+    while piece := _read(file):
+        sent += len(piece)
+        if length is not None and sent > length:
+            break
         yield piece
+    if length is not None and sent != length:
+        raise OSError(
+            errno.EIO,
+            "its size changed while it was sent: submit it when it is complete",
+            name_of(file),
+        )
 
 
-async def pieces_aside(file: IO[bytes]) -> AsyncIterator[bytes]:
+async def pieces_aside(file: IO[bytes], length: int | None) -> AsyncIterator[bytes]:
     """The same without holding up the event loop."""
-    while piece := await asyncio.to_thread(file.read, PIECE):
+    source = pieces(file, length)
+    while piece := await asyncio.to_thread(next, source, b""):
         yield piece
+
+
+def _read(file: IO[bytes]) -> bytes:
+    with _readable(file):
+        piece = file.read(PIECE)
+    if isinstance(piece, str):
+        raise OSError(errno.EINVAL, "is open as text: open images with mode 'rb'", name_of(file))
+    return piece
+
+
+@contextmanager
+def _readable(file: IO[bytes]) -> Iterator[None]:
+    """Inside, whatever a caller's file raises is an `OSError` that names the file."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename:
+            raise
+        said = f"{type(error).__name__}: {error}"
+        raise OSError(errno.EIO, f"cannot be read ({said})", name_of(file)) from error
+
+
+def name_of(file: IO[bytes]) -> str:
+    """What an error calls an open file."""
+    name = getattr(file, "name", None)
+    return shorten(name) if isinstance(name, str) else f"the open {type(file).__name__}"
 
 
 def _position(file: IO[bytes]) -> int | None:

@@ -72,7 +72,7 @@ class Remarks:
         return _lines(self.repairs)
 
 
-def shorten(names: Sequence[object]) -> str:
+def some_of(names: Sequence[object]) -> str:
     """The first few of some names, and how many more there are."""
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return ", ".join(printable(name) for name in names[:_SHOWN]) + more
@@ -86,7 +86,7 @@ def printable(name: object) -> str:
 
 
 def _lines(kinds: dict[str, list[str]]) -> tuple[str, ...]:
-    return tuple(f"{what}: {shorten(records)}." for what, records in kinds.items())
+    return tuple(f"{what}: {some_of(records)}." for what, records in kinds.items())
 
 
 def repeated(names: Iterable[str]) -> list[str]:

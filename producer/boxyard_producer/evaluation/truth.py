@@ -25,7 +25,7 @@ from .annotations import (
 )
 from .images import Picture, read_images
 from .records import open_records, read_parts
-from .remarks import Remarks, shorten
+from .remarks import Remarks, some_of
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ class Truth:
             raise InvalidRequest(
                 f"Nothing could be judged: of the {len(self.pictures)} images to evaluate none has "
                 "an annotation, beside those of crowds, "
-                + (f"with a label of the model ({shorten(labels)})." if single else "at all.")
+                + (f"with a label of the model ({some_of(labels)})." if single else "at all.")
             )
         strange = sorted(single - set(labels)) if labels else []
         if not strange:
             return ()
         return (
-            f"The model has no label {shorten(strange)}: what is annotated as such is not found by "
+            f"The model has no label {some_of(strange)}: what is annotated as such is not found by "
             "it, and counts as AP 0 of that category.",
         )
 
@@ -125,8 +125,8 @@ class Truth:
         strange = sorted(named - self.categories.keys())
         if strange:
             raise InvalidRequest(
-                f"The model's labels {shorten(strange)} are no categories of the annotation file, "
-                f"which has {shorten(list(self.categories))}; {len(named) - len(strange)} others "
+                f"The model's labels {some_of(strange)} are no categories of the annotation file, "
+                f"which has {some_of(list(self.categories))}; {len(named) - len(strange)} others "
                 f"are.{_alike(strange, self.categories)} "
                 "Evaluate on a set of the model's own labels, or add them to the file's categories."
             )
@@ -137,7 +137,7 @@ def _alike(labels: Sequence[str], categories: Collection[str]) -> str:
     pairs = [
         f"{label!r} and {plain[_plain(label)]!r}" for label in labels if _plain(label) in plain
     ]
-    return f" Spelled differently alone: {shorten(pairs)}." if pairs else ""
+    return f" Spelled differently alone: {some_of(pairs)}." if pairs else ""
 
 
 def _plain(name: str) -> str:

@@ -8,3 +8,6 @@ of either, or that crashes it, costs this process and nothing else. Bytes and pi
 anonymous files; what is said about them is JSON, so that nothing a child says is trusted. It
 imports numpy, OpenCV and the resize alone, and nothing is imported here.
 """
+
+READY = b"{}"
+"""What the child sends first; anything else, in text, is why it cannot start."""

@@ -14,8 +14,10 @@ from typing import Any, cast
 import cv2
 import numpy as np
 
+from boxyard_worker.decoder import READY
 from boxyard_worker.detector.contract import Pixels, ResizePlan
 from boxyard_worker.detector.resize import resize
+from boxyard_worker.signals import ignore_sent_faults
 
 _UNREADABLE = (
     "The file is truncated or damaged, or written in a way that is not read, as TIFFs of floating"
@@ -30,16 +32,15 @@ def serve(parent: int, source: int, target: int) -> None:
     """Decodes until the parent hangs up.
 
     Args:
-        parent: file descriptor of its end of a socket of messages. `{}` goes out once it is
+        parent: file descriptor of its end of a socket of messages. `READY` goes out once it is
             ready. Then `{"bytes", "memory", "seconds", "plan"}` comes in; `{"size", "shape"}`, as
             decoded and as resized, or `{"error", "detail"}` goes out.
         source: the file that a picture's bytes come in.
         target: the file that its pixels go out in.
     """
-    _prepare()
     held = _address_space() + _SLACK_BYTES
     with socket.socket(fileno=parent) as line, suppress(ConnectionError):
-        line.send(b"{}")
+        line.send(READY)
         while told := line.recv(_ORDER_BYTES):
             order = json.loads(told)
             _limit(held + order["memory"], order["seconds"])
@@ -79,9 +80,11 @@ def _refusal(error: str, detail: str) -> dict[str, str]:
     return {"error": error, "detail": detail[:500]}
 
 
-def _prepare() -> None:
+def prepare() -> None:
+    """What this process needs before its first picture."""
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)  # meant for the parent, which drains first
+    ignore_sent_faults()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     cv2.setNumThreads(1)
     # When memory runs out, the kernel shall take a decoder before anything else.

@@ -6,6 +6,7 @@
     lease         keeping hold of what was claimed
     picture       one picture: fetch → decode → infer → encode
     fetch, decoders, encode, results
+    decoder_process   one decoder child; exits: what ended a child
     hands, turns, budget   threads, decoders and memory, shared out among tenants
     model         the model child: feed it, replace it when it dies
     pending       the pictures that it owes an answer

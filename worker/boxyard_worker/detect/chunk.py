@@ -23,7 +23,7 @@ from functools import partial
 from boxyard_ledger import Ledger
 from boxyard_schemas import ImageFailure, ImageOutcome, JobResult, Provenance
 from boxyard_schemas.errors import Unavailable, WorkError
-from boxyard_worker.detect.decoders import DecoderDied
+from boxyard_worker.detect.decoder_process import DecoderDied
 from boxyard_worker.detect.hands import Fetched, Hands
 from boxyard_worker.detect.lease import HeldJob, Leases
 from boxyard_worker.detect.picture import Dropped, Pictures

@@ -7,6 +7,7 @@ it, and one reader keeps what happened in order.
 from __future__ import annotations
 
 import itertools
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,6 +18,7 @@ import structlog
 
 from boxyard_schemas.errors import Permanent, SetupError
 from boxyard_worker.detect.awake import awake_s
+from boxyard_worker.detect.exits import count_oom_kills, ended_itself, usage
 from boxyard_worker.detect.pending import OnStrike, Pending, Waiting, crashed
 from boxyard_worker.detect.process import ChildProcess
 from boxyard_worker.detect.slots import Slots
@@ -87,6 +89,7 @@ class Model:
         )
         self._loaded: Future[ModelDescription] = Future()
         self._broken: SetupError | None = None
+        self._oom_kills = 0
         self._stopping = threading.Event()
         self._owner = threading.Thread(target=self._own, name="model", daemon=True)
 
@@ -142,7 +145,7 @@ class Model:
         try:
             self._replace_children()
         except Exception as error:  # without this thread, everybody would wait for ever
-            log.exception("model.unattended")
+            log.debug("model.unattended", exc_info=True)
             self._break(SetupError(f"The model's process cannot be started: {error}."))
         finally:
             self._pending.close()
@@ -152,20 +155,24 @@ class Model:
         while not self._stopping.is_set() and not self._broken:
             child = ChildProcess(self._slots.files, self._visible_device, self._threads)
             try:
-                warm = self._serve(child)
+                warm, hung = self._serve(child)
             finally:
                 self._pending.disconnect()
                 child.end()
             if self._stopping.is_set() or self._broken:
                 break
             deaths = 0 if warm else deaths + 1
-            self._bury(child, deaths)
+            self._bury(child, deaths, hung=hung)
             self._stopping.wait(min(2.0**deaths, 10) - 1)
 
-    def _serve(self, child: ChildProcess) -> bool:
-        """Reads what the child says until it dies; returns whether it was ever warm."""
+    def _serve(self, child: ChildProcess) -> tuple[bool, bool]:
+        """Reads what the child says until it dies or hangs.
+
+        Returns:
+            Whether it was ever warm, and whether it hung though nothing had stopped it.
+        """
         child.send(self._load)
-        warm, load_deadline = False, awake_s() + self._load_deadline_s
+        warm, hung, load_deadline = False, False, awake_s() + self._load_deadline_s
         while not self._stopping.is_set():
             # Before the look, so that what comes while this thread stands still is heard.
             late = awake_s() > (self._pending.deadline if warm else load_deadline)
@@ -177,17 +184,21 @@ class Model:
                 self._hear(child, message)
             elif late:
                 log.error("model.deadline", pid=child.pid, pictures=self._pending.on_device)
+                hung = usage(child.pid).state not in "Tt"
                 break
-        return warm
+        return warm, hung
 
     def _hear(self, child: ChildProcess, message: FromChild) -> None:
         match message:
             case Ready(description):
                 self._take_up(child, description)
-            case LoadFailed(detail):
+            case LoadFailed(detail, traceback):
+                if traceback:
+                    log.debug("model.load-failed", traceback=traceback)
                 self._break(SetupError(f"The model cannot be loaded. {detail}"))
             case Started(ids):
                 self._meters.batches.observe(len(ids))
+                self._oom_kills = count_oom_kills()
                 self._pending.begin(ids)
             case Done(number, detections):
                 if waiting := self._pending.take(number):
@@ -202,7 +213,7 @@ class Model:
         if not self._loaded.done():
             self._loaded.set_result(description)
 
-    def _bury(self, child: ChildProcess, deaths: int) -> None:
+    def _bury(self, child: ChildProcess, deaths: int, *, hung: bool) -> None:
         self._meters.restarts.inc()
         log.error(
             "model.died", pid=child.pid, status=child.status, pictures=self._pending.on_device
@@ -210,7 +221,14 @@ class Model:
         if deaths >= _LOAD_DEATHS:
             self._break(SetupError(f"The model's process died {deaths} times while loading."))
         # One that was loading had been told of no picture.
-        self._pending.blame(all_else=not deaths)
+        self._pending.blame(all_else=not deaths, proven=hung or self._was_own_doing(child))
+
+    def _was_own_doing(self, child: ChildProcess) -> bool:
+        """Whether a dead child crashed, or used up the memory; if not, it was killed."""
+        status = child.status or 0
+        return ended_itself(status) or (
+            status == -signal.SIGKILL and count_oom_kills() > self._oom_kills
+        )
 
     def _break(self, error: SetupError) -> None:
         self._broken = error

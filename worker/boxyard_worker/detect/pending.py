@@ -4,7 +4,8 @@ Those who ask add pictures; the thread that owns the child says what became of t
 them apart.
 
 A picture whose device batch ended the child goes through alone from then on; only a picture
-that was alone on the device gets a strike, and too many strikes make it `crashed`. Pictures
+that was alone on the device gets a strike, and too many strikes make it `crashed`. A child that was
+killed from outside is no strike, unless that happens again and again over one picture. Pictures
 that were still waiting go to the next child as if nothing had happened, unless the child died
 with none on the device: then whichever of them did it has to be found, and each goes alone.
 """
@@ -24,6 +25,8 @@ from boxyard_worker.detector.messages import Infer
 from boxyard_worker.meters import DetectMeters
 
 OnStrike = Callable[[int], None]
+_KILLS_PER_STRIKE = 5
+"""Who kills the model's process from outside hits one image alone so often only by its doing."""
 
 
 @dataclass
@@ -35,12 +38,19 @@ class Waiting:
         strikes: how many children it ended, alone.
         on_strike: told the new count when it ends another.
         answer: what was found, or why nothing was.
+        kills: children that were killed, as if from outside, with this alone on the device.
     """
 
     message: Infer
     strikes: int
     on_strike: OnStrike
     answer: Future[RawDetections] = field(default_factory=Future)
+    kills: int = 0
+
+    def may_be_struck(self, *, proven: bool) -> bool:
+        """Whether the death of a child with this alone on the device is a strike."""
+        self.kills += not proven
+        return proven or self.kills % _KILLS_PER_STRIKE == 0
 
 
 class Pending:
@@ -121,17 +131,18 @@ class Pending:
                 self._deadline = self._next_deadline()
         return waiting
 
-    def blame(self, *, all_else: bool) -> None:
+    def blame(self, *, all_else: bool, proven: bool) -> None:
         """Draws the consequences of a child's death for those who may have caused it.
 
         Args:
             all_else: with none on the device, each that waits may have.
+            proven: something in the child ended it; it was not killed from outside.
         """
         with self._lock:
             batch, hit, self._on_device = self._on_device, self._hit(), ()
             for waiting in hit or (list(self._waiting.values()) if all_else else ()):
                 waiting.message = replace(waiting.message, alone=True)
-        if len(batch) == 1 and hit:
+        if len(batch) == 1 and hit and hit[0].may_be_struck(proven=proven):
             self._strike(hit[0])
 
     def close(self) -> None:

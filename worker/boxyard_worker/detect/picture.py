@@ -16,7 +16,8 @@ from boxyard_schemas import Detection, ImageInfo, ImageSuccess, Timings
 from boxyard_schemas.errors import Permanent
 from boxyard_worker.decoder.header import Header, read_header
 from boxyard_worker.detect.budget import Budget
-from boxyard_worker.detect.decoders import Decoded, Decoders, memory_of, too_many_pixels
+from boxyard_worker.detect.decoder_process import Decoded, too_many_pixels
+from boxyard_worker.detect.decoders import Decoders, memory_of
 from boxyard_worker.detect.encode import encode
 from boxyard_worker.detect.fetch import Fetcher
 from boxyard_worker.detect.hands import Fetched
@@ -37,6 +38,7 @@ class Pictures:
 
     Args:
         fetcher: gets the bytes.
+        decoders: decode.
         model: infers.
         description: of the model.
         settings: which pictures are read, and how much memory they may take.
@@ -47,6 +49,7 @@ class Pictures:
     def __init__(
         self,
         fetcher: Fetcher,
+        decoders: Decoders,
         model: Model,
         description: ModelDescription,
         settings: DetectSettings,
@@ -62,15 +65,7 @@ class Pictures:
         self._meters = meters or DetectMeters()
         self._memory = Budget(settings.image_memory // 2)
         self._turns = Turns(settings.decoders)
-        self._decoders = Decoders(
-            settings.decoders,
-            max_pixels=settings.max_pixels,
-            deadline_s=settings.decode_deadline_s,
-        )
-
-    def close(self) -> None:
-        """Ends the decoders; no picture may be under way."""
-        self._decoders.close()
+        self._decoders = decoders
 
     def process(self, job: HeldJob, index: int, fetched: Fetched) -> ImageSuccess:
         """Carries one picture of a job through.

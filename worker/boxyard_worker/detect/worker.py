@@ -19,6 +19,7 @@ from boxyard_schemas.errors import SetupError, Unavailable
 from boxyard_schemas.words import changed, utc_now
 from boxyard_worker.detect.application import Consumer
 from boxyard_worker.detect.chunk import Chunks
+from boxyard_worker.detect.decoders import Decoders
 from boxyard_worker.detect.departure import Departure
 from boxyard_worker.detect.device import pin
 from boxyard_worker.detect.fetch import Fetcher
@@ -58,6 +59,12 @@ class Worker:
         self._meters.jobs.set_function(lambda: self._progress.jobs)
         self._leases = Leases(self._ledger, self._meters)
         self._model = _make_model(settings, self._break, self._meters)
+        self._decoders = Decoders(
+            settings.decoders,
+            max_pixels=settings.max_pixels,
+            deadline_s=settings.decode_deadline_s,
+            on_broken=self._break,
+        )
         self._departure = Departure(self._model, self._progress)
         self._pulse = Pulse(settings.pulse_file)
         host = socket.gethostname()
@@ -76,8 +83,8 @@ class Worker:
         """Serves until it is told to stop; returns the exit code.
 
         Raises:
-            SetupError: Redis evicts, the blob store refuses, the model cannot be loaded, or
-                the port for metrics is taken.
+            SetupError: Redis evicts, the blob store refuses, images cannot be decoded, the model
+                cannot be loaded, or the port for metrics is taken.
         """
         with exposed(self._ledger.registry, self._settings):
             return self._run()
@@ -86,6 +93,7 @@ class Worker:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # nothing is held while it loads
         self._check_server()
         self._check_store()
+        self._decoders.start()
         self._heartbeat.start()
         description = self._start_model()
         try:
@@ -114,10 +122,10 @@ class Worker:
 
     def _serve(self, description: ModelDescription) -> int:
         with (
-            closing(self._make_pictures(description)) as pictures,
+            closing(self._decoders),
             Hands[ImageOutcome](self._count_hands(), on_room=self._ring) as hands,
         ):
-            run = self._make_chunks(description, pictures, hands).run
+            run = self._make_chunks(description, hands).run
             consumer = Consumer(self._settings, self._record.id, run)
             self._departure.of(consumer)
             log.info("worker.ready", worker=self._record.id, model=self._settings.model)
@@ -163,7 +171,7 @@ class Worker:
         self._pulse.beat()
 
     def _break(self, error: SetupError) -> None:
-        log.critical("model.broken", detail=error.detail)
+        log.critical("worker.broken", detail=error.detail)
         self._departure.begin(exit_code=1)
 
     def _make_keepers(self) -> tuple[Ticker, ...]:
@@ -182,6 +190,7 @@ class Worker:
         fetcher = Fetcher(self._ledger, self._egress, self._settings)
         return Pictures(
             fetcher,
+            self._decoders,
             self._model,
             description,
             self._settings,
@@ -189,12 +198,7 @@ class Worker:
             meters=self._meters,
         )
 
-    def _make_chunks(
-        self,
-        description: ModelDescription,
-        pictures: Pictures,
-        hands: Hands[ImageOutcome],
-    ) -> Chunks:
+    def _make_chunks(self, description: ModelDescription, hands: Hands[ImageOutcome]) -> Chunks:
         settings, departure = self._settings, self._departure
         results = Results(
             self._ledger,
@@ -206,7 +210,7 @@ class Worker:
             worker=self._record.id,
             ledger=self._ledger,
             leases=self._leases,
-            pictures=pictures,
+            pictures=self._make_pictures(description),
             results=results,
             provenance=_provenance(description, settings),
             hands=hands,

@@ -28,8 +28,11 @@ from boxyard_worker.detector.batching import Batcher
 from boxyard_worker.detector.contract import Detector, ModelImage, Pixels
 from boxyard_worker.detector.errors import PromptError
 from boxyard_worker.detector.messages import Done, Failed, Infer, Load, LoadFailed, Ready, Started
+from boxyard_worker.signals import ignore_sent_faults
 
 _PR_SET_PDEATHSIG = 1
+_LONGEST = 300
+"""Characters of what an exception says."""
 
 
 def serve(socket: int, parent: int) -> None:
@@ -49,15 +52,26 @@ def _serve(connection: Connection) -> None:
     load: Load = connection.recv()
     try:
         detector = _load(load)
+        description = detector.describe()
     except DetectorError as error:
         connection.send(LoadFailed(str(error)))
         return
-    except Exception as error:  # no model, no worker: whatever the libraries raise is the reason
-        traceback.print_exc()
-        connection.send(LoadFailed(f"{type(error).__name__}: {error}"))
+    except BaseException as error:  # whatever libraries and configurations raise, SystemExit too
+        connection.send(LoadFailed(_describe(error), traceback.format_exc()))
         return
-    connection.send(Ready(detector.describe()))
+    ignore_sent_faults()
+    connection.send(Ready(description))
     _Child(connection, detector, load).run()
+
+
+def _describe(error: BaseException) -> str:
+    """An exception that nobody foresaw, in one line."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return (
+        f"{said if len(said) <= _LONGEST else said[:_LONGEST] + '…'}. "
+        "Check the model's configuration, weights and packages; with BOXYARD_LOG_LEVEL=debug the "
+        "log has the traceback."
+    )
 
 
 class _Child:

@@ -70,9 +70,15 @@ class Ready:
 
 @dataclass(frozen=True)
 class LoadFailed:
-    """Child → parent, last: the model cannot serve; the text says what to do."""
+    """Child → parent, last: the model cannot serve.
+
+    Attributes:
+        detail: why, and what to do.
+        traceback: of an exception that nobody foresaw.
+    """
 
     detail: str
+    traceback: str = ""
 
 
 @dataclass(frozen=True)
