@@ -23,6 +23,7 @@ from redis.retry import Retry
 from boxyard_schemas.errors import SetupError
 
 from .append_only import base_bytes, increments
+from .cgroups import find_memory
 from .redis_program import BECOME_SERVER, find_server
 
 _START_S = _STOP_S = 30.0
@@ -31,8 +32,6 @@ _REPORT_S = 5.0
 _LONG_INCREMENT = 64_000_000
 """Bytes of commands that are rewritten into a snapshot, which loads several times faster."""
 _TRUNCATED = re.compile(r"Truncating the AOF (\S+) at offset (\d+)")
-_MAX_MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-"""Bytes: beyond it writes are refused, instead of the machine's other processes being killed."""
 
 
 class EmbeddedRedis:
@@ -134,7 +133,8 @@ class EmbeddedRedis:
             *("--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(self._data_dir)),
             *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
             *("--auto-aof-rewrite-percentage", "50"),
-            *("--maxmemory", str(_MAX_MEMORY), "--maxmemory-policy", "noeviction"),
+            # Beyond it writes are refused, instead of processes of the machine being killed.
+            *("--maxmemory", str(find_memory() // 2), "--maxmemory-policy", "noeviction"),
             *("--daemonize", "no"),
             # A job's record is a long value of a short hash: packed, it takes a quarter less.
             *("--hash-max-listpack-value", "1024"),

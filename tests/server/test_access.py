@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -12,6 +15,8 @@ import redis
 
 from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings
 from boxyard_producer.server import ServerSettings
+from boxyard_producer.server.shares import Shares
+from boxyard_schemas.errors import Unauthorized
 from process import await_true
 from server_process import serving_process
 
@@ -35,6 +40,48 @@ def test_nothing_is_told_without_a_known_key(api: httpx.Client, path: str) -> No
 def test_a_key_may_come_in_either_header(api: httpx.Client) -> None:
     other = {"Authorization": "", "X-API-Key": "key-a"}
     assert api.get("/v1/jobs", headers=other).status_code == 200
+
+
+async def test_unknown_keys_are_looked_up_a_few_at_a_time_and_delay_no_known_one() -> None:
+    shares, going = Shares(1000), asyncio.Event()
+    begun = Counter[str]()
+
+    async def look_up(key: str, address: str) -> None:
+        async with shares.looking_up(key, address):
+            begun[address] += 1
+            await going.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(100):
+            tasks.create_task(look_up(f"unknown-{number}", "192.0.2.1"))
+        await asyncio.sleep(0)
+        few = begun["192.0.2.1"]
+        for number in range(100):
+            tasks.create_task(look_up(f"other-{number}", f"2001:db8::{number}"))
+        await asyncio.sleep(0)
+        assert few < begun.total() <= 3 * few < 40
+        shares.remember("known", "a tenant")
+        tasks.create_task(look_up("known", "192.0.2.1"))
+        # A tenant is no key: whoever guesses its name takes none of its turns.
+        tasks.create_task(look_up("a tenant", "192.0.2.1"))
+        await asyncio.sleep(0)
+        assert begun["192.0.2.1"] == few + 1
+        going.set()
+    assert begun.total() == 202
+
+
+async def test_a_key_that_was_revoked_is_unknown_again() -> None:
+    shares = Shares(1000)
+    shares.remember("known", "a")
+    with pytest.raises(Unauthorized):
+        async with shares.looking_up("known", ""):
+            raise Unauthorized("It was revoked.")
+    async with AsyncExitStack() as stack:
+        for _ in range(4):
+            await stack.enter_async_context(shares.looking_up("unknown", ""))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05), shares.looking_up("known", ""):
+                pass
 
 
 def test_a_body_is_not_read_for_a_stranger(api: httpx.Client) -> None:

@@ -97,6 +97,10 @@ def test_without_a_key_of_the_operators_it_is_said_until_there_is_a_tenant_again
             ledger.tenants.register("a", api_key=KEY, webhook_secret=SECRET)
         assert api.get("/v1/jobs").status_code == 200
         assert get(api, "/readyz").status_code == 200
+        flush(own_redis)
+        assert_lost(get(api, "/readyz"))
+    lost = [line["found"] is None for line in unattended.events("ledger.lost")]
+    assert lost == [True, False, True], "each loss is logged once"
 
 
 def test_data_that_is_put_back_is_taken_again(server: ServerProcess, own_redis: EmbeddedRedis):

@@ -14,11 +14,12 @@ from threading import Event, Thread
 import httpx
 import pytest
 
+from boxyard_producer.server import limits
 from boxyard_schemas import DEMO_MODEL
 from process import await_true
 from server_process import ServerProcess
 
-from .conftest import Start
+from .conftest import Serve, Start
 from .test_jobs import problem, submit
 
 MIB = 2**20
@@ -75,6 +76,31 @@ def test_a_body_that_drips_in_is_given_up_in_time(start: Start, framing: str) ->
     assert b"BOXYARD_BODY_TIMEOUT_S" in received
     assert b"connection: close" in received
     assert 1 < time.monotonic() - began < 50
+
+
+def test_a_body_that_comes_too_slowly_is_given_up_long_before_the_last_moment(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_SLOW_START_S", 0.2)
+    api = serve()
+    with socket.create_connection((api.base_url.host, api.base_url.port), timeout=60) as raw:
+        raw.sendall(head("/v1/uploads", "Content-Length: 1000000") + b"x" * 2048)
+        received = read_all(raw)
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert b"2048 bytes in 1 s" in received
+    assert b"4096 bytes a second" in received
+
+
+def test_bodies_that_have_not_come_hold_no_turn(api: httpx.Client) -> None:
+    with ExitStack() as stack:
+        for _ in range(20):
+            connection = socket.create_connection((api.base_url.host, api.base_url.port))
+            raw = stack.enter_context(connection)
+            raw.sendall(
+                head("/v1/endpoints", "Content-Type: application/json", "Content-Length: 9")
+            )
+        assert api.get("/v1/jobs").status_code == 200
+        assert api.get("/v1/endpoints").status_code == 200
 
 
 def test_callers_who_go_in_the_middle_of_a_body_are_no_fault_of_the_servers(start: Start) -> None:

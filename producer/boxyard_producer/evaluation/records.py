@@ -13,7 +13,7 @@ from typing import Any
 from boxyard_schemas.content import TEXT, UNKNOWN, identify
 from boxyard_schemas.errors import InvalidRequest
 
-from .remarks import Malformed, Remarks, printable, repeated, shorten
+from .remarks import Malformed, Remarks, printable, repeated, some_of
 
 _PARTS = ("images", "categories", "annotations")
 _DECIMAL = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
@@ -147,7 +147,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         again = repeated(name for name, _ in pairs)
         known = f", whose id is {printable(members['id'])}," if "id" in members else ""
-        raise Malformed(f"an object{known} has {shorten(again)} more than once")
+        raise Malformed(f"an object{known} has {some_of(again)} more than once")
     return members
 
 

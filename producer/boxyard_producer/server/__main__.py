@@ -31,11 +31,23 @@ from .requests import RequestMeters
 
 _LOADING_PAUSE_S = 2
 _LINGER_S = 10
+_WAITING = 2048
+"""Connections that the kernel completes before they are accepted."""
+_ACCEPTED_AT_ONCE = 32
+"""asyncio accepts as many as its backlog is before it reads from any: of a great many at once the
+first would be closed, to make room for the last, before their requests are seen."""
 _OTHER_FILES = 256
 """Open files beside the clients' connections: Redis, blobs, logs."""
 
 
 class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers:
+            for listening in server.sockets:
+                with socket.socket(fileno=os.dup(listening.fileno())) as same:
+                    same.listen(_WAITING)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Long polls would hold the server up: they are answered with how things stand.
         state: State = self.config.app.state  # type: ignore[union-attr]  # it is our app
@@ -125,6 +137,7 @@ def _serve(app: FastAPI, ledger: Ledger, arguments: argparse.Namespace) -> None:
         log_config=None,
         access_log=False,  # each request has a line of ours, with its tenant
         server_header=False,
+        backlog=_ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=_LINGER_S,
     )
     with exposed(ledger.registry, ledger.settings):

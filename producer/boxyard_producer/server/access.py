@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from asyncio import Semaphore
 from collections.abc import Callable, Coroutine
-from contextlib import nullcontext
+from contextvars import ContextVar
 from datetime import datetime
+from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Annotated, Any
 
@@ -31,6 +33,8 @@ from .problems import responses
 from .shares import Shares
 
 _READING = {"GET", "HEAD"}
+_turn = ContextVar[Semaphore]("turn")
+"""One of the caller's turns, for the endpoint."""
 _bearer = HTTPBearer(auto_error=False, description="An API key.")
 _documented = [
     Security(_bearer),
@@ -41,15 +45,17 @@ _documented = [
 class _KnownCallerRoute(APIRoute):
     """A dependency would come too late: FastAPI reads the whole body before it solves any."""
 
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if not iscoroutinefunction(endpoint):
+            endpoint = _run_in_turn(endpoint)
+        super().__init__(path, endpoint, **options)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle, scope = super().get_route_handler(), self._needed()
-        uses_thread = not iscoroutinefunction(self.endpoint)
 
         async def handle_known_caller(request: Request) -> Response:
-            state, text = request.app.state, _text(request)
-            shares: Shares = state.shares
-            async with shares.turns.of(text):
-                key = await run_in_threadpool(_authenticate, state.ledger, state.bootstrap, text)
+            shares: Shares = request.app.state.shares
+            key = await _find_key(request, shares)
             if not key.may(scope):
                 raise Forbidden(_lack(key, scope), scope=scope)
             request.state.held.enter_context(shares.serving(key.tenant))
@@ -58,8 +64,8 @@ class _KnownCallerRoute(APIRoute):
             named = {word.removesuffix("_id"): text for word, text in request.path_params.items()}
             structlog.contextvars.bind_contextvars(tenant=key.tenant, **named)
             _check_query(request)
-            async with shares.turns.of(key.tenant) if uses_thread else nullcontext():
-                return await handle(JsonRequest(request.scope, request.receive))
+            _turn.set(shares.turns.of(key.tenant))
+            return await handle(JsonRequest(request.scope, request.receive))
 
         return handle_known_caller
 
@@ -84,6 +90,32 @@ def guarded_router(*, prefix: str, tag: str) -> APIRouter:
 def needs(scope: Scope) -> Any:
     """Another scope for one operation, among its `dependencies`."""
     return Security(_bearer, scopes=[scope])
+
+
+def _run_in_turn(endpoint: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Has an endpoint wait for the caller's turn when its body has come, which may take long."""
+
+    @wraps(endpoint)
+    async def run(*args: Any, **options: Any) -> Any:
+        async with _turn.get():
+            return await run_in_threadpool(endpoint, *args, **options)
+
+    return run
+
+
+async def _find_key(request: Request, shares: Shares) -> ApiKey:
+    """The key that the request shows.
+
+    Raises:
+        Unauthorized: it shows none, or one that is not known or has expired.
+        Unavailable: Redis is away, or lost its data.
+    """
+    state, text = request.app.state, _text(request)
+    address = request.client.host if request.client else ""
+    async with shares.looking_up(text, address):
+        key = await run_in_threadpool(_authenticate, state.ledger, state.bootstrap, text)
+    shares.remember(text, key.tenant)
+    return key
 
 
 def _check_query(request: Request) -> None:

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.concurrency import run_in_threadpool
 
 from boxyard_schemas.errors import InvalidRequest
 
 from .json_text import read_json
 from .problems import BodyRefused, refuse
+from .shares import Shares
 
 Word = TypeVar("Word", bound=BaseModel)
 
@@ -43,7 +43,8 @@ def json_body(word: type[Word]) -> Callable[[Request], Awaitable[Word]]:
 
     async def read_json_body(request: Request) -> Word:
         data = await _read(request)
-        return await run_in_threadpool(_parse, word, data)
+        shares: Shares = request.app.state.shares
+        return await shares.run(request.state.key.tenant, _parse, word, data)
 
     return read_json_body
 

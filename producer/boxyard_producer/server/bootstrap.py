@@ -27,6 +27,8 @@ class Bootstrap:
         self._settings, self._ledger = settings, ledger
         self._lock = Lock()
         self._known: str | None = None
+        self._seen: str | None = None
+        """The ledger at the last look, so that each loss is logged once."""
         self.lost_at: datetime | None = None
         """When this server noticed last that Redis had lost its data."""
 
@@ -39,7 +41,7 @@ class Bootstrap:
         Raises:
             SetupError: BOXYARD_API_KEY has no BOXYARD_WEBHOOK_SECRET beside it.
         """
-        self._known = self._ledger.establish_identity()
+        self._known = self._seen = self._ledger.establish_identity()
         if not self._settings.api_key:
             return []
         if not self._settings.webhook_secret:
@@ -64,13 +66,15 @@ class Bootstrap:
         """
         with self._lock:
             found = self._ledger.read_identity()
+            seen, self._seen = self._seen, found
             self._known = self._known or found
             if found == self._known and found is not None:
                 return
             if self._known is None:
                 raise Unavailable("Redis holds no tenant yet: `boxyard tenants create`.")
-            self.lost_at = utc_now()
-            _log.critical("ledger.lost", detail=f"{_LOST}.", known=self._known, found=found)
+            if found != seen:
+                self.lost_at = utc_now()
+                _log.critical("ledger.lost", detail=f"{_LOST}.", known=self._known, found=found)
             if self._settings.api_key:
                 self.apply()
                 self._ledger.blobs.check()  # Redis remembers the blob store again

@@ -35,7 +35,7 @@ class Resolver:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._served, self._known, self._good_until = set[str](), set[str](), 0.0
+        self._served, self._good_until = set[str](), 0.0
 
     def resolve(self, name: str) -> tuple[str, tuple[str, ...]]:
         """The mmdet-3 name behind any spelling, and what the caller should be warned of.
@@ -75,9 +75,8 @@ class Resolver:
 
     def _look(self) -> set[str]:
         self._served = served_models(self._ledger)
-        self._known = self._served | self._ledger.served_models.names()
         self._good_until = time.monotonic() + _GOOD_S
-        return self._known
+        return self._served | self._ledger.served_models.names()
 
 
 def served_models(ledger: Ledger) -> set[str]:

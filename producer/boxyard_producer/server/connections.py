@@ -37,7 +37,7 @@ class BoundedProtocol(H11Protocol):
         self._pool: ConnectionPool = state.pool
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
-        self.address, self.known = "", False
+        self.address, self.known, self.has_asked = "", False, False
         self._since = time.monotonic()
         # Requests find their connection in their scope's state.
         self.app_state = {**self.app_state, "connection": self}
@@ -61,6 +61,7 @@ class BoundedProtocol(H11Protocol):
             return
         super().data_received(data)
         if self._is_answering():
+            self.has_asked = True
             self._stop_head_timer()
 
     def on_response_complete(self) -> None:

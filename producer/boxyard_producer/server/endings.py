@@ -103,8 +103,7 @@ class Endings:
         await run_in_threadpool(self._thread.join)
 
     async def _look(self, tenant: str, job_id: str) -> JobStatus:
-        async with self._shares.turns.of(tenant):
-            return await run_in_threadpool(self._ledger.jobs.get, tenant, job_id)
+        return await self._shares.run(tenant, self._ledger.jobs.get, tenant, job_id)
 
     def _is_settled(self, status: JobStatus, wait: _Wait, deadline: float) -> bool:
         is_over = wait.is_over or self._closing.is_set() or time.monotonic() >= deadline

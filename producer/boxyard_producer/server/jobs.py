@@ -10,7 +10,6 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import BlobMissing, JobStatus
 from boxyard_schemas import (
@@ -124,8 +123,7 @@ async def submit_job(
     if any(isinstance(image, Base64Image) for image in request.images):
         status = await lane.run(tenant, accept, tenant, request)
     else:
-        async with shares.turns.of(tenant):
-            status = await run_in_threadpool(accept, tenant, request)
+        status = await shares.run(tenant, accept, tenant, request)
     response.headers["Location"] = f"/v1/jobs/{status.job.id}"
     announce(response, request.model, f"/v1/models/{status.job.model}")
     if wait:
@@ -189,8 +187,7 @@ async def read_result(
     downloads: TheDownloads,
 ) -> Response:
     """What the model found, byte for byte as it was stored."""
-    async with shares.turns.of(tenant):
-        status = await run_in_threadpool(ledger.jobs.get, tenant, job_id)
+    status = await shares.run(tenant, ledger.jobs.get, tenant, job_id)
     if status.result is None:
         raise _no_result(status)
     # Until all of it is written, which is up to the client.

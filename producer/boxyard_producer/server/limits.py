@@ -23,6 +23,10 @@ from .settings import ServerSettings
 _SMALL = 64 * 2**10
 """The cap of bodies that carry no pictures. So much of any body is not counted against the room."""
 
+_SLOW_START_S = 10
+_LEAST_BYTES_A_S = 4096
+"""A body that comes more slowly, after a start, would hold one of the connections for too long."""
+
 _RETRY_AFTER_S = 2
 
 
@@ -122,6 +126,7 @@ class _Body:
         self._scope, self._receive, self._send = scope, receive, send
         self._max_bytes, self._timeout_s, self._room = max_bytes, timeout_s, room
         self._deadline = time.monotonic() + timeout_s
+        self._began = 0.0
         headers = dict(scope["headers"])
         self.declared = int(headers.get(b"content-length", b"0"))
         self._whole = not self.declared and b"transfer-encoding" not in headers
@@ -165,16 +170,25 @@ class _Body:
         )
 
     async def _next(self) -> Message:
+        now = time.monotonic()
+        self._began = self._began or now
+        slowest = self._began + _SLOW_START_S + self._seen / _LEAST_BYTES_A_S
         try:
-            async with asyncio.timeout(max(0, self._deadline - time.monotonic())):
+            async with asyncio.timeout(max(0, min(self._deadline, slowest) - now)):
                 return await self._receive()
         except TimeoutError:
-            raise BodyRefused(
-                TooSlow(
-                    f"The body was not here after {self._timeout_s:g} s "
-                    "(BOXYARD_BODY_TIMEOUT_S). Send fewer pictures at once."
-                )
-            ) from None
+            raise BodyRefused(self._too_slow(slowest)) from None
+
+    def _too_slow(self, slowest: float) -> TooSlow:
+        if slowest < self._deadline:
+            return TooSlow(
+                f"The body comes too slowly: {self._seen} bytes in "
+                f"{slowest - self._began:.0f} s. Send at least {_LEAST_BYTES_A_S} bytes a second."
+            )
+        return TooSlow(
+            f"The body was not here after {self._timeout_s:g} s "
+            "(BOXYARD_BODY_TIMEOUT_S). Send fewer pictures at once."
+        )
 
     def _hold(self, size: int) -> None:
         more = size - _SMALL - self._held

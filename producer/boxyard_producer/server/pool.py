@@ -20,6 +20,8 @@ class PooledConnection(Protocol):
     """Of the client, without its port."""
     known: bool
     """Whether a request on it had a valid API key."""
+    has_asked: bool
+    """Whether a request has come on it."""
 
     @property
     def idle_since(self) -> float | None:
@@ -58,19 +60,24 @@ class ConnectionPool:
 
     def has_room(self) -> bool:
         """Whether one more request may be served, after closing what is idle if need be."""
-        return len(self._open) <= self._limit or self._close_idle() or self._end_a_wait()
+        if len(self._open) <= self._limit:
+            return True
+        # Not for a request: a client that has just connected has no other way to send one.
+        return self._close_idle(keep_new=True) or self._end_a_wait()
 
-    def _close_idle(self) -> bool:
+    def _close_idle(self, *, keep_new: bool = False) -> bool:
         since = {each: moment for each in self._open if (moment := each.idle_since) is not None}
-        if not since:
-            return False
         rested = time.monotonic() - _GRACE_S
-        idle = [each for each, moment in since.items() if moment < rested] or list(since)
-        if strangers := [each for each in idle if not each.known]:
-            ((crowded, _),) = Counter(each.address for each in strangers).most_common(1)
-            idle = [each for each in strangers if each.address == crowded]
+        strangers = [each for each in since if not each.known]
+        settled = [each for each in strangers if each.has_asked or since[each] < rested]
+        idle = settled or ([] if keep_new else strangers)
+        if idle:
+            ((crowded, _),) = Counter(each.address for each in idle).most_common(1)
+            idle = [each for each in idle if each.address == crowded]
+        else:
+            idle = [each for each in since if each.known]
         # Some at once: to look through all of them for each new one would take too long.
         for each in idle[: max(1, self._limit // 100)]:
             self.remove(each)
             each.drop()
-        return True
+        return bool(idle)

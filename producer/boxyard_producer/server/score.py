@@ -6,7 +6,6 @@ import math
 from typing import Annotated
 
 from fastapi import Depends, Query, Response
-from starlette.concurrency import run_in_threadpool
 
 from boxyard_ledger import JobStatus, Ledger
 from boxyard_schemas import JobRequest, JobResult, JobState, ScoreRequest, ScoreResponse
@@ -26,7 +25,7 @@ from .azureml import read_images, read_parameters, write_answer
 from .bodies import describe_body, json_body
 from .catalogue import Resolver, served_models
 from .deprecation import HEADERS, announce
-from .parts import TheAcceptance, TheEndings, TheLane, TheLedger, TheSettings
+from .parts import TheAcceptance, TheEndings, TheLane, TheLedger, TheSettings, TheShares
 from .problems import refuse, responses
 from .settings import ServerSettings
 
@@ -54,11 +53,12 @@ async def score(
     ledger: TheLedger,
     settings: TheSettings,
     lane: TheLane,
+    shares: TheShares,
     model: Annotated[str | None, Query(description="Else the one that the server serves.")] = None,
 ) -> ScoreResponse:
     """Score pictures and wait for it, as the AzureML cards' endpoints do."""
     named = model or settings.score_model
-    job = await run_in_threadpool(_job, request, named, settings, ledger, acceptance.models)
+    job = await shares.run(tenant, _job, request, named, settings, ledger, acceptance.models)
     accepted = await lane.run(tenant, acceptance.accept, tenant, job)
     announce(response, model or "", f"/score?model={accepted.job.model}")
     status = await endings.wait(tenant, accepted.job.id, settings.score_deadline_s)

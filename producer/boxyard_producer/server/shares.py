@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import hashlib
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import ParamSpec, TypeVar
 
-from boxyard_schemas.errors import TooManyRequests
+from starlette.concurrency import run_in_threadpool
+
+from boxyard_schemas.errors import TooManyRequests, Unauthorized
 
 from .turns import Turns
+
+Parameters = ParamSpec("Parameters")
+Answer = TypeVar("Answer")
 
 _RETRY_AFTER_S = 2
 _RETRY_WAIT_AFTER_S = 5
 _THREADS = 8
 """Of the forty that Starlette has."""
+_STRANGERS = 4
+"""Threads of those forty that look up unknown keys for one address; twice as many for all."""
+_REMEMBERED = 10_000
+"""Keys whose tenants are known."""
 
 
 class Shares:
@@ -30,9 +41,54 @@ class Shares:
     def __init__(self, connections: int) -> None:
         self._most_served, self._most_waits = max(2, connections // 4), max(2, connections // 2)
         self.turns = Turns(_THREADS)
-        """On the threads that talk to Redis, by tenant or by key."""
+        """On the threads that talk to Redis, by tenant."""
+        self._tenants = OrderedDict[bytes, str]()
+        """By the digests of keys that were valid, the last one last."""
+        self._strangers, self._all_strangers = Turns(_STRANGERS), Turns(2 * _STRANGERS)
         self._served = Counter[str]()
         self._waits: defaultdict[str, dict[Callable[[], None], None]] = defaultdict(dict)
+
+    @asynccontextmanager
+    async def looking_up(self, key: str, address: str) -> AsyncIterator[None]:
+        """While an API key is looked up, in a turn of its tenant if it was valid lately.
+
+        Whoever shows ever new keys gets few of the threads: those of a client's address wait for
+        each other, and so do, among themselves, those of all.
+
+        Args:
+            key: its text.
+            address: the client's, without its port.
+        """
+        digest = _digest(key)
+        if tenant := self._tenants.get(digest):
+            try:
+                async with self.turns.of(tenant):
+                    yield
+            except Unauthorized:  # it was revoked
+                self._tenants.pop(digest, None)
+                raise
+        else:
+            async with self._strangers.of(address), self._all_strangers.of(""):
+                yield
+
+    def remember(self, key: str, tenant: str) -> None:
+        """Knows the tenant of a key that was valid just now."""
+        digest = _digest(key)
+        self._tenants[digest] = tenant
+        self._tenants.move_to_end(digest)
+        if len(self._tenants) > _REMEMBERED:
+            self._tenants.popitem(last=False)
+
+    async def run(
+        self,
+        tenant: str,
+        work: Callable[Parameters, Answer],
+        *args: Parameters.args,
+        **options: Parameters.kwargs,
+    ) -> Answer:
+        """What the work returns or raises; it is done on a thread, in one of the tenant's turns."""
+        async with self.turns.of(tenant):
+            return await run_in_threadpool(work, *args, **options)
 
     @contextmanager
     def serving(self, tenant: str) -> Iterator[None]:
@@ -111,3 +167,7 @@ class Shares:
         self._served[tenant] -= 1
         if not self._served[tenant]:
             del self._served[tenant]
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()
