@@ -245,7 +245,7 @@ def test_an_imported_file_must_be_there_and_be_what_its_name_says(tmp_path: Path
     with pytest.raises(SetupError, match="No such file"):
         import_file(catalogue()[NUMBERED], settings, tmp_path / "absent.pth")
     file = tmp_path / "model-12345678.pth"
-    file.write_bytes(b"something")
+    file.write_bytes(b"\x80\x02something")
     with pytest.raises(SetupError, match="is damaged"):
         import_file(catalogue()[NUMBERED], settings, file)
 
