@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Self
 
 from boxyard_ledger import JobStatus, keys
@@ -140,13 +141,21 @@ class Trial:
 
     def _let_an_hour_pass(self) -> None:
         """What is to be erased again in an hour is erased now: nobody writes any more."""
-        self._await(self._forgotten, "all erasures to be done", 60)
+        waiting = self._hasten_erasures()
+        while waiting:  # thousands, where a store has failed for minutes under load
+            fewer = partial(self._has_fewer_erasures, waiting)
+            self._await(fewer, "an erasure to be done", 60)
+            waiting = self._hasten_erasures()
 
-    def _forgotten(self) -> bool:
+    def _has_fewer_erasures(self, than: int) -> bool:
+        return self._hasten_erasures() < than
+
+    def _hasten_erasures(self) -> int:
+        """Makes all of them due; how many wait."""
         waiting = self.stack.client.zrange(keys.ERASURES, 0, -1)
         if waiting:
             self.stack.client.zadd(keys.ERASURES, dict.fromkeys(waiting, 0), xx=True)
-        return not waiting
+        return len(waiting)
 
     def _jobs_ended(self) -> bool:
         states = (JobState.QUEUED, JobState.RUNNING)
