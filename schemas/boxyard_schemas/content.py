@@ -87,6 +87,12 @@ def is_text(data: bytes) -> bool:
     return _as_text(bytes(data[:_HEAD])) is not None
 
 
+def is_hexadecimal(text: bytes) -> bool:
+    """Whether these are the hexadecimal digits of an image. They may be base64 of other bytes."""
+    digits = _HEXADECIMAL.match(text)
+    return bool(digits and image_format(bytes.fromhex(digits[1].decode().replace(":", " "))))
+
+
 def _as_text(head: bytes) -> bytes | None:
     """The head in UTF-8 without byte order mark and spaces; None where it is not text."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -100,11 +106,10 @@ def _as_text(head: bytes) -> bytes | None:
 
 def _image_as_text(text: bytes) -> Content | None:
     compact = re.sub(rb"[\r\n]", b"", text)
-    digits = re.match(rb"(?:0x|\\x)?((?:[0-9a-f]{2}){18,32})", compact, re.IGNORECASE)
-    if digits and image_format(binascii.unhexlify(digits[1])):
+    if is_hexadecimal(compact):
         return Content("an image written in hexadecimal", Remedy.DECODE)
     letters = re.match(rb"(?:[\w+/-]{4}){6,16}", compact)
-    if letters and image_format(binascii.a2b_base64(letters[0].translate(_FROM_URL_SAFE))):
+    if letters and image_format(binascii.a2b_base64(letters[0].translate(FROM_URL_SAFE))):
         return Content("an image written in base64", Remedy.DECODE)
     return None
 
@@ -112,7 +117,9 @@ def _image_as_text(text: bytes) -> Content | None:
 TEXT = Content("text", Remedy.BYTES)
 UNKNOWN = Content("binary data of an unknown kind", Remedy.CONVERT)
 
-_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+"""The URL-safe alphabet of base64 to the standard one."""
+_HEXADECIMAL = re.compile(rb"(?:0x|\\x)?((?:[0-9a-f]{2}[ :]?){4,32})", re.IGNORECASE)
 _CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 _IMAGES: tuple[tuple[re.Pattern[bytes], ImageFormat], ...] = (

@@ -8,12 +8,10 @@ import re
 from pydantic import EncoderProtocol
 from pydantic_core import PydanticCustomError
 
-from .content import identify, image_format
+from .content import FROM_URL_SAFE, identify, image_format, is_hexadecimal
 
-_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _DATA_URI = re.compile(rb"data:[^,]{0,200}?(; *base64 *)?,", re.IGNORECASE)
 _NO_LETTER = re.compile(rb"[^A-Za-z0-9+/=]")
-_HEXADECIMAL = re.compile(rb"(?:0[xX])?((?:[0-9A-Fa-f]{2}[ :]?){4,32})")
 _WANTED = "give the bytes of the image, in base64"
 _EMPTY = f"this is empty; {_WANTED}"
 
@@ -34,8 +32,8 @@ class ImageText(EncoderProtocol):
         text = _without_data_uri(data.strip(b"\r\n"))
         letters = text.translate(None, b"\r\n")
         if b"+" not in letters and b"/" not in letters:
-            letters = letters.translate(_FROM_URL_SAFE)
-        if _is_hexadecimal(letters):
+            letters = letters.translate(FROM_URL_SAFE)
+        if is_hexadecimal(letters):
             raise _refused(f"this is hexadecimal; {_WANTED}")
         try:
             image = binascii.a2b_base64(letters, strict_mode=True)
@@ -87,12 +85,6 @@ def _why_not_padded(letters: bytes) -> str:
         f"its {len(letters)} characters are not padded to a multiple of 4 by `=`: the text was cut "
         "off, or its padding left out"
     )
-
-
-def _is_hexadecimal(letters: bytes) -> bool:
-    """Whether these are the hexadecimal digits of an image, which may be base64 of other bytes."""
-    digits = _HEXADECIMAL.match(letters)
-    return bool(digits and image_format(bytes.fromhex(digits[1].decode().replace(":", " "))))
 
 
 def _refused(why: str) -> PydanticCustomError:

@@ -116,7 +116,7 @@ def call_back(trial: Trial, url: str) -> list[str]:
 def test_no_redirect_leads_to_a_link_local_address(
     trial: Trial, inside: Inside, figures: Figures
 ) -> None:
-    """302 to 169.254.169.254 for a picture and for a callback; a canary listens there"""
+    """302 to 169.254.169.254 for an image and for a callback; a canary listens there"""
     away = say(302, Location=inside.forbidden)
     with Receiver(away, host=inside.space.outside) as source:
         assert fetch(trial, f"http://source.test:{source.port}/") == ["address-denied"]

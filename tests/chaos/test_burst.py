@@ -77,6 +77,6 @@ def test_a_burst_is_taken_whole_and_worked_off(
     start = time.monotonic()
     trial.settle(scale(slice=120, full=3000))
     figures["jobs a second"] = round(count / (time.monotonic() - start))
-    figures["bells rung twice"] = idle_bells(workers)
+    figures["redundant wake-up messages"] = idle_bells(workers)
     trial.conclude(figures, read=scale(slice=0.05, full=0.005))
     assert figures["waiting"] == count

@@ -157,7 +157,7 @@ def filled(folder: Path) -> Iterator[None]:
 def test_a_full_disk_is_503_and_everything_goes_on_when_there_is_space(
     small_disk: Path, figures: Figures, scale: Callable[..., int]
 ) -> None:
-    """`boxyard up` on a small disk that somebody fills, under load; then the space comes back"""
+    """`boxyard up` on a small disk that is filled under load; then the space is freed"""
     blobs = (small_disk / "blobs").as_uri()
     with Up(small_disk.parent, blob_url=blobs) as stack, Trial(stack) as trial:
         with trial.load(per_s=10):

@@ -19,7 +19,7 @@ OTHER_MODEL = "rtmdet-ins_tiny_8xb32-300e_coco"
 def test_a_poison_picture_ends_alone_and_its_mates_succeed(
     trial: Trial, figures: Figures, scale: Callable[..., int]
 ) -> None:
-    """pictures that kill the model child, among job-mates and batch mates"""
+    """images that kill the model process, in jobs and batches with valid images"""
     a, b = trial.callers
     good, poison = a.upload(png(scene())), a.upload(png(trouble(Trouble.CRASH)))
     theirs = b.upload(png(scene()))
@@ -32,7 +32,7 @@ def test_a_poison_picture_ends_alone_and_its_mates_succeed(
         await_end(a, poisoned)
         assert codes_of(a, poisoned) == ["success", "crashed", "success"]
         assert all(codes_of(b, mate) == ["success"] for mate in mates)
-    figures["mates' longest delay s"] = round(max(delays), 1)
+    figures["longest delay of valid images s"] = round(max(delays), 1)
     trial.conclude(figures)
 
 

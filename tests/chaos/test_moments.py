@@ -198,7 +198,7 @@ def _sleep_at(moment: Moment, tapped: Tapped, trial: Trial) -> None:
     tapped.worker.await_event("job.ended", job=job, how="dropped")
 
 
-@fault(6, "API dies before it rings")
+@fault(6, "server dies before it sends the wake-up message")
 @pytest.mark.parametrize(
     ("words", "done"),
     [
@@ -211,7 +211,7 @@ def _sleep_at(moment: Moment, tapped: Tapped, trial: Trial) -> None:
 def test_what_the_server_wrote_down_ends_though_it_died(
     words: tuple[bytes, ...], done: bool, tapped: Tapped, trial: Trial, figures: Figures
 ) -> None:
-    """kill -9 of the server before the job is written, when it is, and before it rings"""
+    """kill -9 of the server before it writes the job, after that, and before the wake-up message"""
     marker, picture = trial.a.new_marker(), inline(png(scene()))
     server = trial.stack.server
     with ThreadPoolExecutor() as pool:
@@ -240,7 +240,7 @@ def _count(trial: Trial) -> int:
 def test_a_worker_whose_connection_dies_with_the_bell_is_not_stuck(
     tapped: Tapped, trial: Trial, figures: Figures, scale: Scale
 ) -> None:
-    """Redis hands out a bell, and the connection is reset; there is nothing to acknowledge"""
+    """Redis delivers a wake-up message, which needs no acknowledgement; the connection is reset"""
     took, picture = list[float](), trial.a.upload(png(scene()))
     for _ in range(scale(slice=2, full=50)):
         with tapped.worker_redis.hold(b"BRPOP", detect_queue(MODEL).encode()) as hold:

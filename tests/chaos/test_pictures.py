@@ -68,7 +68,7 @@ def test_a_gzip_bomb_behind_a_url_is_cut_off_at_the_byte_cap(
 def test_picture_bombs_fail_or_cost_no_more_than_an_honest_picture(
     trial: Trial, figures: Figures, scale: Callable[..., int]
 ) -> None:
-    """PNG of 20000² in 48 kB, PNG with 500 MB of remarks, lying JPEGs, a WebP of 1000 frames"""
+    """PNG of 20000² in 48 kB or with 500 MB of text, JPEGs with false headers, a WebP of 1000 frames"""
     side = scale(slice=3_000, full=7_900)
     wanted = bombs(side)
     with watched(trial.stack.detectors) as grown_mb:
@@ -77,9 +77,9 @@ def test_picture_bombs_fail_or_cost_no_more_than_an_honest_picture(
     refused = [name for name, code in found.items() if code == "too-many-pixels"]
     assert refused == ["png of 20000² pixels", "jpeg that says 65500²"]
     assert {*found.values()} <= {"too-many-pixels", "undecodable-image", "success"}
-    figures["pictures refused"] = len(refused)
+    figures["images refused"] = len(refused)
     honest_mb = side**2 * 3 >> 20
-    figures["an honest picture's MB"], figures["worker grew by MB"] = honest_mb, grown_mb()
+    figures["a valid image's MB"], figures["worker grew by MB"] = honest_mb, grown_mb()
     # Two pictures are decoded at once, and two processes map each on its way to the model.
     assert grown_mb() < 4 * honest_mb + 200
     trial.conclude(figures)
@@ -95,6 +95,6 @@ def test_odd_pictures_have_a_clear_outcome_each_and_their_mates_succeed(
     for (name, (_, expected)), outcome in zip(pictures.items(), outcomes, strict=True):
         found = labels(outcome)
         assert found == expected, f"{name}: {outcome}"
-    figures["odd pictures"] = len(outcomes)
-    figures["pictures refused"] = codes(outcomes).count("undecodable-image")
+    figures["odd images"] = len(outcomes)
+    figures["images refused"] = codes(outcomes).count("undecodable-image")
     trial.conclude(figures)

@@ -54,7 +54,7 @@ def assert_one_id(requests: list[Received]) -> None:
 def test_a_receiver_that_is_down_is_tried_by_the_schedule_until_it_is_up(
     trial: Trial, figures: Figures, scale: Callable[..., int]
 ) -> None:
-    """a port that nobody listens on for several attempts; then the receiver comes"""
+    """a closed port for several attempts; then the receiver listens"""
     attempts, port = scale(slice=4, full=11), hold_port()
     job = submit(trial, f"http://127.0.0.1:{port}/")
     await_true(lambda: len(attempts_of(trial.a, job)) >= attempts, "the attempts")

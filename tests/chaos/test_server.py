@@ -9,7 +9,7 @@ from chaos.faults import fault
 from chaos.trial import Figures, Trial
 
 
-@fault(6, "API dies before it rings")
+@fault(6, "server dies before it sends the wake-up message")
 def test_a_server_killed_at_random_moments_keeps_its_word(
     trial: Trial, figures: Figures, scale: Callable[..., int]
 ) -> None:

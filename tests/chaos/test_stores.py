@@ -86,7 +86,7 @@ def test_a_store_that_fails_delays_and_loses_nothing(
 def test_a_callers_bucket_that_fails_is_tried_again_or_told_clearly(
     s3_stack: Stack, s3: FaultyS3, figures: Figures
 ) -> None:
-    """pictures from, and copies to, a caller's bucket that fails and serves again"""
+    """images from, and results to, a caller's bucket that fails and serves again"""
     s3_stack.mend()
     for bucket in CALLERS.values():
         s3.client().put_object(Bucket=bucket, Key="in/a.png", Body=png(scene()))
@@ -103,7 +103,7 @@ def test_a_callers_bucket_that_fails_is_tried_again_or_told_clearly(
         states = {how: delivery_of(a, job)["state"] for how, job in jobs.items()}
         assert attempts_of(a, jobs["403"]) == ["bucket-denied"]
         assert all(codes_of(a, job)[1] == "success" for job in jobs.values())
-    figures["pictures"], figures["copies"] = tell(pictures), tell(states)
+    figures["images"], figures["copies"] = tell(pictures), tell(states)
     assert pictures == {"5xx": "bucket-unavailable", "slow": "success", "403": "bucket-denied"}
     assert states == {"5xx": "delivered", "slow": "delivered", "403": "exhausted"}
 

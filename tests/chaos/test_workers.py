@@ -44,7 +44,7 @@ def test_workers_killed_at_random_moments_lose_nothing(
 def test_a_bell_that_dies_with_an_idle_worker_is_rung_again(
     trial: Trial, figures: Figures, scale: Scale
 ) -> None:
-    """SIGSTOP of an idle worker, so that Redis hands it the only bell; then kill -9"""
+    """SIGSTOP of an idle worker, to which Redis delivers the only wake-up message; then kill -9"""
     frozen, spare = trial.stack.detectors
     picture, took = trial.a.upload(png(scene())), list[float]()
     for _ in range(scale(slice=2, full=30)):

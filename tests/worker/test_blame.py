@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,8 +40,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Process ids of the decoders, in the order of their start."""
     pids, start = list[int](), Decoder._start
 
-    def note(*arguments: object) -> subprocess.Popen[bytes]:
-        process = start(*arguments)  # type: ignore[arg-type] # whatever it was called with
+    def note(*arguments: Any) -> subprocess.Popen[bytes]:
+        process = start(*arguments)
         pids.append(process.pid)
         return process
 
@@ -104,12 +105,12 @@ def end_first(monkeypatch: pytest.MonkeyPatch) -> Callable[[signal.Signals, floa
     def end(number: signal.Signals, times: float) -> None:
         ask = Decoder._ask
 
-        def end_and_ask(self: Decoder, *order: object) -> dict[str, object]:
+        def end_and_ask(self: Decoder, *order: Any) -> dict[str, Any]:
             nonlocal times
             if times:
                 times -= 1
                 os.kill(self.pid, number)
-            return ask(self, *order)  # type: ignore[arg-type] # whatever it was called with
+            return ask(self, *order)
 
         monkeypatch.setattr(Decoder, "_ask", end_and_ask)
 
@@ -148,10 +149,10 @@ def test_a_decoder_that_is_stopped_past_the_deadline_goes_on(
 ) -> None:
     ask = Decoder._ask
 
-    def stop_first(self: Decoder, *order: object) -> dict[str, object]:
+    def stop_first(self: Decoder, *order: Any) -> dict[str, Any]:
         os.kill(self.pid, signal.SIGSTOP)
         threading.Timer(2, os.kill, (self.pid, signal.SIGCONT)).start()
-        return ask(self, *order)  # type: ignore[arg-type] # whatever it was called with
+        return ask(self, *order)
 
     monkeypatch.setattr(Decoder, "_ask", stop_first)
     decode_often(decoders, 1)

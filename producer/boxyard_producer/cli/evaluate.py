@@ -70,11 +70,13 @@ def evaluate(
     else:
         say(f"{evaluation.model} on {evaluation.images} pictures\n")
         out.print(_tabulate(evaluation))
-    if not evaluation.bbox["AR100"]:
-        warn("No box that the model found matches an annotation. Unless the model is that bad, the "
-             "annotations are of other images, or of another form than x, y, width, height."
-             )  # fmt: skip
-    if findings.failures or not evaluation.bbox["AR100"]:
+    matched = bool(evaluation.bbox["AR100"])
+    if not matched:
+        warn(
+            "No box that the model found matches an annotation. Unless the model is that bad, the "
+            "annotations are of other images, or of another form than x, y, width, height."
+        )
+    if findings.failures or not matched:
         raise typer.Exit(1)
 
 

@@ -157,14 +157,13 @@ def _prepare(
     body: Body,
 ) -> httpx.Request:
     length = None if body is None or isinstance(body, bytes) else measure(body)
+    # Where it is not known, httpx knows it or sends chunks.
+    known = {} if length is None else {"Content-Length": str(length)}
     return http.build_request(
         request.method,
         url + request.path,
         params=request.params,
-        # Where it is not known, httpx knows it or sends chunks.
-        headers=request.headers
-        if length is None
-        else {**request.headers, "Content-Length": str(length)},
+        headers={**request.headers, **known},
         content=_content(http, body, length),
         timeout=httpx.Timeout(timeout_s + request.held_s, connect=CONNECT_S),
     )

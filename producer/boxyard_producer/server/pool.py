@@ -35,8 +35,9 @@ class ConnectionPool:
     """Up to `limit` connections, and a few more for health checks.
 
     When there are more, idle ones are closed: first those on which no valid API key was seen, of
-    the address that has most of them the oldest, then the oldest of the others. When none is idle,
-    a long poll is answered early.
+    the address that has most of them the oldest, then the oldest of the others. One that has just
+    come is closed only for a newer one, never for a request on another. When none is idle, a long
+    poll is answered early.
 
     Args:
         limit: of connections that are served.

@@ -47,8 +47,10 @@ class Waiting:
     answer: Future[RawDetections] = field(default_factory=Future)
     kills: int = 0
 
-    def may_be_struck(self, *, proven: bool) -> bool:
-        """Whether the death of a child with this alone on the device is a strike."""
+    def count_death(self, *, proven: bool) -> bool:
+        """Counts the death of a child with this alone on the device; returns whether it is a
+        strike.
+        """
         self.kills += not proven
         return proven or self.kills % _KILLS_PER_STRIKE == 0
 
@@ -142,7 +144,7 @@ class Pending:
             batch, hit, self._on_device = self._on_device, self._hit(), ()
             for waiting in hit or (list(self._waiting.values()) if all_else else ()):
                 waiting.message = replace(waiting.message, alone=True)
-        if len(batch) == 1 and hit and hit[0].may_be_struck(proven=proven):
+        if len(batch) == 1 and hit and hit[0].count_death(proven=proven):
             self._strike(hit[0])
 
     def close(self) -> None:
