@@ -26,12 +26,12 @@ own, and nothing crosses tenants.** Each row below is a fault done to a whole st
 the server, Redis with its append-only file, detect workers on the stand-in detector, the deliverer
 and the sweeper, as processes of their own, under load from two tenants with a receiver each.
 
-One judge checks every row. It compares what clients were answered (each submission, each state and
-result that was read, each erasure), what receivers got (verified by the official Standard Webhooks
-library), and what Redis and the blob store hold in the end. It looks for jobs that are lost, stuck,
-ended twice or without a tenant; results that are missing, damaged, of another job or recorded
-twice; anything of one tenant that another got; callbacks that are missing or forged; and blobs that would
-never be erased. `tests/chaos/test_judge.py` shows that it finds each of these.
+One judge checks every row. It compares what clients were answered (each submission, each state
+and result that was read, each erasure), what receivers got (verified by the official Standard
+Webhooks library), and what Redis and the blob store hold in the end. It looks for jobs that are
+lost, stuck, ended twice or without a tenant; results that are missing, damaged, of another job or
+recorded twice; anything of one tenant that another got; callbacks that are missing or forged; and
+blobs that would never be erased. `tests/chaos/test_judge.py` shows that it finds each of these.
 
 Leases are shortened to 2 s, sweeps to every 0.2 s and Redis' time limit to 2 s, so times to recover
 are those of these settings; with the defaults (30 s, 1 s, 5 s) a killed worker's jobs start again

@@ -68,7 +68,7 @@ def test_a_gzip_bomb_behind_a_url_is_cut_off_at_the_byte_cap(
 def test_picture_bombs_fail_or_cost_no_more_than_an_honest_picture(
     trial: Trial, figures: Figures, scale: Callable[..., int]
 ) -> None:
-    """PNG of 20000² in 48 kB or with 500 MB of text, JPEGs with false headers, a WebP of 1000 frames"""
+    """PNG of 20000² in 48 kB or with 500 MB of text, JPEGs with false headers, a WebP animation"""
     side = scale(slice=3_000, full=7_900)
     wanted = bombs(side)
     with watched(trial.stack.detectors) as grown_mb:
