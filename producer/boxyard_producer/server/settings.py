@@ -17,7 +17,12 @@ class ServerSettings(Settings):
     max_bodies_bytes: int = Field(
         256 * 2**20, ge=2048, description="Of all requests at once; one tenant gets half."
     )
-    body_timeout_s: float = Field(120, gt=0, description="For the whole of a body.")
+    body_timeout_s: float = Field(
+        120,
+        gt=0,
+        description="For the whole of a body. One that comes more slowly than 4096 bytes a second "
+        "is refused before, after 10 s at the earliest.",
+    )
     head_timeout_s: float = Field(15, gt=0, description="For a request's line and headers.")
     max_connections: int = Field(
         4000,
