@@ -25,6 +25,8 @@ from boxyard_schemas.errors import InvalidRequest, TooLarge
 from .conftest import Reply, ScriptedServer
 
 JPEG = b"\xff\xd8\xff\xe0 not a whole one \xfb\xff\xfe"
+LARGE = JPEG + bytes(200_000)
+"""Too large to travel in a job's request."""
 Submit = Callable[..., Any]
 
 
@@ -84,12 +86,48 @@ def _name(value: object) -> str:
     ],
     ids=_name,
 )
-def test_content_in_memory_is_uploaded_as_it_is(
+def test_content_in_memory_is_sent_as_it_is(
     submit: Submit, server: ScriptedServer, image: Any
 ) -> None:
-    server.will_answer(uploaded(), accepted())
+    server.will_answer(accepted())
     submit(image)
-    assert server.asked[0].body == JPEG
+    (sent,) = json.loads(server.asked[0].body)["images"]
+    assert base64.b64decode(sent["base64"]) == JPEG
+
+
+def test_the_small_images_of_a_job_travel_in_its_request_and_the_others_are_uploaded(
+    submit: Submit, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    contents = {"a.jpg": JPEG, "b.jpg": JPEG * 8000, "c.jpg": JPEG + bytes(100_000), "d.jpg": JPEG}
+    for name, content in contents.items():
+        Path(name).write_bytes(content)
+    server.will_answer(uploaded(), uploaded(), accepted())
+    with Path("d.jpg").open("rb") as file:
+        submit(["a.jpg", "b.jpg", Path("c.jpg"), contents["c.jpg"], file])
+    assert [each.path for each in server.asked] == ["/v1/uploads", "/v1/uploads", "/v1/jobs"]
+    assert [each.body for each in server.asked[:2]] == [contents["b.jpg"], contents["c.jpg"]]
+    sent = json.loads(server.asked[2].body)["images"]
+    assert [sorted(each) for each in sent] == [
+        ["base64", "reference"],
+        ["reference", "upload"],
+        ["base64", "reference"],
+        ["upload"],
+        ["base64", "reference"],
+    ]
+    for name, image in zip(("a.jpg", "c.jpg", "d.jpg"), sent[::2], strict=True):
+        assert base64.b64decode(image["base64"]) == contents[name]
+        assert image["reference"] == name
+
+
+def test_what_begins_like_no_image_is_left_to_the_server_to_name(
+    submit: Submit, server: ScriptedServer, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"<html>")
+    server.will_answer(problem(422, "invalid-request"))
+    with pytest.raises(InvalidRequest, match=r"a\.jpg: Why\."):
+        submit(tmp_path / "a.jpg")
+    assert server.asked[0].body == b"<html>"
 
 
 @pytest.mark.parametrize(
@@ -117,12 +155,12 @@ def test_a_source_is_an_object_a_dict_or_text(
 def test_uploads_are_refused_by_the_name_of_the_file(
     submit: Submit, server: ScriptedServer, tmp_path: Path
 ) -> None:
-    (tmp_path / "large.jpg").write_bytes(JPEG)
+    (tmp_path / "large.jpg").write_bytes(LARGE)
     server.will_answer(problem(413, "too-large"), problem(422, "invalid-request"))
     with pytest.raises(TooLarge, match=r"large\.jpg: Why\."):
         submit(tmp_path / "large.jpg")
     with pytest.raises(InvalidRequest, match=r"bytes: Why\."):
-        submit(JPEG)
+        submit(LARGE)
 
 
 @pytest.fixture
@@ -245,7 +283,7 @@ def test_equal_base_names_stay_apart_in_one_job(
     for path in paths:
         path.parent.mkdir()
         path.write_bytes(JPEG)
-    server.will_answer(uploaded(), uploaded(), uploaded(), accepted())
+    server.will_answer(accepted())
     submit([*paths[:2], "./c/1.jpg"])
     images = json.loads(server.asked[-1].body)["images"]
     assert [image["reference"] for image in images] == ["a/1.jpg", "b/1.jpg", "c/1.jpg"]

@@ -52,7 +52,7 @@ class Client:
     def submit(
         self, model: str, images: Image | Iterable[Image], **options: Unpack[JobOptions]
     ) -> Job:
-        """Enqueue one job; local pictures are uploaded first. See `Calls.submit`."""
+        """Enqueue one job; large local images are uploaded first. See `Calls.submit`."""
         return run(self._calls.submit(model, images, **options))
 
     def submit_many(

@@ -29,7 +29,7 @@ from .answers import read
 from .calls import Calls
 from .deprecation import warn_of_old_name
 from .exchange import Exchange
-from .images import Image, place, several
+from .images import Image, Inline, place, several
 from .options import JobOptions, State
 from .retries import Retries
 from .unusable import Unusable
@@ -213,9 +213,10 @@ class BulkCalls(Calls):
     ) -> httpx.Response | None:
         """Enqueues what can be used of one job's images, by their numbers; none, no job."""
         sources: dict[int, ImageSource] = {}
+        inline = Inline()
         for number, image in images.items():
             with unusable.note(number):
-                sources[number] = await self._sent(place(image))
+                sources[number] = await self._sent(place(image), inline)
         while sources:
             try:
                 return await self._submit_sources(model, [*sources.values()], options)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import Unpack
 
 import httpx
 
 from boxyard_schemas import (
+    Base64Image,
     DeliveriesReplayed,
     DeliveryPage,
     ImageSource,
@@ -26,12 +29,13 @@ from boxyard_schemas import (
     UploadImage,
 )
 from boxyard_schemas.errors import DeadlineExceeded, InvalidRequest, TooLarge
+from boxyard_schemas.inline import ImageText
 
 from . import requests
 from .answers import Outcome, accept, read
 from .deprecation import warn_of_old_name
 from .exchange import Exchange
-from .images import Image, LocalImage, place, several
+from .images import Image, Inline, LocalImage, place, several
 from .options import JobOptions, ModelOptions, State
 from .requests import Request
 from .results import Result
@@ -51,7 +55,7 @@ class Calls:
     async def submit(
         self, model: str, images: Image | Iterable[Image], **options: Unpack[JobOptions]
     ) -> Job:
-        """Enqueue one job; local images are checked, then uploaded, before it.
+        """Enqueue one job; local images are checked before it, and large ones uploaded.
 
         Args:
             model: any name that the model answers to.
@@ -188,7 +192,8 @@ class Calls:
         self, model: str, images: Iterable[Image], options: JobOptions
     ) -> httpx.Response:
         placed = [place(image) for image in images]  # all are checked before the first is sent
-        sources = [await self._sent(each) for each in placed]
+        inline = Inline()
+        sources = [await self._sent(each, inline) for each in placed]
         return await self._submit_sources(model, sources, options)
 
     async def _submit_sources(
@@ -199,17 +204,19 @@ class Calls:
 
     async def _upload(self, image: LocalImage) -> Upload:
         try:
-            return read(await self._ask(requests.upload(image.content)), Upload)
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise OSError(error.errno or errno.EIO, why, image.name) from error
+            with _named(image):
+                return read(await self._ask(requests.upload(image.content)), Upload)
         except (InvalidRequest, TooLarge) as error:
             raise type(error)(f"{image.name}: {error.detail}", **error.data) from error
 
-    async def _sent(self, image: ImageSource | LocalImage) -> ImageSource:
-        """Where a worker can read it; a local one is uploaded."""
+    async def _sent(self, image: ImageSource | LocalImage, inline: Inline) -> ImageSource:
+        """What a job names the image by; one that is local and does not go inline is uploaded."""
         if not isinstance(image, LocalImage):
             return image
+        with _named(image):
+            content = await self._exchange.run(partial(inline.take, image))
+        if content is not None:
+            return Base64Image(base64=ImageText.encode(content), reference=image.reference)
         upload = await self._upload(image)
         return UploadImage(upload=upload.id, reference=image.reference)
 
@@ -227,6 +234,16 @@ class Calls:
             if delay_s is None or not request.repeatable:
                 return accept(outcome)
             await self._exchange.pause(delay_s)
+
+
+@contextmanager
+def _named(image: LocalImage) -> Iterator[None]:
+    """Inside, an `OSError` has the image's name."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise OSError(error.errno or errno.EIO, why, image.name) from error
 
 
 def _is_refused_poll(request: Request, outcome: Outcome) -> bool:

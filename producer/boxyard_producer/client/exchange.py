@@ -44,6 +44,9 @@ class Exchange(Protocol):
     async def pause(self, seconds: float) -> None:
         """Let time pass."""
 
+    async def run(self, work: Callable[[], Answer]) -> Answer:
+        """Do what may block, such as reading a file."""
+
     def start(self, call: Coroutine[Any, Any, Answer]) -> Callable[[], Awaitable[Answer]]:
         """Begin a call beside others; what this returns gives its answer, as often as asked."""
 
@@ -72,6 +75,10 @@ class AsyncExchange:
     async def pause(self, seconds: float) -> None:
         """Let other tasks run for so many seconds."""
         await asyncio.sleep(seconds)
+
+    async def run(self, work: Callable[[], Answer]) -> Answer:
+        """Do it on a thread."""
+        return await asyncio.to_thread(work)
 
     def start(self, call: Coroutine[Any, Any, Answer]) -> Callable[[], Awaitable[Answer]]:
         """Begin a task. Who waits for it may be cancelled; it goes on."""
@@ -105,6 +112,10 @@ class BlockingExchange:
     async def pause(self, seconds: float) -> None:
         """Sleep."""
         time.sleep(seconds)
+
+    async def run(self, work: Callable[[], Answer]) -> Answer:
+        """Do it here."""
+        return work()
 
     def start(self, call: Coroutine[Any, Any, Answer]) -> Callable[[], Awaitable[Answer]]:
         """Begin in a thread."""

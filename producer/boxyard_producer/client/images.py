@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from boxyard_schemas import Base64Image, ImageSource, S3Image, UploadImage, UrlImage
+from boxyard_schemas.content import image_format
 from boxyard_schemas.errors import InvalidRequest
 from boxyard_schemas.inline import ImageText
 
@@ -73,14 +74,16 @@ source, as an object or as a dict."""
 _SOURCE: TypeAdapter[ImageSource] = TypeAdapter(ImageSource)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _MAX_REFERENCE = 256
+_INLINE_BYTES = 128 * 2**10
+"""Of one job's local images. Above, base64 costs the server more than a request of its own does."""
 
 
 @dataclass(frozen=True)
 class LocalImage:
-    """An image that has to be uploaded first.
+    """An image that the server does not have yet.
 
     Attributes:
-        content: what is uploaded.
+        content: its encoded bytes, or where they are read from.
         name: what errors call it.
         reference: what its outcome is called: the path as the caller gave it.
     """
@@ -88,6 +91,28 @@ class LocalImage:
     content: Source | bytes
     name: str
     reference: str | None = None
+
+
+class Inline:
+    """The small images of one job, which travel in its request: each spares one of its own."""
+
+    def __init__(self) -> None:
+        self._left = _INLINE_BYTES
+
+    def take(self, image: LocalImage) -> bytes | None:
+        """The image's content; None where it is to be uploaded.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        content = image.content
+        if isinstance(content, Source):
+            content = content.read(self._left)
+        # What begins like no image is uploaded too: the server says what it is.
+        if content is None or len(content) > self._left or not image_format(content):
+            return None
+        self._left -= len(content)
+        return content
 
 
 def place(image: Image) -> ImageSource | LocalImage:

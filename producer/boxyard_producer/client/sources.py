@@ -47,6 +47,21 @@ class Source:
                 self._place.seek(self._start)
         yield self._place
 
+    def read(self, most: int) -> bytes | None:
+        """All that is left of it; None where that is more, or shows only at the end.
+
+        Args:
+            most: bytes.
+
+        Raises:
+            OSError: it cannot be read, or has another length by now.
+        """
+        with self.opened() as file:
+            length = measure(file)
+            if length is None or length > most:
+                return None
+            return b"".join(pieces(file, length))
+
 
 def measure(file: IO[bytes]) -> int | None:
     """Bytes from here to the end; none where that shows only at the end."""
