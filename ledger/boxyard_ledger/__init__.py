@@ -28,6 +28,7 @@ from .records import (
     ResultReference,
     WorkerRecord,
 )
+from .results import ResultDamaged, read_result
 from .s3 import StoreRefuses
 from .settings import LedgerSettings
 
@@ -49,6 +50,7 @@ __all__ = [
     "Ledger",
     "LedgerSettings",
     "Quarantined",
+    "ResultDamaged",
     "ResultReference",
     "StackGauges",
     "StoreRefuses",
@@ -56,6 +58,7 @@ __all__ = [
     "exposed",
     "lanes_of",
     "make_app",
+    "read_result",
     "receiver_of",
     "result_key",
     "upload_key",

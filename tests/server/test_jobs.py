@@ -51,6 +51,21 @@ def test_a_job_is_accepted_worked_on_and_its_result_read_as_it_was_stored(
     assert read.headers["content-type"] == "application/json"
 
 
+def test_a_result_that_the_store_lost_or_damaged_is_not_given_for_what_was_found(
+    api: httpx.Client, worker: Worker, ledger: Ledger
+) -> None:
+    job = submit(api).json()["id"]
+    worker.finish(worker.claim(), SEEN)
+    reference = ledger.jobs.get("a", job).result
+    assert reference
+    ledger.blobs.put(reference.key, b"{}")
+    told = problem(api.get(f"/v1/jobs/{job}/result"), 409, "unreadable-record")
+    assert told["cause"] == "damaged"
+    assert "Submit the job again" in str(told["detail"])
+    ledger.blobs.delete(reference.key)
+    problem(api.get(f"/v1/jobs/{job}/result"), 404, "not-found")
+
+
 def test_a_result_asked_for_too_early_says_how_the_job_stands(api: httpx.Client) -> None:
     where = submit(api).headers["location"]
     assert problem(api.get(f"{where}/result"), 409, "not-finished")["state"] == "queued"

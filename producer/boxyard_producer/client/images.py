@@ -105,9 +105,8 @@ class Inline:
         Raises:
             OSError: it cannot be read.
         """
-        content = image.content
-        if isinstance(content, Source):
-            content = content.read(self._left)
+        source = image.content
+        content = source.read(self._left) if isinstance(source, Source) else source
         # What begins like no image is uploaded too: the server says what it is.
         if content is None or len(content) > self._left or not image_format(content):
             return None

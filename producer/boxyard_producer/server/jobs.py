@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from boxyard_ledger import BlobMissing, JobStatus
+from boxyard_ledger import JobStatus
 from boxyard_schemas import (
     Base64Image,
     Job,
@@ -28,7 +28,6 @@ from boxyard_schemas.errors import (
     IdempotencyConflict,
     InvalidRequest,
     NotFinished,
-    NotFound,
     TooLarge,
     TooManyRequests,
     TooSlow,
@@ -54,6 +53,7 @@ from .parts import (
     TheShares,
 )
 from .problems import responses
+from .results import read_stored
 
 router = guarded_router(prefix="/v1/jobs", tag="jobs")
 
@@ -173,7 +173,7 @@ async def read_job(
 
 @router.get(
     "/{job_id}/result",
-    responses={200: {"model": JobResult}, **responses(UnknownJob, NotFinished)},
+    responses={200: {"model": JobResult}, **responses(UnknownJob, NotFinished, Unreadable)},
     response_class=JSONResponse,
 )
 async def read_result(
@@ -193,10 +193,7 @@ async def read_result(
     # Until all of it is written, which is up to the client.
     downloads.take(tenant, status.result.size)
     request.state.held.callback(downloads.give, tenant, status.result.size)
-    try:
-        stored = await lane.run(tenant, ledger.blobs.get, status.result.key)
-    except BlobMissing as error:
-        raise NotFound(f"The result of {job_id} is no longer kept.") from error
+    stored = await lane.run(tenant, read_stored, ledger, job_id, status.result)
     headers = {"ETag": f'"{status.result.sha256}"', "Content-Length": str(len(stored))}
     return StreamingResponse(_pieces(stored), media_type="application/json", headers=headers)
 

@@ -27,6 +27,7 @@ from .catalogue import Resolver, served_models
 from .deprecation import HEADERS, announce
 from .parts import TheAcceptance, TheEndings, TheLane, TheLedger, TheSettings, TheShares
 from .problems import refuse, responses
+from .results import read_stored
 from .settings import ServerSettings
 
 router = guarded_router(prefix="/score", tag="score")
@@ -100,7 +101,9 @@ def _conclude(ledger: Ledger, status: JobStatus) -> ScoreResponse:
         status = ledger.jobs.cancel(status.job.tenant, status.job.id)
     if status.result is None:
         raise _without_result(status)
-    return write_answer(JobResult.model_validate_json(ledger.blobs.get(status.result.key)))
+    return write_answer(
+        JobResult.model_validate_json(read_stored(ledger, status.job.id, status.result))
+    )
 
 
 def _without_result(status: JobStatus) -> DeadlineExceeded | Unavailable:

@@ -11,13 +11,12 @@ from typing import Protocol
 
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
-from boxyard_ledger import DeliveryRecord, Ledger
+from boxyard_ledger import DeliveryRecord, Ledger, read_result
 from boxyard_schemas.errors import NotFound, Permanent, Retryable
 from boxyard_schemas.words import utc_now
 
 from ..egress import Egress, Response
 from .event import write_event
-from .results import read_result
 
 _GONE = "The receiver answered 410: it wants no more."
 

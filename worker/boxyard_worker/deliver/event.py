@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from boxyard_ledger import BlobStore, JobStatus, ResultReference
+from boxyard_ledger import BlobStore, JobStatus, ResultReference, read_result
 from boxyard_schemas import MAX_EVENT_BYTES, Event, EventData, EventType, JobResult
 from boxyard_schemas.errors import Permanent
 from boxyard_schemas.words import changed
-
-from .results import read_result
 
 _REASON_LETTERS = 500
 

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import hashlib
 
-from boxyard_ledger import BlobStore, ResultReference
 from boxyard_schemas.errors import Permanent
+
+from .blobs import BlobStore
+from .records import ResultReference
+
+
+class ResultDamaged(Permanent):
+    """The store has other bytes than were recorded."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__("result-damaged", f"{key} is not what was recorded", key=key)
 
 
 def read_result(blobs: BlobStore, reference: ResultReference) -> bytes:
     """The bytes that the job's end recorded.
 
     Raises:
-        Permanent: `blob-missing`, or `result-damaged`: they are not what was recorded.
+        BlobMissing: there are none.
+        ResultDamaged: there are others.
         Unavailable: the store is away.
     """
     stored = blobs.get(reference.key)
     if hashlib.sha256(stored).hexdigest() != reference.sha256:
-        raise Permanent("result-damaged", f"{reference.key} is not what was recorded")
+        raise ResultDamaged(reference.key)
     return stored
