@@ -7,9 +7,12 @@ what came and what to do about it; it never shows the bytes.
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 from enum import Enum
 from typing import Literal, NamedTuple, get_args
+
+from .tiff import begins_with_preview
 
 ImageFormat = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF"]
 IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
@@ -59,7 +62,7 @@ def image_format(data: bytes) -> ImageFormat | None:
     """The image format that the bytes begin as, if it is one of those that are read."""
     for pattern, name in _IMAGES:
         if pattern.match(data):
-            return name
+            return None if name == "TIFF" and begins_with_preview(data) else name
     return None
 
 
@@ -68,18 +71,7 @@ def identify(data: bytes) -> Content:
     if not data:
         return Content("empty", Remedy.BYTES)
     head = bytes(data[:_HEAD])
-    for pattern, content in _BINARY_KINDS:
-        if pattern.match(head):
-            return content
-    text = _as_text(head)
-    if text is None:
-        return UNKNOWN
-    if written := _image_as_text(text):
-        return written
-    for pattern, content in _TEXT_KINDS:
-        if pattern.match(text):
-            return content
-    return TEXT
+    return _binary_kind(head) or _text_kind(head)
 
 
 def is_text(data: bytes) -> bool:
@@ -91,6 +83,24 @@ def is_hexadecimal(text: bytes) -> bool:
     """Whether these are the hexadecimal digits of an image. They may be base64 of other bytes."""
     digits = _HEXADECIMAL.match(text)
     return bool(digits and image_format(bytes.fromhex(digits[1].decode().replace(":", " "))))
+
+
+def _binary_kind(head: bytes) -> Content | None:
+    for pattern, content in _BINARY_KINDS:
+        if pattern.match(head):
+            return content
+    if _TIFF.match(head):
+        return PREVIEW
+    return PADDED if image_format(head.removeprefix(codecs.BOM_UTF8).lstrip()) else None
+
+
+def _text_kind(head: bytes) -> Content:
+    text = _as_text(head)
+    if text is None:
+        return UNKNOWN
+    if written := _image_as_text(text):
+        return written
+    return next((content for pattern, content in _TEXT_KINDS if pattern.match(text)), TEXT)
 
 
 def _as_text(head: bytes) -> bytes | None:
@@ -115,6 +125,10 @@ def _image_as_text(text: bytes) -> Content | None:
 
 
 TEXT = Content("text", Remedy.BYTES)
+PREVIEW = Content(
+    "a raw image of a camera, or a TIFF image whose first page is a thumbnail", Remedy.CONVERT
+)
+PADDED = Content("an image behind a byte order mark or spaces", Remedy.RAW)
 UNKNOWN = Content("binary data of an unknown kind", Remedy.CONVERT)
 
 FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -122,6 +136,7 @@ FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _HEXADECIMAL = re.compile(rb"(?:0x|\\x)?((?:[0-9a-f]{2}[ :]?){4,32})", re.IGNORECASE)
 _CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
+_TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")
 _IMAGES: tuple[tuple[re.Pattern[bytes], ImageFormat], ...] = (
     # Without the null bytes and line breaks that a text may not have, it is none any more.
     (re.compile(rb"\xff\xd8\xff(?!\xe0.?JFIF|\xe1.?Exif)", re.DOTALL), "JPEG"),
@@ -129,7 +144,7 @@ _IMAGES: tuple[tuple[re.Pattern[bytes], ImageFormat], ...] = (
     (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "WEBP"),
     # "BM" begins many a text: the size of the second header must be one that exists.
     (re.compile(rb"BM(\Z|.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0)", re.DOTALL), "BMP"),
-    (re.compile(rb"II[*+]\0|MM\0[*+]"), "TIFF"),
+    (_TIFF, "TIFF"),
 )
 
 
@@ -182,7 +197,16 @@ _BINARY_KINDS = _kinds(
     (rb"7z\xbc\xaf\x27\x1c", "a 7z archive", Remedy.UNPACK),
     (rb"Rar!\x1a\x07", "a RAR archive", Remedy.UNPACK),
     (rb".{257}ustar", "a tar archive", Remedy.UNPACK),
-    (rb"(?i:--[^\r\n]{1,200}\r?\ncontent-)", "a multipart form", Remedy.RAW),
+    (
+        rb"([^\r\n]{0,200}\r?\n){0,3}--\S{0,70}[A-Za-z0-9]\S{0,70}\r?\n([A-Za-z][\w-]*:|\r?\n)",
+        "a multipart form",
+        Remedy.RAW,
+    ),
+    (
+        rb"HTTP/\d(\.\d)? \d{3}\b|[A-Z]{3,7} \S{1,500} HTTP/\d",
+        "an HTTP message with its headers",
+        Remedy.RAW,
+    ),
     (
         rb"[0-9a-fA-F]{1,8}(;chunk-signature=[0-9a-f]{64})?\r\n",
         "an upload that was stored with its chunk framing (aws-chunked)",
@@ -205,6 +229,5 @@ _TEXT_KINDS = _kinds(
     (rb"[a-z][a-z0-9+.-]*://\S+\Z", "a URL", Remedy.ITSELF),
     (rb"b['\"]", "the text of a Python bytes object (b'...')", Remedy.RAW),
     (rb"version https://git-lfs", "a Git LFS pointer", Remedy.PULL),
-    (rb"http/\d", "an HTTP message with its headers", Remedy.RAW),
     (rb"[\w.%+-]+=[^\s]*\Z", "a URL-encoded form", Remedy.RAW),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import (
+    BeforeValidator,
     Discriminator,
     EncodedBytes,
     Field,
@@ -19,6 +20,7 @@ from .inline import ImageText
 from .words import Request
 
 _MAX_URL = 4096
+_AS_S3 = "an S3 URI: give it as `s3`"
 
 
 def _canonical(url: Url) -> str:
@@ -56,10 +58,18 @@ Reference = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 """The caller's own name for a picture; it comes back with the outcome."""
 
 
+def _refuse_other_forms(url: Any) -> Any:
+    text = url.lstrip()[:5].lower() if isinstance(url, str) else ""
+    for scheme, form in (("data:", "a data: URI: give it as `base64`"), ("s3://", _AS_S3)):
+        if text == scheme:
+            raise PydanticCustomError("image_url", "this is {form}", {"form": form})
+    return url
+
+
 class UrlImage(Request):
     """A picture that the worker fetches."""
 
-    url: HttpUrl
+    url: Annotated[HttpUrl, BeforeValidator(_refuse_other_forms)]
     reference: Reference | None = None
 
 

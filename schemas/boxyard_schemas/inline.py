@@ -10,7 +10,10 @@ from pydantic_core import PydanticCustomError
 
 from .content import FROM_URL_SAFE, identify, image_format, is_hexadecimal
 
-_DATA_URI = re.compile(rb"data:[^,]{0,200}?(; *base64 *)?,", re.IGNORECASE)
+_DATA_URI = re.compile(rb"\s*data:((?:\"[^\"]*\"|[^,\"])*),", re.IGNORECASE)
+_IN_BASE64 = re.compile(rb";\s*base64\s*(?:;|\Z)", re.IGNORECASE)
+_MOST_HEAD = 1000
+"""Bytes of a `data:` URI in front of its content."""
 _NO_LETTER = re.compile(rb"[^A-Za-z0-9+/=]")
 _WANTED = "give the bytes of the image, in base64"
 _EMPTY = f"this is empty; {_WANTED}"
@@ -29,7 +32,9 @@ class ImageText(EncoderProtocol):
         Raises:
             PydanticCustomError: it is not base64, or not of an image that is read; says why.
         """
-        text = _without_data_uri(data.strip(b"\r\n"))
+        if image_format(data):
+            raise _refused("these are the bytes of the image, and not base64 of them")
+        text = _without_data_uri(data.lstrip().rstrip(b"\r\n"))
         letters = text.translate(None, b"\r\n")
         if b"+" not in letters and b"/" not in letters:
             letters = letters.translate(FROM_URL_SAFE)
@@ -54,13 +59,28 @@ class ImageText(EncoderProtocol):
         return "base64"
 
 
+def is_data_uri(text: bytes) -> bool:
+    """Whether it begins as a `data:` URI does."""
+    return text.lstrip()[:5].lower() == b"data:"
+
+
+def split_data_uri(text: bytes) -> tuple[bool, bytes] | None:
+    """Whether the content of a `data:` URI (RFC 2397) is in base64, and that content as it is.
+
+    None where no comma, in front of which parameters may be quoted, begins the content.
+    """
+    if not (head := _DATA_URI.match(text[:_MOST_HEAD])):
+        return None
+    return bool(_IN_BASE64.search(head[1])), text[head.end() :]
+
+
 def _without_data_uri(text: bytes) -> bytes:
-    if text[:5].lower() != b"data:":
+    if not is_data_uri(text):
         return text
-    head = _DATA_URI.match(text)
-    if not (head and head[1]):
+    is_base64, content = split_data_uri(text) or (False, b"")
+    if not is_base64:
         raise _refused(f"this data: URI is not in base64; {_WANTED}")
-    return text[head.end() :]
+    return content
 
 
 def _why_not_base64(text: bytes, letters: bytes) -> str:
@@ -69,7 +89,7 @@ def _why_not_base64(text: bytes, letters: bytes) -> str:
             return why
     if not (found := _NO_LETTER.search(letters)):
         return _why_not_padded(letters)
-    character = letters[found.start() : found.start() + 4].decode("utf-8", "ignore")[0]
+    character = letters[found.start() : found.start() + 4].decode("utf-8", "replace")[0]
     if character in _CHARACTERS:
         return _CHARACTERS[character]
     why = f"the character U+{ord(character):04X} at position {found.start()} is not base64"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import base64
+import gzip
 import io
 import json
 import os
@@ -267,6 +268,12 @@ class _Stream:
 
     def read(self, size: int = -1) -> bytes:
         return self._file.read(size)
+
+
+def test_an_open_file_without_a_name_has_no_reference() -> None:
+    found = place(gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(JPEG))))  # type: ignore[arg-type]
+    assert isinstance(found, LocalImage)
+    assert (found.reference, found.name) == (None, "the open GzipFile")
 
 
 def test_a_stream_that_can_only_be_read_is_sent(server: ScriptedServer) -> None:

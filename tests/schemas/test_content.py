@@ -22,6 +22,37 @@ def test_each_format_that_is_read_is_recognised(name: str) -> None:
     assert image_format(data.getvalue()) == name
 
 
+@pytest.mark.parametrize("big", [False, True])
+def test_a_tiff_file_whose_first_page_is_a_reduced_copy_is_no_image(big: bool) -> None:
+    def tiff(size: int, other: int, tags: dict[int, object]) -> bytes:
+        data, pages = io.BytesIO(), [Image.new("L", (size, 6)), Image.new("L", (other, 6))]
+        pages[0].save(
+            data, "TIFF", save_all=True, append_images=pages[1:], tiffinfo=tags, big_tiff=big
+        )
+        return data.getvalue()
+
+    for tags in ({}, {254: 0}, {254: 2}):
+        assert image_format(tiff(8, 4, tags)) == "TIFF"
+    for tags in ({254: 1}, {50706: b"\1\4\0\0"}):
+        data = tiff(4, 8, tags)
+        assert image_format(data) is None
+        assert identify(data).name.startswith("a raw image of a camera")
+        assert image_format(data[:16]) == "TIFF"  # its tags are not there yet
+
+
+def test_a_raw_image_of_a_canon_camera_is_no_image() -> None:
+    data = b"II*\0\x10\0\0\0CR\2\0" + bytes(20)
+    assert image_format(data) is None
+    assert identify(data).name.startswith("a raw image of a camera")
+
+
+@given(st.sampled_from([b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"]), st.binary(max_size=64))
+def test_whatever_follows_the_mark_of_a_tiff_file_is_read_to_an_answer(
+    mark: bytes, rest: bytes
+) -> None:
+    assert image_format(mark + rest) in ("TIFF", None)
+
+
 @pytest.mark.parametrize(
     ("data", "name"),
     [
@@ -33,6 +64,14 @@ def test_each_format_that_is_read_is_recognised(name: str) -> None:
         (b"\0\0\0\x18ftypheix", "a HEIC image"),
         (b"\0\0\0\x18ftypmiaf", "a HEIC image"),
         (b"FUJIFILMCCD-RAW 0201", "a raw image of a camera"),
+        (b"\xef\xbb\xbf" + JPEG, "an image behind a byte order mark or spaces"),
+        (b"\r\n" + JPEG, "an image behind a byte order mark or spaces"),
+        (b"\r\n--b1\r\nMIME-Version: 1.0\r\n\r\n" + JPEG, "a multipart form"),
+        (b"Parts:\r\n--b1\r\nContent-Type: image/jpeg\r\n\r\n" + JPEG, "a multipart form"),
+        (b"--b1\r\n\r\n" + JPEG, "a multipart form"),
+        (b"---\ntitle: a page of Markdown\n", "text"),
+        (b"HTTP/1.1 200 OK\r\nServer: a\r\n\r\n" + JPEG, "an HTTP message with its headers"),
+        (b"PUT /a.jpg HTTP/1.1\r\nHost: a\r\n\r\n" + JPEG, "an HTTP message with its headers"),
         (b"SIMPLE  =                    T", "a FITS image"),
         (b"gimp xcf file", "a GIMP image"),
         (b"#?RADIANCE\n", "a Radiance HDR image"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from boxyard_schemas import Base64Image
+from boxyard_schemas import Base64Image, UrlImage
 
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(range(251, 256)) * 7
 ANY_IMAGE = st.binary(max_size=300).map(lambda rest: b"\xff\xd8\xff" + rest)
@@ -41,6 +41,9 @@ def test_both_alphabets_line_breaks_and_data_uris_give_the_same_image(data: byte
         "data:image/jpeg;base64," + base64.b64encode(data).decode(),
         "data:image/jpeg; base64," + base64.urlsafe_b64encode(data).decode(),
         "DATA:image/png;charset=utf-8;base64," + base64.encodebytes(data).decode(),
+        " data:;base64;charset=utf-8," + base64.b64encode(data).decode(),
+        'data:image/png;name="a,b.png";base64 ,' + base64.b64encode(data).decode(),
+        f"data:image/png;name={'x' * 400};base64," + base64.b64encode(data).decode(),
     ):
         assert read(text) == data
 
@@ -117,3 +120,23 @@ def test_each_mistake_is_named_without_the_bytes(text: str, why: str) -> None:
 def test_text_that_is_not_a_string_is_refused() -> None:
     with pytest.raises(ValidationError):
         Base64Image.model_validate_json('{"base64": [255, 216, 255]}')
+
+
+@pytest.mark.parametrize("image", [JPEG, b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\xff\xfe\xff"])
+def test_the_bytes_of_an_image_are_no_base64_of_it(image: bytes) -> None:
+    with pytest.raises(ValidationError, match="the bytes of the image, and not base64"):
+        Base64Image(base64=image)
+
+
+@pytest.mark.parametrize(
+    ("url", "form"),
+    [
+        (f"data:image/jpeg;base64,{WRITTEN}", "base64"),
+        (f" DATA:image/jpeg;base64,{WRITTEN * 200}", "base64"),
+        ("s3://bucket/key.jpg", "s3"),
+    ],
+    ids=["data", "long data", "s3"],
+)
+def test_another_form_given_as_a_url_is_named(url: str, form: str) -> None:
+    with pytest.raises(ValidationError, match=f"give it as `{form}`"):
+        UrlImage(url=url)

@@ -102,6 +102,7 @@ def test_an_empty_body_and_a_form_are_told_what_to_send(
         ('{"a": 1}'.encode("utf-32"), "body: this is written in UTF-32"),
         ('{"ä": 1}'.encode("latin-1"), "body: this is JSON; JSON is sent in UTF-8, and byte 2"),
         (b"\xff\xd8\xff\xe0" + bytes(20), "body: this is a JPEG image; JSON is sent in UTF-8"),
+        (b"\xef\xbb\xbf" * 2 + b"{}", "body: it begins with two byte order marks"),
         (b"<html></html>", "body: this is an HTML page, not JSON"),
         (b"{'a': 1}", "double quotes (line 1, column 2)"),
         (b"{a: 1}", "double quotes (line 1, column 2)"),

@@ -261,8 +261,16 @@ def test_bodies_that_carry_no_pictures_are_small(api: httpx.Client) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/uploads"])
 def test_a_compressed_body_is_refused_as_such(api: httpx.Client, path: str) -> None:
+    plain = api.post(path, content=b"x", headers={**JSON, "Content-Encoding": ""})
+    assert "Content-Encoding" not in str(problem(plain, 422, "invalid-request")["detail"])
     answer = api.post(path, content=b"x", headers={**JSON, "Content-Encoding": "gzip"})
     assert "Content-Encoding" in str(problem(answer, 422, "invalid-request")["detail"])
+
+
+@pytest.mark.parametrize("images", ["https://example.com/a.jpg", {"url": "https://example.com/a"}])
+def test_images_that_are_no_list_are_told_so(api: httpx.Client, images: object) -> None:
+    answer = api.post("/v1/jobs", json={"model": "m", "images": images})
+    assert problem(answer, 422, "invalid-request")["detail"] == "images: a list is expected"
 
 
 def test_of_many_mistakes_the_first_are_told_and_no_long_name_is_repeated(

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from boxyard_schemas import Base64Image, ImageSource, S3Image, UploadImage, UrlImage
 from boxyard_schemas.content import image_format
 from boxyard_schemas.errors import InvalidRequest
-from boxyard_schemas.inline import ImageText
+from boxyard_schemas.inline import ImageText, split_data_uri
 
 from .files import check_file, shorten
 from .requests import invalid
@@ -185,15 +185,16 @@ def _explain_scheme(scheme: str) -> str:
 
 
 def _decode_data_uri(uri: str) -> bytes:
-    head, comma, payload = uri.partition(",")
-    if not comma:
+    parts = split_data_uri(uri.encode("utf-8", "surrogateescape"))
+    if parts is None:
         raise InvalidRequest(f"{shorten(uri)}: a data: URI has a comma before its content")
-    if not head.lower().endswith(";base64"):
-        return unquote_to_bytes(payload)
-    text = unquote(payload).replace("\r", "").replace("\n", "")
-    padded = text + "=" * (-len(text) % 4)
+    is_base64, content = parts
+    plain = unquote_to_bytes(content)
+    if not is_base64:
+        return plain
+    text = plain.translate(None, b"\r\n")
     try:
-        return ImageText.decode(padded.encode()) if text else b""
+        return ImageText.decode(text + b"=" * (-len(text) % 4)) if text else b""
     except PydanticCustomError as error:
         raise InvalidRequest(f"{shorten(uri)}: its content is refused: {error}") from error
 
@@ -234,7 +235,7 @@ def _open_file(file: IO[bytes]) -> LocalImage:
         raise InvalidRequest(f"{name} is closed: submit it while it is open, or give its path")
     if measure(file) == 0:
         raise InvalidRequest(f"{name} has no bytes after its position: is a `seek(0)` missing?")
-    return LocalImage(Source(file), name, refer(path) if isinstance(path, str) else None)
+    return LocalImage(Source(file), name, refer(path) if path and isinstance(path, str) else None)
 
 
 def refer(path: str) -> str:

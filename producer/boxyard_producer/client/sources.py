@@ -127,7 +127,7 @@ def _readable(file: IO[bytes]) -> Iterator[None]:
 def name_of(file: IO[bytes]) -> str:
     """What an error calls an open file."""
     name = getattr(file, "name", None)
-    return shorten(name) if isinstance(name, str) else f"the open {type(file).__name__}"
+    return shorten(name) if name and isinstance(name, str) else f"the open {type(file).__name__}"
 
 
 def _position(file: IO[bytes]) -> int | None:

@@ -41,7 +41,11 @@ def read_images(frame: InputData, most: int) -> tuple[UrlImage | Base64Image, ..
 
 
 def _read_row(index: int, row: str) -> UrlImage | Base64Image:
-    is_url = row.lower().startswith(("http://", "https://"))
+    beginning = row.lstrip()[:8].lower()
+    is_url = beginning.startswith(("http://", "https://"))
+    if beginning.startswith("s3://"):
+        why = "this is an S3 URI: send it by POST /v1/jobs, or give a signed https URL"
+        raise refuse(f"{_ROWS}.{index}", why)
     try:
         if is_url:
             return UrlImage.model_validate({"url": row})

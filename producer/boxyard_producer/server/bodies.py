@@ -61,8 +61,8 @@ def refuse_encoding(request: Request) -> None:
     Raises:
         InvalidRequest: this one is compressed.
     """
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
+    encoding = request.headers.get("content-encoding", "").strip()
+    if encoding.lower() not in ("", "identity"):
         raise refuse("header.Content-Encoding", f"{encoding[:64]!r}; send the body as it is")
 
 

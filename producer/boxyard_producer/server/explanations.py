@@ -56,5 +56,7 @@ _PLAIN: Mapping[str, str] = {
     "extra_forbidden": "the contract has no such member; mind the spelling",
     "bytes_type": "base64 text is expected",
     "string_pattern_mismatch": "this does not have the form {pattern}",
+    "tuple_type": "a list is expected",
+    "list_type": "a list is expected",
     "too_short": "at least {min_length} is needed",
 }

@@ -102,6 +102,8 @@ def _why_not_json(text: str, error: json.JSONDecodeError) -> str:
     at = error.pos
     if not text.strip():
         return "it is empty; send a JSON object"
+    if text.startswith("\ufeff"):
+        return "it begins with two byte order marks; leave out both"
     if not text[:at].strip() and not text[at:].lstrip().startswith(('"', "{", "[")):
         return f"this is {identify(text[at : at + 1024].encode()).name}, not JSON"
     why = next((why for form, why in _SYNTAX if form.match(text, at)), _MESSAGES.get(error.msg))
