@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -206,7 +207,18 @@ def test_a_checkpoint_works_wherever_it_keeps_its_parameters(tmp_path: Path, kin
         ({0: "a", 1: "b", 2: "b", 3: "c"}, "repeats 'b'"),
         ({"a": 0, "b": 1, "c": 2, "d": 3}, "are a dict, not a list"),
         ({"a", "b", "c", "d"}, "not a list of texts"),
-        (torch.ones(4).numpy(), "not a list of texts"),
+        (torch.ones(4).numpy(), "are a ndarray, not a list of texts"),
+        ((b"a", b"b", b"c", b"d"), "name 1 of 4 is not text but the bytes"),
+        (("a", np.int64(0), "c", "d"), "name 2 of 4 is not text but the scalar"),
+        (("a", torch.tensor(0), "c", "d"), "name 2 of 4 is not text but the Tensor"),
+        (("a", "b", {"c"}, "d"), "name 3 of 4 is not text but the set"),
+        (("a", "b", "c", datetime.date(2026, 1, 1)), "name 4 of 4 is not text but the date"),
+        (("a", "b", "c", np.bytes_(b"caf\xe9")), "name 4 of 4 is not text but the scalar"),
+        (("a", "b", "c", None), "name 4 of 4 is not text but the NoneType"),
+        (("a", "b", "c", ["d"]), "name 4 of 4 is not text but the list"),
+        ({("a", 0): "b"}, "are a dict, not a list"),
+        (b"abcd", "are a bytes, not a list"),
+        (0, "are a int, not a list"),
     ],
 )
 def test_class_names_of_a_checkpoint_that_cannot_be_used_are_refused_at_load(
@@ -220,6 +232,20 @@ def test_class_names_of_a_checkpoint_that_cannot_be_used_are_refused_at_load(
     write_weights(tmp_path / "own.pth", "", file)
     with pytest.raises(DetectorLoadError, match=fault):
         load_detector("own", config=demo.config, weights=file)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [np.str_("gläsern"), np.array("gläsern", ">U9")[()], np.bytes_("gläsern".encode())],
+    ids=["text", "big-endian text", "bytes"],
+)
+@pytest.mark.parametrize("old", [True, False])
+def test_a_text_scalar_of_numpy_is_read_as_text(tmp_path: Path, name: object, old: bool) -> None:
+    for classes in ([name, "can"], {0: name, 1: "can"}):
+        content = {"state_dict": STATE, "meta": {"CLASSES": classes}}
+        torch.save(content, tmp_path / "own.pth", _use_new_zipfile_serialization=not old)
+        write_weights(tmp_path / "own.pth", "", tmp_path / "own.safetensors")
+        assert read_weights(tmp_path / "own.safetensors").classes == ("gläsern", "can")
 
 
 def test_weights_of_another_architecture_or_for_other_classes_say_so(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ _HEADS = "roi_head.bbox_head", "bbox_head", "mask_head", "panoptic_head"
 _CONTROL: Final = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories of control characters, half surrogates and line separators."""
 _INVISIBLE: Final = {"Cf", "Zs", "Cn"}
+_FOREIGN: Final = "no text"
+"""The key under which a weights file describes a class name that is no text."""
 _MOST_CHARACTERS: Final = 1000
 """Of one name: a longer one is a file or a list that was taken for a name."""
 _BYTE_ORDER_MARKS: Final = {
@@ -62,7 +64,7 @@ def check_names(names: object, source: str) -> tuple[str, ...]:
         DetectorLoadError: says which name is at fault.
     """
     if not isinstance(names, list | tuple):
-        raise _unusable(source, f"are a {type(names).__name__}, not a list of texts")
+        raise _unusable(source, f"are a {_describe(names)[0]}, not a list of texts")
     for number, fault in _find_faults(names):
         raise _unusable(source, f"cannot be used: name {number} of {len(names)} {fault}")
     return tuple(names)
@@ -87,7 +89,8 @@ def _find_faults(names: Iterable[object]) -> Iterable[tuple[int, str]]:
     seen: set[str] = set()
     for number, name in enumerate(names, 1):
         if not isinstance(name, str):
-            yield number, f"is not text but the {type(name).__name__} {str(name)[:80]}"
+            kind, value = _describe(name)
+            yield number, f"is not text but the {kind}{value}"
             continue
         kinds = set(map(unicodedata.category, name))
         if kinds & _CONTROL or "\ufeff" in name:
@@ -100,6 +103,18 @@ def _find_faults(names: Iterable[object]) -> Iterable[tuple[int, str]]:
             yield number, f"repeats {name!r}"
         else:
             seen.add(same)
+
+
+def describe_foreign(found: object) -> dict[str, str]:
+    """Represents in JSON what is no class name, so that `check_names` refuses it by its type."""
+    return {_FOREIGN: type(found).__name__}
+
+
+def _describe(found: object) -> tuple[str, str]:
+    """The type of what is no text, and its beginning if that is known."""
+    if isinstance(found, dict) and list(found) == [_FOREIGN]:
+        return str(found[_FOREIGN])[:80], ""
+    return type(found).__name__, f" {str(found)[:80]}"
 
 
 def _unusable(source: str, fault: str) -> DetectorLoadError:
