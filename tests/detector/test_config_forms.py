@@ -140,45 +140,6 @@ def test_joined_data_sets_that_differ_are_refused(write: Callable[..., Path]) ->
         class_names(read_config(write(DEMO + WRAPPED + both.format(named))))
 
 
-@pytest.mark.parametrize(
-    ("classes", "fault"),
-    [
-        ("(0, 1, 2, 3)", "name 1 of 4 is not text but the int 0"),
-        ("('a', 'b', 'a', 'c')", "name 3 of 4 repeats 'a'"),
-        ("('a', ' ', 'b', 'c')", "name 2 of 4 is empty"),
-        ("('a', None, 'b', 'c')", "name 2 of 4 is not text"),
-        ("('a', 'b\\n', 'b', 'c')", "name 2 of 4 holds a control character"),
-        ("('a', 'b')", "tells 4 classes apart, and 2 class names"),
-        ("()", "tells 4 classes apart, and 0 class names"),
-        ("{0: 'a', 1: 'b'}", "not a list of texts"),
-        ("{'a', 'b', 'c', 'd'}", "are a set, not a list"),
-        ("(b'a', b'b', b'c', b'd')", "not text but the bytes"),
-        ("'absent.txt'", "in the file absent.txt, which is not in"),
-        ("'data/absent'", "in the file data/absent, which is not in"),
-        ("'carton'", "and 1 class names"),
-    ],
-)
-def test_class_names_of_a_configuration_that_cannot_be_used_are_refused_at_load(
-    write: Callable[..., Path], classes: str, fault: str
-) -> None:
-    for line in (f"classes={classes}, palette=[(1, 2, 3)]", f"CLASSES={classes}"):
-        own = DEMO.replace('classes=("carton", "milk_bottle", "can", "water_bottle")', line)
-        with pytest.raises(DetectorLoadError, match=fault):
-            load_detector("own", random_weights=True, config=write(own))
-
-
-def test_class_names_that_cannot_be_used_are_refused_though_the_weights_have_others(
-    write: Callable[..., Path], tmp_path: Path
-) -> None:
-    demo = find_model("rtmdet-ins_demo")
-    own = write(DEMO.replace('classes=("carton", "milk_bottle",', 'classes=(0, "milk_bottle",'))
-    with pytest.raises(DetectorLoadError, match="name 1 of 4 is not text but the int 0"):
-        load_detector("own", config=own, weights=demo.weights)
-    (tmp_path / "names.txt").write_text("a\nb\nc\nd\n")
-    named = load_detector("own", config=own, weights=demo.weights, classes=tmp_path / "names.txt")
-    assert named.describe().classes == ("a", "b", "c", "d")
-
-
 def test_an_import_of_local_code_is_never_answered_by_an_install_line(
     write: Callable[..., Path], tmp_path: Path
 ) -> None:

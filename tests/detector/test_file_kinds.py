@@ -6,7 +6,6 @@ import argparse
 import datetime
 import gzip
 import io
-import json
 import pathlib
 import tarfile
 import zipfile
@@ -15,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -25,7 +23,6 @@ from boxyard_worker.detector import DetectorLoadError, load_detector
 from boxyard_worker.detector.catalogue import find_model
 from boxyard_worker.detector.checkpoint import write_weights
 from boxyard_worker.detector.conversion import convert_checkpoint
-from boxyard_worker.detector.labels import read_labels
 from boxyard_worker.detector.weights import load_weights, read_weights
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
@@ -196,58 +193,6 @@ def test_a_checkpoint_works_wherever_it_keeps_its_parameters(tmp_path: Path, kin
     assert model.weight.tolist() == STATE["weight"].tolist()
 
 
-@pytest.mark.parametrize(
-    ("classes", "fault"),
-    [
-        ((0, 1, 2, 3), "not text but the int 0"),
-        (("a", "b", "b", "c"), "repeats 'b'"),
-        (("a", "", "b", "c"), "name 2 of 4 is empty"),
-        (("a\nb", "b", "c", "d"), "control character"),
-        (("a", "b", "c"), "tells 4 classes apart, and 3"),
-        ({0: "a", 1: "b", 2: "b", 3: "c"}, "repeats 'b'"),
-        ({"a": 0, "b": 1, "c": 2, "d": 3}, "are a dict, not a list"),
-        ({"a", "b", "c", "d"}, "not a list of texts"),
-        (torch.ones(4).numpy(), "are a ndarray, not a list of texts"),
-        ((b"a", b"b", b"c", b"d"), "name 1 of 4 is not text but the bytes"),
-        (("a", np.int64(0), "c", "d"), "name 2 of 4 is not text but the scalar"),
-        (("a", torch.tensor(0), "c", "d"), "name 2 of 4 is not text but the Tensor"),
-        (("a", "b", {"c"}, "d"), "name 3 of 4 is not text but the set"),
-        (("a", "b", "c", datetime.date(2026, 1, 1)), "name 4 of 4 is not text but the date"),
-        (("a", "b", "c", np.bytes_(b"caf\xe9")), "name 4 of 4 is not text but the scalar"),
-        (("a", "b", "c", None), "name 4 of 4 is not text but the NoneType"),
-        (("a", "b", "c", ["d"]), "name 4 of 4 is not text but the list"),
-        ({("a", 0): "b"}, "are a dict, not a list"),
-        (b"abcd", "are a bytes, not a list"),
-        (0, "are a int, not a list"),
-    ],
-)
-def test_class_names_of_a_checkpoint_that_cannot_be_used_are_refused_at_load(
-    tmp_path: Path, classes: tuple[object, ...], fault: str
-) -> None:
-    demo = find_model("rtmdet-ins_demo")
-    assert demo.weights
-    state = dict(read_weights(demo.weights).state)
-    torch.save({"state_dict": state, "meta": {"CLASSES": classes}}, tmp_path / "own.pth")
-    file = tmp_path / "own.safetensors"
-    write_weights(tmp_path / "own.pth", "", file)
-    with pytest.raises(DetectorLoadError, match=fault):
-        load_detector("own", config=demo.config, weights=file)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [np.str_("gläsern"), np.array("gläsern", ">U9")[()], np.bytes_("gläsern".encode())],
-    ids=["text", "big-endian text", "bytes"],
-)
-@pytest.mark.parametrize("old", [True, False])
-def test_a_text_scalar_of_numpy_is_read_as_text(tmp_path: Path, name: object, old: bool) -> None:
-    for classes in ([name, "can"], {0: name, 1: "can"}):
-        content = {"state_dict": STATE, "meta": {"CLASSES": classes}}
-        torch.save(content, tmp_path / "own.pth", _use_new_zipfile_serialization=not old)
-        write_weights(tmp_path / "own.pth", "", tmp_path / "own.safetensors")
-        assert read_weights(tmp_path / "own.safetensors").classes == ("gläsern", "can")
-
-
 def test_weights_of_another_architecture_or_for_other_classes_say_so(tmp_path: Path) -> None:
     demo = find_model("rtmdet-ins_demo")
     assert demo.weights
@@ -261,44 +206,6 @@ def test_weights_of_another_architecture_or_for_other_classes_say_so(tmp_path: P
     with pytest.raises(DetectorLoadError, match="have another shape: bbox_head") as caught:
         load_detector("own", config=own, weights=demo.weights, classes=tmp_path / "names.txt")
     assert "num_classes" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\xef\xbb\xbfcan\r\ncarton\r\n\r\n",
-        "\ufeffcan\ncarton".encode("utf-16-le"),
-        "\ufeffcan\ncarton\n".encode("utf-16-be"),
-        b"can\rcarton\r",
-        b" can \n carton\t\n\n \n",
-    ],
-    ids=["utf-8 mark", "utf-16", "utf-16 big", "old line ends", "spaces"],
-)
-def test_names_are_read_in_every_encoding_that_says_what_it_is(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "names.txt").write_bytes(data)
-    assert read_labels(tmp_path / "names.txt") == ("can", "carton")
-
-
-@pytest.mark.parametrize(
-    ("data", "fault"),
-    [
-        (b"can\nca\0rton\n", "Line 2 .* control character"),
-        ("can\nca\ufeffrton".encode(), "Line 2 .* control character"),
-        ("can\n\u200b\ncarton".encode(), "Line 2 .* is empty"),
-        ("can\ngl\u00e4s\ngla\u0308s".encode(), "Line 3 .* repeats"),
-        ("can\ncarton".encode("utf-16-le"), "control character"),
-        (b"can\tcarton\n", "control character"),
-        (b"x" * 2000, "2000 characters"),
-        (POINTER, "Git LFS pointer"),
-        (json.dumps({"a": 1}).encode(), "JSON text"),
-        (saved(STATE), "PyTorch checkpoint"),
-        (b"", "Line 1 .* is empty"),
-    ],
-)
-def test_names_that_cannot_be_used_are_refused(tmp_path: Path, data: bytes, fault: str) -> None:
-    (tmp_path / "names.txt").write_bytes(data)
-    with pytest.raises(DetectorLoadError, match=fault):
-        read_labels(tmp_path / "names.txt")
 
 
 @pytest.mark.parametrize(

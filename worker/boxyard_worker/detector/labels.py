@@ -53,21 +53,22 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def check_names(names: object, source: str) -> tuple[str, ...]:
+def check_names(names: object, source: str, *, repeats: bool = False) -> tuple[str, ...]:
     """Refuses class names that are not a list of texts, each one different and readable.
 
     Args:
         names: what a configuration or a checkpoint has as class names.
         source: where they were found, such as `The configuration shelf.py`.
+        repeats: whether names may repeat, as some that are published do.
 
     Raises:
         DetectorLoadError: says which name is at fault.
     """
     if not isinstance(names, list | tuple):
         raise _unusable(source, f"are a {_describe(names)[0]}, not a list of texts")
-    for number, fault in _find_faults(names):
+    for number, fault in _find_faults(names, repeats=repeats):
         raise _unusable(source, f"cannot be used: name {number} of {len(names)} {fault}")
-    return tuple(names)
+    return tuple(map(str.__str__, names))  # plain ones of numpy's and of enumerations
 
 
 def check_labels(model: Any, labels: tuple[str, ...]) -> None:
@@ -84,7 +85,7 @@ def check_labels(model: Any, labels: tuple[str, ...]) -> None:
         )
 
 
-def _find_faults(names: Iterable[object]) -> Iterable[tuple[int, str]]:
+def _find_faults(names: Iterable[object], *, repeats: bool = False) -> Iterable[tuple[int, str]]:
     """Number, from 1 on, and fault of each name that cannot be one."""
     seen: set[str] = set()
     for number, name in enumerate(names, 1):
@@ -99,7 +100,7 @@ def _find_faults(names: Iterable[object]) -> Iterable[tuple[int, str]]:
             yield number, "is empty"
         elif len(name) > _MOST_CHARACTERS:
             yield number, f"has {len(name)} characters, more than the {_MOST_CHARACTERS} allowed"
-        elif (same := unicodedata.normalize("NFC", name.strip())) in seen:
+        elif (same := unicodedata.normalize("NFC", name.strip())) in seen and not repeats:
             yield number, f"repeats {name!r}"
         else:
             seen.add(same)
