@@ -249,3 +249,50 @@ def test_a_type_of_local_code_in_the_pure_python_form_is_named(write: Callable[.
             "own", random_weights=True, config=write("from shelf_data import Shelf\n" + own)
         )
     assert "pip install" not in str(caught.value)
+
+
+STANDARD = """
+import copy
+import datetime
+import math
+import os
+import os.path as osp
+from glob import glob
+from json import loads
+from pathlib import Path
+work_dir = os.path.join(os.environ.get("HOME", ""), osp.basename("runs"))
+steps = copy.deepcopy(test_pipeline)
+year = datetime.datetime(2026, 1, 1).strftime("%Y")
+x = math.ceil(3.2), loads("[1]"), Path("a") / "b", glob("*.none")
+"""
+
+
+@pytest.mark.parametrize("form", ["plain", "pure", "on a plain base", "on a pure base"])
+def test_a_configuration_may_call_pythons_own_modules(
+    write: Callable[..., Path], form: str
+) -> None:
+    base = {
+        "plain": DEMO,
+        "pure": "from mmdet.models import RTMDet\n" + DEMO.replace('"RTMDet"', "RTMDet"),
+        "on a plain base": "_base_ = './base.py'\ntest_pipeline = _base_.test_pipeline\n",
+        "on a pure base": "from mmengine.config import read_base\nwith read_base():\n"
+        "    from .base import *\n",
+    }[form]
+    write(DEMO, "base.py")
+    config = read_config(write(base + STANDARD))
+    assert config.work_dir.endswith("/runs")
+    assert config.steps == config.test_pipeline
+    assert (config.year, config.x[0], config.x[1]) == ("2026", 4, [1])
+
+
+@pytest.mark.parametrize(
+    "use",
+    ["numpy.array([1])", "numpy.pi * 2", "int(numpy.pi)", "[numpy.linspace(0, 1)]"],
+)
+def test_a_value_of_a_library_in_a_configuration_is_named_by_its_line(
+    write: Callable[..., Path], use: str
+) -> None:
+    lines = DEMO.count("\n") + 2
+    own = write(f"{DEMO}import numpy\nx = {use}\n")
+    with pytest.raises(DetectorLoadError, match=rf"line {lines} of own.py uses the value of"):
+        read_config(own)

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from boxyard_worker.detector.config_files import read_file
+from boxyard_worker.detector.config_files import find_lazy_use, read_file
 from boxyard_worker.detector.convnext import ConvNeXt
 from boxyard_worker.detector.data_sets import test_pipeline, type_name
 from boxyard_worker.detector.errors import DetectorLoadError
@@ -82,6 +82,12 @@ def _run(path: Path) -> Config:
             f"{what}: {fault}.", "Name a configuration file: .py, .json or .yaml, in UTF-8."
         ) from error
     except Exception as error:
+        if place := find_lazy_use(error):
+            raise DetectorLoadError(
+                f"{what}: {place} uses the value of something imported from a library, and"
+                " mmengine imports no library while it reads a configuration.",
+                "Write the value itself there; only Python's standard library can be called.",
+            ) from error
         raise DetectorLoadError(
             f"{what}: running it raised {type(error).__name__}: {str(error)[:300]}.",
             "It must run as mmengine runs it: Config.fromfile(FILE).",

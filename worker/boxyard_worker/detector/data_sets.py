@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import mmdet
 from mmdet.evaluation.functional import oid_challenge_classes, oid_v6_classes
 from mmdet.registry import DATASETS
 from mmengine.config import Config
@@ -187,7 +186,7 @@ def _find_published(kind: Any) -> _Names:
 
 
 def _is_mmdets(kind: Any) -> bool:
-    return str(getattr(kind, "__module__", "")).partition(".")[0] == mmdet.__name__
+    return str(getattr(kind, "__module__", "")).partition(".")[0] == "mmdet"
 
 
 def _check(names: _Names) -> tuple[str, ...]:
