@@ -50,6 +50,7 @@ from boxyard_worker.detector.faults import mend
 from boxyard_worker.detector.heads import REQUEST, limit_masks
 from boxyard_worker.detector.labels import check_labels, check_names, read_labels
 from boxyard_worker.detector.pipeline import Pipeline
+from boxyard_worker.detector.postprocessing import try_steps
 from boxyard_worker.detector.prompts import Prompts
 from boxyard_worker.detector.resize import resize
 from boxyard_worker.detector.vocabulary import find_language, place_language
@@ -151,6 +152,8 @@ class MMDetector:
                 "Try it on the CPU; if it fails there too, this model cannot be served.",
             ) from error
         self._description = dataclasses.replace(self._description, masks=found.masks is not None)
+        if not len(found.scores):
+            try_steps(self._description.model, self._model, lambda: self.detect([image]))
 
     def _check_input(self, image: ModelImage) -> None:
         """Refuses a data preprocessor that makes no numbers of an image, as a `std` of 0 does."""
