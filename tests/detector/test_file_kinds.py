@@ -94,6 +94,15 @@ def test_a_file_that_holds_no_weights_says_what_it_is(
     assert "\n" not in str(caught.value)
 
 
+COUNT = torch.tensor(3)
+
+
+def wrap(state: dict[str, Tensor], prefix: str = "module.") -> dict[str, Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+AVERAGED = torch.optim.swa_utils.AveragedModel(nn.Linear(2, 2)).state_dict() | wrap(STATE)
+
 ODD = {
     "is cut short or damaged": saved(STATE)[:-200],
     "a zip archive of other files": zipped(readme=b"x", weights=b"y"),
@@ -109,6 +118,13 @@ ODD = {
         {"model": {"weight": torch.ones(2, 2).numpy()}}
     ),
     "but a dictionary of epoch, optimizer": saved({"epoch": 1, "optimizer": {}}),
+    r"in 2 places.*: params, params_ema\..*checkpoint\['params_ema'\]": saved(
+        {"params": STATE, "params_ema": STATE}
+    ),
+    r"in 2 places.*: nets\.a, nets\.b\..*checkpoint\['nets'\]\['b'\]": saved(
+        {"nets": {"a": STATE, "b": STATE}}
+    ),
+    "but a dictionary of optimizer": saved({"optimizer": {"state": {0: STATE, 1: STATE}}}),
 }
 
 
@@ -163,6 +179,12 @@ WORKING: dict[str, Any] = {
     "of several devices": {"model": {f"module.{name}": STATE[name] for name in STATE}},
     "compiled": {"state_dict": {f"_orig_mod.{name}": STATE[name] for name in STATE}},
     "under another name": {"network": STATE, "epoch": 12},
+    "in a dictionary of another name": {"checkpoint": {"state_dict": STATE, "epoch": 1}, "x": 1},
+    "torch's moving average": AVERAGED,
+    "torch's moving average beside others": {"model": None, "ema": AVERAGED},
+    "an average of several devices": {f"module.{name}": AVERAGED[name] for name in AVERAGED},
+    "several devices of an average": {"n_averaged": COUNT, **wrap(wrap(STATE))},
+    "a compiled trainer": {"state_dict": wrap(wrap(STATE, "_orig_mod."), "model.")},
     "an average beside nothing": {"state_dict": {}, "ema_state_dict": STATE},
     "in half precision": {"state_dict": {name: STATE[name].half() for name in STATE}},
     "of a trainer": {"state_dict": {f"model.{name}": STATE[name] for name in STATE}},
@@ -230,3 +252,46 @@ def test_infinite_numbers_are_fine_where_the_model_itself_has_some(tmp_path: Pat
     model.register_buffer("attention", mask)
     save_file({**STATE, "attention": mask}, tmp_path / "own.safetensors")
     load_weights(model, read_weights(tmp_path / "own.safetensors"))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module.model."])
+@pytest.mark.parametrize("counter", ["", "steps", "n_averaged"])
+def test_safetensors_of_a_wrapped_model_are_loaded(
+    tmp_path: Path, prefix: str, counter: str
+) -> None:
+    counters = {counter: COUNT} if counter else {}
+    save_file({**wrap(STATE, prefix), **counters}, tmp_path / "own.safetensors")
+    model = nn.Linear(2, 2)
+    load_weights(model, read_weights(tmp_path / "own.safetensors"))
+    assert model.weight.tolist() == STATE["weight"].tolist()
+
+
+def test_names_that_a_model_has_itself_are_no_wrappers(tmp_path: Path) -> None:
+    model = nn.ModuleDict({"module": nn.Linear(2, 2)})
+    model.register_buffer("steps", torch.tensor(0))
+    save_file({**wrap(STATE), "steps": COUNT}, tmp_path / "own.safetensors")
+    load_weights(model, read_weights(tmp_path / "own.safetensors"))
+    assert model["module"].weight.tolist() == STATE["weight"].tolist()
+    assert model.get_buffer("steps") == COUNT
+
+
+@pytest.mark.parametrize(
+    ("state", "prefixes"),
+    [
+        (wrap(STATE, "detector."), "'detector.'"),
+        (wrap(STATE, "net.module."), "'net.module.'"),
+        (wrap(wrap(STATE, "net.")), "'module.net.'"),
+        ({**wrap(STATE, "teacher."), **wrap(STATE, "student.")}, "'student.' or 'teacher.'"),
+        (
+            {**wrap(STATE, "ema_model."), **wrap(STATE, "online_model."), "step": COUNT},
+            "'ema_model.' or 'online_model.'",
+        ),
+    ],
+)
+def test_another_prefix_of_the_models_names_is_named(
+    tmp_path: Path, state: dict[str, Tensor], prefixes: str
+) -> None:
+    save_file({name: each.clone() for name, each in state.items()}, tmp_path / "own.safetensors")
+    with pytest.raises(DetectorLoadError, match=f"names that begin with {prefixes}") as caught:
+        load_weights(nn.Linear(2, 2), read_weights(tmp_path / "own.safetensors"))
+    assert "removeprefix" in caught.value.hint

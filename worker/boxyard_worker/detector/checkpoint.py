@@ -20,18 +20,13 @@ from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.detector.file_kinds import FETCH_AGAIN
 from boxyard_worker.detector.labels import describe_foreign
 from boxyard_worker.detector.pickled import STAND_INS
-from boxyard_worker.detector.states import STATES, find_state, strange_names
+from boxyard_worker.detector.states import STATES, find_state, find_states, strange_names, unwrap
 
-_WRAPPERS = ("module.", "model.", "_orig_mod.", "_forward_module.")
-"""What torch's wrappers for several devices, moving averages, compilation and trainers put before
-every name."""
 _ODD: tuple[tuple[Callable[[Tensor], bool], str], ...] = (
     (lambda tensor: tensor.is_quantized, "quantised"),
     (lambda tensor: tensor.layout is not torch.strided, "sparse"),
     (lambda tensor: tensor.is_meta, "without its numbers (of torch's device `meta`)"),
 )
-_STEPS = "steps"
-"""Beside the parameters of a moving average: how often it was updated."""
 
 
 def write_weights(source: Path, digest: str, target: Path) -> None:
@@ -44,15 +39,12 @@ def write_weights(source: Path, digest: str, target: Path) -> None:
     state = find_state(checkpoint)
     if state is None:
         raise _no_parameters(source, checkpoint)
-    if any(name != _STEPS for name in state):
-        state.pop(_STEPS, None)
-    prefix = _common_prefix(state)
+    bare, prefix = unwrap(state)
     metadata = {
         "classes": json.dumps(_classes(checkpoint.get("meta"))),
         "versions": json.dumps(_versions(state, prefix)),
         "source_sha256": digest,
     }
-    bare = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     chosen = {name: bare[name] for name in _choose(bare)}
     _refuse_odd(chosen, source)
     save_file({name: _own(tensor) for name, tensor in chosen.items()}, target, metadata)
@@ -70,17 +62,6 @@ def _settle_header(path: Path) -> None:
             raise ValueError(f"the header of {path.name} cannot be put in order")
         file.seek(8)
         file.write(settled)
-
-
-def _common_prefix(state: dict[str, Tensor]) -> str:
-    prefix = ""
-    while wrapper := next((w for w in _WRAPPERS if _all_start(state, prefix + w)), None):
-        prefix += wrapper
-    return prefix
-
-
-def _all_start(state: dict[str, Tensor], prefix: str) -> bool:
-    return bool(state) and all(name.startswith(prefix) for name in state)
 
 
 def _choose(state: dict[str, Tensor]) -> list[str]:
@@ -165,6 +146,14 @@ def _check_archive(source: Path) -> None:
 
 
 def _no_parameters(source: Path, found: object) -> DetectorLoadError:
+    if states := find_states(found):
+        place = "".join(f"[{part!r}]" for part in list(states)[-1].split("."))
+        return DetectorLoadError(
+            f"{source.name} holds parameters in {len(states)} places, and does not say which are"
+            f" the model's: {', '.join(states)[:200]}.",
+            "Save those to be served alone, as in"
+            f" torch.save({{'state_dict': checkpoint{place}}}, FILE).",
+        )
     held = f"a {type(found).__name__}"
     if isinstance(found, dict):
         held = f"a dictionary of {', '.join(map(str, found))[:200]}" if found else "nothing"
