@@ -11,7 +11,7 @@ import pytest
 
 from boxyard_worker.detector import DetectorLoadError, load_detector, mmdetection
 from boxyard_worker.detector.catalogue import find_model
-from boxyard_worker.detector.configuration import read_config
+from boxyard_worker.detector.configuration import hash_config, read_config
 from boxyard_worker.detector.data_sets import class_names
 from boxyard_worker.detector.data_sets import test_pipeline as read_pipeline
 from boxyard_worker.detector.pipeline import Pipeline
@@ -285,3 +285,25 @@ def test_a_value_of_a_library_in_a_configuration_is_named_by_its_line(
     own = write(f"{DEMO}import numpy\nx = {use}\n")
     with pytest.raises(DetectorLoadError, match=rf"line {lines} of own.py uses the value of"):
         read_config(own)
+
+
+MODEL, PREPROCESSOR = DEMO.partition("    data_preprocessor=dict(")[::2]
+PREPROCESSOR, _, REST = PREPROCESSOR.partition("    ),\n")
+
+
+@pytest.mark.parametrize("own", ["", "    data_preprocessor=None,\n"])
+def test_a_preprocessor_beside_the_model_is_the_models(
+    write: Callable[..., Path], own: str
+) -> None:
+    weights = find_model("rtmdet-ins_demo").weights
+    text = f"{MODEL}{own}{REST}\ndata_preprocessor = dict({PREPROCESSOR})\n"
+    config = write(text)
+    assert hash_config(read_config(config)) == hash_config(read_config(write(DEMO, "inside.py")))
+    assert load_detector("own", weights=weights, config=config).describe().masks
+    both = read_config(write(DEMO + "data_preprocessor = dict(type='DetDataPreprocessor')\n"))
+    assert both.model.data_preprocessor.mean == [103.53, 116.28, 123.675]
+
+
+def test_a_missing_preprocessor_is_named(write: Callable[..., Path]) -> None:
+    with pytest.raises(DetectorLoadError, match="own has no `data_preprocessor`"):
+        load_detector("own", random_weights=True, config=write(MODEL + REST))

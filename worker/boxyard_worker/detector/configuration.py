@@ -45,6 +45,8 @@ def read_config(path: Path) -> Config:
         if config.get("test_dataloader") is None and "data" in config:
             raise _not_served(path, "is for mmdet 2: it has `data` and no `test_dataloader`")
         check_options(config.model.get("test_cfg"), path)
+        if config.model.get("data_preprocessor") is None and "data_preprocessor" in config:
+            config.model.data_preprocessor = config.data_preprocessor  # as mmengine's Runner does
         _forget_downloads(config.model)
         _forget_training(config.model)
         _embed_teacher(config.model, path)

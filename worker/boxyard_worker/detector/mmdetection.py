@@ -32,6 +32,7 @@ import mmcv
 import mmengine
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.model import BaseDataPreprocessor
 from mmengine.model.utils import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 
@@ -252,6 +253,12 @@ def _build(name: str, config: Any, held: Weights | None, device: torch.device) -
         randomise(model)
     mend(model)
     limit_masks(model)
+    if type(model.data_preprocessor) is BaseDataPreprocessor:  # mmengine's, for want of any
+        raise DetectorLoadError(
+            f"The configuration of {name} has no `data_preprocessor`, which normalises images.",
+            "Give its `model` the one it was trained with, as in data_preprocessor=dict("
+            "type='DetDataPreprocessor', mean=[…], std=[…], bgr_to_rgb=True, pad_size_divisor=32).",
+        )
     model.to(device)
     model.eval()
     return model
