@@ -48,6 +48,8 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
         ("(0, 1, 2, 3)", "name 1 of 4 is not text but the int 0"),
         ("('a', 'b', 'a', 'c')", "name 3 of 4 repeats 'a'"),
         ("('a', ' ', 'b', 'c')", "name 2 of 4 is empty"),
+        ("('a', 'b\\u200e', 'c', 'd')", r"name 2 of 4 begins or ends with .* U\+200E"),
+        ("('a', 'bc', 'b\\u200dc', 'd')", "name 3 of 4 repeats"),
         ("('a', None, 'b', 'c')", "name 2 of 4 is not text"),
         ("('a', 'b\\n', 'b', 'c')", "name 2 of 4 holds a control character"),
         ("('a', 'b')", "tells 4 classes apart, and 2 class names"),
@@ -198,10 +200,12 @@ def test_a_text_scalar_of_numpy_is_read_as_text(tmp_path: Path, name: object, ol
         b"\xef\xbb\xbfcan\r\ncarton\r\n\r\n",
         "\ufeffcan\ncarton".encode("utf-16-le"),
         "\ufeffcan\ncarton\n".encode("utf-16-be"),
+        "\ufeffcan\ncarton\n".encode("utf-32-le"),
+        "\ufeffcan\ncarton\n".encode("utf-32-be"),
         b"can\rcarton\r",
         b" can \n carton\t\n\n \n",
     ],
-    ids=["utf-8 mark", "utf-16", "utf-16 big", "old line ends", "spaces"],
+    ids=["utf-8 mark", "utf-16", "utf-16 big", "utf-32", "utf-32 big", "old line ends", "spaces"],
 )
 def test_names_are_read_in_every_encoding_that_says_what_it_is(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "names.txt").write_bytes(data)
@@ -215,7 +219,18 @@ def test_names_are_read_in_every_encoding_that_says_what_it_is(tmp_path: Path, d
         ("can\nca\ufeffrton".encode(), "Line 2 .* control character"),
         ("can\n\u200b\ncarton".encode(), "Line 2 .* is empty"),
         ("can\ngl\u00e4s\ngla\u0308s".encode(), "Line 3 .* repeats"),
-        ("can\ncarton".encode("utf-16-le"), "control character"),
+        ("can\ncarton".encode("utf-16-le"), "UTF-16 or UTF-32 without a byte order mark"),
+        ("can\ncarton".encode("utf-32-be"), "UTF-16 or UTF-32 without a byte order mark"),
+        ("can\ngl\u00e4s".encode("latin-1"), "line 2 is not in UTF-8; it holds the byte 0xE4"),
+        ("can\nflasche".encode("utf-16")[:-1], "is not in UTF-16"),
+        (b"- can\n- carton\n", "are a YAML list"),
+        (b"names:\n  - can\n  - carton\n", "are a YAML list"),
+        (b"names:\n  0: can\n  1: carton\n", "are a YAML list"),
+        ("can\u200b\ncarton".encode(), r"Line 1 .* invisible character U\+200B"),
+        ("can\n\u202ecarton".encode(), r"Line 2 .* invisible character U\+202E"),
+        ("can\ncarton \u2060".encode(), r"Line 2 .* invisible character U\+2060"),
+        ("milk can\nmilk\u200d can".encode(), "Line 2 .* repeats"),
+        ("milkcan\nmilk\u00adcan".encode(), "Line 2 .* repeats"),
         (b"can\tcarton\n", "control character"),
         (b"x" * 2000, "2000 characters"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "Git LFS pointer"),
@@ -228,3 +243,14 @@ def test_names_that_cannot_be_used_are_refused(tmp_path: Path, data: bytes, faul
     (tmp_path / "names.txt").write_bytes(data)
     with pytest.raises(DetectorLoadError, match=fault):
         read_labels(tmp_path / "names.txt")
+
+
+def test_joiners_within_a_name_stay_and_a_name_may_have_a_hyphen(tmp_path: Path) -> None:
+    names = (
+        "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "- 1",
+        "top: a",
+        "\U0001f469\u200d\U0001f680",
+    )
+    (tmp_path / "names.txt").write_text("\n".join(names), encoding="utf-8")
+    assert read_labels(tmp_path / "names.txt") == names

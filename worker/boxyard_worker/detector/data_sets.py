@@ -51,7 +51,7 @@ def test_pipeline(config: Config) -> list[dict[str, Any]]:
             "The configuration's test data set has no pipeline.",
             "Give test_dataloader.dataset the `pipeline` that the model is tested with.",
         )
-    return [_plain(step) for step in pipelines[0]]
+    return list(_plain_steps(pipelines[0]))
 
 
 def class_names(config: Config) -> tuple[str, ...]:
@@ -109,14 +109,19 @@ def _unwrap(data_set: Any, outer: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
         yield data_set, steps
 
 
-def _plain(step: Any) -> dict[str, Any]:
-    kind = step.get("type") if isinstance(step, dict) else None
-    if not kind or not isinstance(kind, str | type):
-        raise DetectorLoadError(
-            f"A step of the test pipeline has no `type`, by name or class: {step!r:.100}.",
-            "Write each as dict(type='Resize', scale=(1333, 800), keep_ratio=True).",
-        )
-    return dict(step)
+def _plain_steps(steps: Any) -> Iterator[dict[str, Any]]:
+    """The steps, each a dictionary of its own, with those of a `Compose` in its place."""
+    for step in steps if isinstance(steps, list | tuple) else [steps]:
+        kind = step.get("type") if isinstance(step, dict) else None
+        if not kind or not isinstance(kind, str | type):
+            raise DetectorLoadError(
+                f"A step of the test pipeline has no `type`, by name or class: {step!r:.100}.",
+                "Write each as dict(type='Resize', scale=(1333, 800), keep_ratio=True).",
+            )
+        if type_name(kind) == "Compose" and "transforms" in step:
+            yield from _plain_steps(step["transforms"])
+        else:
+            yield dict(step)
 
 
 class _Names(NamedTuple):

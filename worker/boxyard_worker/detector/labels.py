@@ -21,9 +21,12 @@ _CONTROL: Final = {"Cc", "Cs", "Zl", "Zp"}
 _INVISIBLE: Final = {"Cf", "Zs", "Cn"}
 _FOREIGN: Final = "no text"
 """The key under which a weights file describes a class name that is no text."""
+_YAML_ITEM: Final = re.compile(r"- +|\d+: +")
 _MOST_CHARACTERS: Final = 1000
 """Of one name: a longer one is a file or a list that was taken for a name."""
 _BYTE_ORDER_MARKS: Final = {
+    codecs.BOM_UTF32_LE: "utf-32",  # begins as that of UTF-16
+    codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
@@ -39,18 +42,41 @@ def read_labels(path: Path) -> tuple[str, ...]:
     try:
         refuse_foreign(path, "The class names", EMPTY, TEXT)
         data = path.read_bytes()
-        marked = (name for mark, name in _BYTE_ORDER_MARKS.items() if data.startswith(mark))
-        text = data.decode(next(marked, "utf-8"))
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
         raise DetectorLoadError(
             f"The class names {path} cannot be read: {error}.", "Name a UTF-8 text file."
         ) from error
+    text = _decode(data, path)
     names = [line.strip() for line in re.split("\r\n|\n|\r", text.rstrip())]
+    if all(map(_YAML_ITEM.match, names[bool(re.fullmatch(r"\w+:", names[0])) :] or [""])):
+        raise DetectorLoadError(
+            f"The class names {path.name} are a YAML list.",
+            f"Write each name alone on its line: {_YAML_ITEM.sub('', names[-1])!r:.100} instead of"
+            f" {names[-1]!r:.100}.",
+        )
     for number, fault in _find_faults(names):
         raise DetectorLoadError(
             f"Line {number} of the class names {path.name} {fault}.", "Give one name a line."
         )
     return tuple(names)
+
+
+def _decode(data: bytes, path: Path) -> str:
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS.items() if data.startswith(mark)), "")
+    if not encoding and 3 * data.count(0) >= len(data) > 0:
+        raise DetectorLoadError(
+            f"The class names {path.name} are in UTF-16 or UTF-32 without a byte order mark.",
+            "Save the file as UTF-8.",
+        )
+    try:
+        return data.decode(encoding or "utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DetectorLoadError(
+            f"The class names {path.name} cannot be read: line {line} is not in"
+            f" {error.encoding.upper()}; it holds the byte 0x{data[error.start]:02X}.",
+            "If it is in another encoding, such as Latin-1 or Windows-1252, save it as UTF-8.",
+        ) from error
 
 
 def check_names(names: object, source: str, *, repeats: bool = False) -> tuple[str, ...]:
@@ -100,10 +126,22 @@ def _find_faults(names: Iterable[object], *, repeats: bool = False) -> Iterable[
             yield number, "is empty"
         elif len(name) > _MOST_CHARACTERS:
             yield number, f"has {len(name)} characters, more than the {_MOST_CHARACTERS} allowed"
-        elif (same := unicodedata.normalize("NFC", name.strip())) in seen and not repeats:
+        elif hidden := [each for each in (name.strip()[0], name.strip()[-1]) if _is_hidden(each)]:
+            yield number, f"begins or ends with the invisible character U+{ord(hidden[0]):04X}"
+        elif (same := _visible(name)) in seen and not repeats:
             yield number, f"repeats {name!r}"
         else:
             seen.add(same)
+
+
+def _is_hidden(character: str) -> bool:
+    return unicodedata.category(character) == "Cf"
+
+
+def _visible(name: str) -> str:
+    """What is seen of a name: names that differ in nothing else are the same."""
+    shown = "".join(each for each in name.strip() if not _is_hidden(each))
+    return unicodedata.normalize("NFC", shown)
 
 
 def describe_foreign(found: object) -> dict[str, str]:

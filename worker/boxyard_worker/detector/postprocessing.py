@@ -78,9 +78,14 @@ def check_options(options: Any, path: Path) -> None:
 def try_steps(name: str, model: Any, detect: Callable[[], object]) -> None:
     """Detects with all score thresholds at 0, so that each step of the post-processing has input.
 
+    SOLO's heads make a mask for each candidate before they count them: they are left out, because
+    the time and memory of all candidates is not bounded there.
+
     Raises:
         DetectorLoadError: a step fails.
     """
+    if any(isinstance(part, SOLOHead) for part in model.modules()):
+        return
     try:
         with _accepting_all(model):
             detect()
@@ -98,12 +103,11 @@ def try_steps(name: str, model: Any, detect: Callable[[], object]) -> None:
 def _accepting_all(model: Any) -> Iterator[None]:
     """Lowers thresholds, and the counts too, which bounds the time and memory of what they let in.
 
-    SOLO's heads make a mask for each candidate before they count them, so theirs stay as they are.
+    All are as they were at the end.
     """
-    parts = list(model.modules())
-    heads = () if any(isinstance(part, SOLOHead) for part in parts) else parts
+    parts = [part.test_cfg for part in model.modules() if hasattr(part, "test_cfg")]
     changed = []
-    for options in [each for head in heads for each in _walk(getattr(head, "test_cfg", None))]:
+    for options in _walk(parts):
         for name, value in list(options.items()):
             lowest = 0.0 if name in _SCORES else _CANDIDATES if name in _COUNTS else math.inf
             if _is_number(value) and value > lowest:
