@@ -107,8 +107,8 @@ SHELF = DEMO.replace('"CocoDataset", metainfo=metainfo', '"Shelf"').replace("met
         ({"classes": "absent.txt"}, "Shelf has .* in the file absent.txt"),
         ({"classes": 4}, "Shelf has .* are a int, not a list"),
         ({"classes": None}, "and 0 class names"),
-        (None, "Shelf has the METAINFO None"),
-        (property(lambda _: {}), "Shelf has the METAINFO <property"),
+        (None, "and 0 class names"),
+        (property(lambda _: {}), "Shelf has .* are a property, not a list"),
     ],
 )
 def test_class_names_of_ones_own_data_set_type_that_cannot_be_used_are_refused(

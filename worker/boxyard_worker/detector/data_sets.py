@@ -181,13 +181,8 @@ def _find_published(kind: Any) -> _Names:
     # A type that inherits its names from one of mmdet's has published ones.
     owner = next((each for each in getattr(kind, "__mro__", ()) if "METAINFO" in vars(each)), None)
     notes = owner.METAINFO if owner else {}
-    if not isinstance(notes, dict):
-        raise DetectorLoadError(
-            f"{source} has the METAINFO {notes!r:.100}, which gives no class names.",
-            "Write it as METAINFO = dict(classes=('can', 'carton')), or give the names in the"
-            " configuration's `metainfo` or by --classes FILE.",
-        )
-    return _Names(_classes(notes), source, published=_is_mmdets(owner))
+    names = _classes(notes) if isinstance(notes, dict) else notes  # what is none is refused later
+    return _Names(names, source, published=_is_mmdets(owner))
 
 
 def _is_mmdets(kind: Any) -> bool:
