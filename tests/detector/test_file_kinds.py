@@ -6,7 +6,6 @@ import argparse
 import datetime
 import gzip
 import io
-import json
 import pathlib
 import tarfile
 import zipfile
@@ -24,7 +23,6 @@ from boxyard_worker.detector import DetectorLoadError, load_detector
 from boxyard_worker.detector.catalogue import find_model
 from boxyard_worker.detector.checkpoint import write_weights
 from boxyard_worker.detector.conversion import convert_checkpoint
-from boxyard_worker.detector.labels import read_labels
 from boxyard_worker.detector.weights import load_weights, read_weights
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
@@ -96,6 +94,15 @@ def test_a_file_that_holds_no_weights_says_what_it_is(
     assert "\n" not in str(caught.value)
 
 
+COUNT = torch.tensor(3)
+
+
+def wrap(state: dict[str, Tensor], prefix: str = "module.") -> dict[str, Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+AVERAGED = torch.optim.swa_utils.AveragedModel(nn.Linear(2, 2)).state_dict() | wrap(STATE)
+
 ODD = {
     "is cut short or damaged": saved(STATE)[:-200],
     "a zip archive of other files": zipped(readme=b"x", weights=b"y"),
@@ -111,6 +118,13 @@ ODD = {
         {"model": {"weight": torch.ones(2, 2).numpy()}}
     ),
     "but a dictionary of epoch, optimizer": saved({"epoch": 1, "optimizer": {}}),
+    r"in 2 places.*: params, params_ema\..*checkpoint\['params_ema'\]": saved(
+        {"params": STATE, "params_ema": STATE}
+    ),
+    r"in 2 places.*: nets\.a, nets\.b\..*checkpoint\['nets'\]\['b'\]": saved(
+        {"nets": {"a": STATE, "b": STATE}}
+    ),
+    "but a dictionary of optimizer": saved({"optimizer": {"state": {0: STATE, 1: STATE}}}),
 }
 
 
@@ -165,6 +179,12 @@ WORKING: dict[str, Any] = {
     "of several devices": {"model": {f"module.{name}": STATE[name] for name in STATE}},
     "compiled": {"state_dict": {f"_orig_mod.{name}": STATE[name] for name in STATE}},
     "under another name": {"network": STATE, "epoch": 12},
+    "in a dictionary of another name": {"checkpoint": {"state_dict": STATE, "epoch": 1}, "x": 1},
+    "torch's moving average": AVERAGED,
+    "torch's moving average beside others": {"model": None, "ema": AVERAGED},
+    "an average of several devices": {f"module.{name}": AVERAGED[name] for name in AVERAGED},
+    "several devices of an average": {"n_averaged": COUNT, **wrap(wrap(STATE))},
+    "a compiled trainer": {"state_dict": wrap(wrap(STATE, "_orig_mod."), "model.")},
     "an average beside nothing": {"state_dict": {}, "ema_state_dict": STATE},
     "in half precision": {"state_dict": {name: STATE[name].half() for name in STATE}},
     "of a trainer": {"state_dict": {f"model.{name}": STATE[name] for name in STATE}},
@@ -195,33 +215,6 @@ def test_a_checkpoint_works_wherever_it_keeps_its_parameters(tmp_path: Path, kin
     assert model.weight.tolist() == STATE["weight"].tolist()
 
 
-@pytest.mark.parametrize(
-    ("classes", "fault"),
-    [
-        ((0, 1, 2, 3), "not text but the int 0"),
-        (("a", "b", "b", "c"), "repeats 'b'"),
-        (("a", "", "b", "c"), "name 2 of 4 is empty"),
-        (("a\nb", "b", "c", "d"), "control character"),
-        (("a", "b", "c"), "tells 4 classes apart, and 3"),
-        ({0: "a", 1: "b", 2: "b", 3: "c"}, "repeats 'b'"),
-        ({"a": 0, "b": 1, "c": 2, "d": 3}, "are a dict, not a list"),
-        ({"a", "b", "c", "d"}, "not a list of texts"),
-        (torch.ones(4).numpy(), "not a list of texts"),
-    ],
-)
-def test_class_names_of_a_checkpoint_that_cannot_be_used_are_refused_at_load(
-    tmp_path: Path, classes: tuple[object, ...], fault: str
-) -> None:
-    demo = find_model("rtmdet-ins_demo")
-    assert demo.weights
-    state = dict(read_weights(demo.weights).state)
-    torch.save({"state_dict": state, "meta": {"CLASSES": classes}}, tmp_path / "own.pth")
-    file = tmp_path / "own.safetensors"
-    write_weights(tmp_path / "own.pth", "", file)
-    with pytest.raises(DetectorLoadError, match=fault):
-        load_detector("own", config=demo.config, weights=file)
-
-
 def test_weights_of_another_architecture_or_for_other_classes_say_so(tmp_path: Path) -> None:
     demo = find_model("rtmdet-ins_demo")
     assert demo.weights
@@ -235,44 +228,6 @@ def test_weights_of_another_architecture_or_for_other_classes_say_so(tmp_path: P
     with pytest.raises(DetectorLoadError, match="have another shape: bbox_head") as caught:
         load_detector("own", config=own, weights=demo.weights, classes=tmp_path / "names.txt")
     assert "num_classes" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\xef\xbb\xbfcan\r\ncarton\r\n\r\n",
-        "\ufeffcan\ncarton".encode("utf-16-le"),
-        "\ufeffcan\ncarton\n".encode("utf-16-be"),
-        b"can\rcarton\r",
-        b" can \n carton\t\n\n \n",
-    ],
-    ids=["utf-8 mark", "utf-16", "utf-16 big", "old line ends", "spaces"],
-)
-def test_names_are_read_in_every_encoding_that_says_what_it_is(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "names.txt").write_bytes(data)
-    assert read_labels(tmp_path / "names.txt") == ("can", "carton")
-
-
-@pytest.mark.parametrize(
-    ("data", "fault"),
-    [
-        (b"can\nca\0rton\n", "Line 2 .* control character"),
-        ("can\nca\ufeffrton".encode(), "Line 2 .* control character"),
-        ("can\n\u200b\ncarton".encode(), "Line 2 .* is empty"),
-        ("can\ngl\u00e4s\ngla\u0308s".encode(), "Line 3 .* repeats"),
-        ("can\ncarton".encode("utf-16-le"), "control character"),
-        (b"can\tcarton\n", "control character"),
-        (b"x" * 2000, "2000 characters"),
-        (POINTER, "Git LFS pointer"),
-        (json.dumps({"a": 1}).encode(), "JSON text"),
-        (saved(STATE), "PyTorch checkpoint"),
-        (b"", "Line 1 .* is empty"),
-    ],
-)
-def test_names_that_cannot_be_used_are_refused(tmp_path: Path, data: bytes, fault: str) -> None:
-    (tmp_path / "names.txt").write_bytes(data)
-    with pytest.raises(DetectorLoadError, match=fault):
-        read_labels(tmp_path / "names.txt")
 
 
 @pytest.mark.parametrize(
@@ -297,3 +252,46 @@ def test_infinite_numbers_are_fine_where_the_model_itself_has_some(tmp_path: Pat
     model.register_buffer("attention", mask)
     save_file({**STATE, "attention": mask}, tmp_path / "own.safetensors")
     load_weights(model, read_weights(tmp_path / "own.safetensors"))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module.model."])
+@pytest.mark.parametrize("counter", ["", "steps", "n_averaged"])
+def test_safetensors_of_a_wrapped_model_are_loaded(
+    tmp_path: Path, prefix: str, counter: str
+) -> None:
+    counters = {counter: COUNT} if counter else {}
+    save_file({**wrap(STATE, prefix), **counters}, tmp_path / "own.safetensors")
+    model = nn.Linear(2, 2)
+    load_weights(model, read_weights(tmp_path / "own.safetensors"))
+    assert model.weight.tolist() == STATE["weight"].tolist()
+
+
+def test_names_that_a_model_has_itself_are_no_wrappers(tmp_path: Path) -> None:
+    model = nn.ModuleDict({"module": nn.Linear(2, 2)})
+    model.register_buffer("steps", torch.tensor(0))
+    save_file({**wrap(STATE), "steps": COUNT}, tmp_path / "own.safetensors")
+    load_weights(model, read_weights(tmp_path / "own.safetensors"))
+    assert model["module"].weight.tolist() == STATE["weight"].tolist()
+    assert model.get_buffer("steps") == COUNT
+
+
+@pytest.mark.parametrize(
+    ("state", "prefixes"),
+    [
+        (wrap(STATE, "detector."), "'detector.'"),
+        (wrap(STATE, "net.module."), "'net.module.'"),
+        (wrap(wrap(STATE, "net.")), "'module.net.'"),
+        ({**wrap(STATE, "teacher."), **wrap(STATE, "student.")}, "'student.' or 'teacher.'"),
+        (
+            {**wrap(STATE, "ema_model."), **wrap(STATE, "online_model."), "step": COUNT},
+            "'ema_model.' or 'online_model.'",
+        ),
+    ],
+)
+def test_another_prefix_of_the_models_names_is_named(
+    tmp_path: Path, state: dict[str, Tensor], prefixes: str
+) -> None:
+    save_file({name: each.clone() for name, each in state.items()}, tmp_path / "own.safetensors")
+    with pytest.raises(DetectorLoadError, match=f"names that begin with {prefixes}") as caught:
+        load_weights(nn.Linear(2, 2), read_weights(tmp_path / "own.safetensors"))
+    assert "removeprefix" in caught.value.hint

@@ -51,6 +51,10 @@ def as_mmcv_wants(value: Any) -> Any:
 
 SERVED = {
     "plain": [LOAD, RESIZE, PACK],
+    "composed": [
+        {"type": "Compose", "transforms": [LOAD, {"type": "mmcv.Compose", "transforms": RESIZE}]},
+        PACK,
+    ],
     "floats": [{**LOAD, "to_float32": True}, RESIZE, PACK],
     "Pillow reads": [{**LOAD, "imdecode_backend": "pillow"}, RESIZE, PACK],
     "mmcv's own reader": [{**LOAD, "imdecode_backend": None, "color_type": "color"}, RESIZE, PACK],

@@ -19,6 +19,7 @@ from torch import nn
 from boxyard_worker.detector import DetectorLoadError
 from boxyard_worker.detector.checkpoint import read_checkpoint
 from boxyard_worker.detector.conversion import advise, convert_checkpoint
+from boxyard_worker.detector.pickled import Forgotten
 from boxyard_worker.detector.weights import hash_file, load_weights, read_weights
 
 
@@ -73,7 +74,7 @@ def test_getattr_in_a_checkpoint_reaches_nothing(tmp_path: Path) -> None:
 
     save_checkpoint(tmp_path / "model.pth", reach=Reach())
     assert convert_checkpoint(tmp_path / "model.pth").exists()
-    assert type(read_checkpoint(tmp_path / "model.pth")["reach"]).__name__ == "_Forgotten"
+    assert isinstance(read_checkpoint(tmp_path / "model.pth")["reach"], Forgotten)
     assert pickle.loads(pickle.dumps(Reach())) is np.ndarray.tofile  # as it would have been
 
 

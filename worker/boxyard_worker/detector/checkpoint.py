@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,75 +18,15 @@ from torch import Tensor
 
 from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.detector.file_kinds import FETCH_AGAIN
-from boxyard_worker.detector.states import STATES, find_state, strange_names
+from boxyard_worker.detector.labels import describe_foreign
+from boxyard_worker.detector.pickled import STAND_INS
+from boxyard_worker.detector.states import STATES, find_state, find_states, strange_names, unwrap
 
-
-class _Forgotten:
-    """Takes the place of whatever a checkpoint holds beside tensors and plain values."""
-
-    def __init__(self, *_arguments: object) -> None:
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-class _Plain:
-    """Takes the place of dictionaries of a type of their own; they may hold the class names."""
-
-    def __new__(cls, *arguments: object) -> OrderedDict[str, Any]:  # type: ignore[misc]
-        # torch fills only dictionaries of its own choice, of which this is one.
-        return OrderedDict(*(each for each in arguments if isinstance(each, dict)))
-
-
-# What trainings keep beside the parameters: mmengine's log, options, paths, times, random states.
-# None of it is needed, so none is made: not numpy's arrays, and not what `getattr` would find.
-_NAMES = (
-    "mmengine.logging.history_buffer.HistoryBuffer",
-    "mmengine.config.config.Config",
-    "argparse.Namespace",
-    "types.SimpleNamespace",
-    *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
-    *(
-        f"{module}.{kind}Path"
-        for module in ("pathlib", "pathlib._local")
-        for kind in ("", "Pure", "Posix", "Windows", "PurePosix", "PureWindows")
-    ),
-    *(
-        f"builtins.{name}"
-        for name in ("getattr", "int", "float", "str", "list", "dict", "tuple", "frozenset")
-    ),
-    "numpy.ndarray",
-    "numpy.dtype",
-    *(
-        f"numpy.{core}.{name}"
-        for core in ("core", "_core")
-        for name in ("multiarray.scalar", "multiarray._reconstruct", "numeric._frombuffer")
-    ),
-)
-
-
-_DICTIONARIES = (
-    "mmengine.config.config.ConfigDict",
-    "mmcv.utils.config.ConfigDict",
-    "addict.addict.Dict",
-    "collections.defaultdict",
-)
-_STAND_INS: tuple[tuple[Callable[..., Any], str], ...] = (
-    *((_Forgotten, name) for name in _NAMES),
-    *((_Plain, name) for name in _DICTIONARIES),
-)
-
-_WRAPPERS = ("module.", "model.", "_orig_mod.", "_forward_module.")
-"""What torch's wrappers for several devices, moving averages, compilation and trainers put before
-every name."""
 _ODD: tuple[tuple[Callable[[Tensor], bool], str], ...] = (
     (lambda tensor: tensor.is_quantized, "quantised"),
     (lambda tensor: tensor.layout is not torch.strided, "sparse"),
     (lambda tensor: tensor.is_meta, "without its numbers (of torch's device `meta`)"),
 )
-_STEPS = "steps"
-"""Beside the parameters of a moving average: how often it was updated."""
 
 
 def write_weights(source: Path, digest: str, target: Path) -> None:
@@ -100,15 +39,12 @@ def write_weights(source: Path, digest: str, target: Path) -> None:
     state = find_state(checkpoint)
     if state is None:
         raise _no_parameters(source, checkpoint)
-    if any(name != _STEPS for name in state):
-        state.pop(_STEPS, None)
-    prefix = _common_prefix(state)
+    bare, prefix = unwrap(state)
     metadata = {
-        "classes": json.dumps(_classes(checkpoint.get("meta")), default=_describe),
+        "classes": json.dumps(_classes(checkpoint.get("meta"))),
         "versions": json.dumps(_versions(state, prefix)),
         "source_sha256": digest,
     }
-    bare = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     chosen = {name: bare[name] for name in _choose(bare)}
     _refuse_odd(chosen, source)
     save_file({name: _own(tensor) for name, tensor in chosen.items()}, target, metadata)
@@ -126,22 +62,6 @@ def _settle_header(path: Path) -> None:
             raise ValueError(f"the header of {path.name} cannot be put in order")
         file.seek(8)
         file.write(settled)
-
-
-def _describe(found: object) -> str:
-    # It goes into the file, whose sha256 is to be the same each time.
-    return f"a {type(found).__name__}"
-
-
-def _common_prefix(state: dict[str, Tensor]) -> str:
-    prefix = ""
-    while wrapper := next((w for w in _WRAPPERS if _all_start(state, prefix + w)), None):
-        prefix += wrapper
-    return prefix
-
-
-def _all_start(state: dict[str, Tensor], prefix: str) -> bool:
-    return bool(state) and all(name.startswith(prefix) for name in state)
 
 
 def _choose(state: dict[str, Tensor]) -> list[str]:
@@ -191,7 +111,7 @@ def read_checkpoint(source: Path) -> dict[str, Any]:
     """
     _check_archive(source)
     try:
-        with torch.serialization.safe_globals([*_STAND_INS]):
+        with torch.serialization.safe_globals([*STAND_INS]):
             checkpoint = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:
         raise _unreadable(source, error) from error
@@ -226,6 +146,14 @@ def _check_archive(source: Path) -> None:
 
 
 def _no_parameters(source: Path, found: object) -> DetectorLoadError:
+    if states := find_states(found):
+        place = "".join(f"[{part!r}]" for part in list(states)[-1].split("."))
+        return DetectorLoadError(
+            f"{source.name} holds parameters in {len(states)} places, and does not say which are"
+            f" the model's: {', '.join(states)[:200]}.",
+            "Save those to be served alone, as in"
+            f" torch.save({{'state_dict': checkpoint{place}}}, FILE).",
+        )
     held = f"a {type(found).__name__}"
     if isinstance(found, dict):
         held = f"a dictionary of {', '.join(map(str, found))[:200]}" if found else "nothing"
@@ -268,13 +196,23 @@ def _unreadable(source: Path, error: Exception) -> DetectorLoadError:
 
 
 def _classes(meta: object) -> object:
-    """The class names as the checkpoint has them; what is no list of texts is refused when used."""
+    """The class names as the checkpoint has them, in what JSON can hold.
+
+    A name that is no text becomes an object that `check_names` refuses when the names are used.
+    """
     notes = meta.get("dataset_meta") or meta if isinstance(meta, dict) else None
     if not isinstance(notes, dict):
         return []
     classes = next((v for k, v in notes.items() if str(k).lower() == "classes"), None)
+    if classes is None:
+        return []
     if isinstance(classes, str):
         return [classes]
     if isinstance(classes, dict) and list(classes) == list(range(len(classes))):
-        return list(classes.values())
-    return classes if classes is not None else []
+        classes = list(classes.values())
+    if isinstance(classes, list | tuple):
+        return [
+            name if name is None or isinstance(name, str | int | float) else describe_foreign(name)
+            for name in classes
+        ]
+    return describe_foreign(classes)

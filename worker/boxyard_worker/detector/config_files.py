@@ -3,7 +3,9 @@
 mmengine looks for packages by `pkg_resources`, which setuptools no longer has. And mmdet's wheel
 keeps its configurations below `mmdet/.mim`, in the form with `_base_`, with hyphens in their names;
 those of the pure Python form name them as modules, `mmdet.configs.…`, which the wheel has not.
-Both look-ups are replaced here, in the two functions of mmengine that make them.
+Both look-ups are replaced here, in the two functions of mmengine that make them. So is its test for
+a module of Python's own, which a configuration may call: mmengine compares paths, and in a virtual
+environment takes `os` for a library.
 """
 
 from __future__ import annotations
@@ -11,10 +13,14 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import sys
+import traceback
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import mmengine.config.config
+import mmengine.config.utils
 from mmengine.config import Config, ConfigDict
 from mmengine.config.lazy import LazyObject
 from mmengine.config.utils import ImportTransformer, _gather_abs_import_lazyobj
@@ -30,6 +36,18 @@ def read_file(path: Path) -> Config:
         Exception: whatever the file's own code or mmengine raises.
     """
     return Config.fromfile(str(path), import_custom_modules=False)
+
+
+def find_lazy_use(error: Exception) -> str | None:
+    """Where a configuration called or computed with what mmengine has not imported; else None.
+
+    mmengine represents that by a `LazyObject` or `LazyAttr`, and raises an empty RuntimeError
+    where one is called.
+    """
+    if not ((isinstance(error, RuntimeError) and not str(error)) or "Lazy" in str(error)):
+        return None
+    lines = [each for each in traceback.extract_tb(error.__traceback__) if each.name == "<module>"]
+    return f"line {lines[-1].lineno} of {Path(lines[-1].filename).name}" if lines else None
 
 
 def _find_base(named: str, config: str) -> tuple[str, str | None]:
@@ -124,5 +142,13 @@ def _absent(base: str, near: list[str]) -> DetectorLoadError:
     )
 
 
+def _is_builtin(name: str) -> bool:
+    """Stands for mmengine's `_is_builtin_module`: whether a file's import is done as written."""
+    own = f"{name}.".startswith("mmengine.config.")
+    return own or name.partition(".")[0] in sys.stdlib_module_names
+
+
+mmengine.config.config._is_builtin_module = _is_builtin
+mmengine.config.utils._is_builtin_module = _is_builtin
 Config._get_cfg_path = staticmethod(_find_base)
 Config._parse_lazy_import = staticmethod(_parse)

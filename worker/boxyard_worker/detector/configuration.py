@@ -12,12 +12,13 @@ from typing import Any
 
 from mmengine.config import Config
 
-from boxyard_worker.detector.config_files import read_file
+from boxyard_worker.detector.config_files import find_lazy_use, read_file
 from boxyard_worker.detector.convnext import ConvNeXt
 from boxyard_worker.detector.data_sets import test_pipeline, type_name
 from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.detector.extras import missing_module
 from boxyard_worker.detector.file_kinds import JSON, TEXT, refuse_foreign
+from boxyard_worker.detector.postprocessing import check_options
 from boxyard_worker.detector.vocabulary import hash_folder
 
 _MODULE = re.compile(r"[^\W\d][\w-]*(\.[^\W\d][\w-]*)*(?<!\.py)")
@@ -43,7 +44,9 @@ def read_config(path: Path) -> Config:
             raise _not_served(path, "has no `model` with a `type`")
         if config.get("test_dataloader") is None and "data" in config:
             raise _not_served(path, "is for mmdet 2: it has `data` and no `test_dataloader`")
-        _refuse_silencing(config.model.get("test_cfg"), path)
+        check_options(config.model.get("test_cfg"), path)
+        if config.model.get("data_preprocessor") is None and "data_preprocessor" in config:
+            config.model.data_preprocessor = config.data_preprocessor  # as mmengine's Runner does
         _forget_downloads(config.model)
         _forget_training(config.model)
         _embed_teacher(config.model, path)
@@ -82,6 +85,12 @@ def _run(path: Path) -> Config:
             f"{what}: {fault}.", "Name a configuration file: .py, .json or .yaml, in UTF-8."
         ) from error
     except Exception as error:
+        if place := find_lazy_use(error):
+            raise DetectorLoadError(
+                f"{what}: {place} uses the value of something imported from a library, and"
+                " mmengine imports no library while it reads a configuration.",
+                "Write the value itself there; only Python's standard library can be called.",
+            ) from error
         raise DetectorLoadError(
             f"{what}: running it raised {type(error).__name__}: {str(error)[:300]}.",
             "It must run as mmengine runs it: Config.fromfile(FILE).",
@@ -119,27 +128,6 @@ def hash_config(config: Config, language: Path | None = None) -> str:
     if language:
         deciding["language"] = hash_folder(language)
     return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _refuse_silencing(options: Any, path: Path) -> None:
-    """Refuses options by which a model would run and never find anything."""
-    if not isinstance(options, dict):
-        return
-    threshold, most = options.get("score_thr"), options.get("max_per_img")
-    if isinstance(threshold, int | float) and not threshold < 1:
-        raise _silent(path, f"score_thr={threshold}", "a score threshold below 1")
-    if most is not None and type(most) is int and most == 0:
-        raise _silent(path, "max_per_img=0", "how many instances an image may have")
-    for part in options.values():
-        _refuse_silencing(part, path)
-
-
-def _silent(path: Path, option: str, wanted: str) -> DetectorLoadError:
-    return DetectorLoadError(
-        f"The configuration {path.name} has {option} in its `test_cfg`: nothing would ever"
-        " be found.",
-        f"Give it {wanted}.",
-    )
 
 
 def _forget_downloads(node: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mmdet.evaluation.functional import oid_challenge_classes, oid_v6_classes
 from mmdet.registry import DATASETS
@@ -51,7 +51,7 @@ def test_pipeline(config: Config) -> list[dict[str, Any]]:
             "The configuration's test data set has no pipeline.",
             "Give test_dataloader.dataset the `pipeline` that the model is tested with.",
         )
-    return [_plain(step) for step in pipelines[0]]
+    return list(_plain_steps(pipelines[0]))
 
 
 def class_names(config: Config) -> tuple[str, ...]:
@@ -109,14 +109,33 @@ def _unwrap(data_set: Any, outer: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
         yield data_set, steps
 
 
-def _plain(step: Any) -> dict[str, Any]:
-    kind = step.get("type") if isinstance(step, dict) else None
-    if not kind or not isinstance(kind, str | type):
-        raise DetectorLoadError(
-            f"A step of the test pipeline has no `type`, by name or class: {step!r:.100}.",
-            "Write each as dict(type='Resize', scale=(1333, 800), keep_ratio=True).",
-        )
-    return dict(step)
+def _plain_steps(steps: Any) -> Iterator[dict[str, Any]]:
+    """The steps, each a dictionary of its own, with those of a `Compose` in its place."""
+    for step in steps if isinstance(steps, list | tuple) else [steps]:
+        kind = step.get("type") if isinstance(step, dict) else None
+        if not kind or not isinstance(kind, str | type):
+            raise DetectorLoadError(
+                f"A step of the test pipeline has no `type`, by name or class: {step!r:.100}.",
+                "Write each as dict(type='Resize', scale=(1333, 800), keep_ratio=True).",
+            )
+        if type_name(kind) == "Compose" and "transforms" in step:
+            yield from _plain_steps(step["transforms"])
+        else:
+            yield dict(step)
+
+
+class _Names(NamedTuple):
+    """Class names as they are declared, unchecked.
+
+    Attributes:
+        value: what stands for them; None where nothing does.
+        source: where it stands, for messages.
+        published: they are mmdet's own, of which some repeat a name.
+    """
+
+    value: Any
+    source: str
+    published: bool = False
 
 
 def check_declared(config: Config) -> None:
@@ -127,52 +146,65 @@ def check_declared(config: Config) -> None:
     """
     for data_set, _ in _find_sets(config):
         names = _find_names(data_set, config)
-        if isinstance(names, list | tuple):
-            check_names(names, _source(config))
+        if isinstance(names.value, list | tuple):
+            check_names(names.value, names.source, repeats=names.published)
 
 
 def _name_classes(data_set: Any, config: Config) -> tuple[str, ...]:
     names = _find_names(data_set, config)
-    return _published_classes(data_set.get("type")) if names is None else _check(names, config)
+    return () if names.value is None else _check(names)
 
 
-def _find_names(data_set: Any, config: Config) -> Any:
+def _find_names(data_set: Any, config: Config) -> _Names:
     for notes in (data_set.get("metainfo"), data_set, config.get("metainfo")):
         if notes and not isinstance(notes, dict):
             raise DetectorLoadError(
                 f"The configuration's `metainfo` is {notes!r:.100}.",
                 "Write it as metainfo=dict(classes=('can', 'carton')).",
             )
-        for key, names in (notes or {}).items():
-            if str(key).lower() == "classes" and names is not None:
-                return names
-    return None
+        if (names := _classes(notes or {})) is not None:
+            return _Names(names, _source(config))
+    return _find_published(data_set.get("type"))
 
 
-def _check(names: Any, config: Config) -> tuple[str, ...]:
-    if isinstance(names, str):
+def _classes(notes: dict[Any, Any]) -> Any:
+    found = (value for key, value in notes.items() if str(key).lower() == "classes")
+    return next((names for names in found if names is not None), None)
+
+
+def _find_published(kind: Any) -> _Names:
+    """The names that the type of a data set brings: one of mmdet's, or of the operator's code."""
+    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    source = f"The data set type {type_name(kind)}"
+    if _is_mmdets(kind) and (listed := _LISTED_CLASSES.get(type_name(kind))):
+        return _Names(listed(), source, published=True)
+    # A type that inherits its names from one of mmdet's has published ones.
+    owner = next((each for each in getattr(kind, "__mro__", ()) if "METAINFO" in vars(each)), None)
+    notes = owner.METAINFO if owner else {}
+    names = _classes(notes) if isinstance(notes, dict) else notes  # what is none is refused later
+    return _Names(names, source, published=_is_mmdets(owner))
+
+
+def _is_mmdets(kind: Any) -> bool:
+    return str(getattr(kind, "__module__", "")).partition(".")[0] == "mmdet"
+
+
+def _check(names: _Names) -> tuple[str, ...]:
+    value = names.value
+    if isinstance(value, str):
         # As mmengine has it, a text names a file of names; where there is none, it is one name.
-        file = Path(names)
+        file = Path(value)
         if file.is_file():
             return read_labels(file)
-        if _PATH.fullmatch(names):
+        if _PATH.fullmatch(value):
             raise DetectorLoadError(
-                f"{_source(config)} has the class names in the file {names}, which is not in"
+                f"{names.source} has the class names in the file {value}, which is not in"
                 f" {Path.cwd()}.",
                 "Give its whole path, or pass it by --classes FILE.",
             )
-        return _check((names,), config)
-    return check_names(names, _source(config))
+        value = (value,)
+    return check_names(value, names.source, repeats=names.published)
 
 
 def _source(config: Config) -> str:
     return f"The configuration {Path(config.filename or '').name}"
-
-
-def _published_classes(kind: Any) -> tuple[str, ...]:
-    """The names that mmdet's data sets bring; some published ones repeat a name."""
-    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-    if listed := _LISTED_CLASSES.get(type_name(kind)):
-        return tuple(listed())
-    classes = getattr(kind, "METAINFO", {}).get("classes", ())
-    return (classes,) if isinstance(classes, str) else tuple(classes)

@@ -32,6 +32,7 @@ import mmcv
 import mmengine
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.model import BaseDataPreprocessor
 from mmengine.model.utils import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 
@@ -50,6 +51,7 @@ from boxyard_worker.detector.faults import mend
 from boxyard_worker.detector.heads import REQUEST, limit_masks
 from boxyard_worker.detector.labels import check_labels, check_names, read_labels
 from boxyard_worker.detector.pipeline import Pipeline
+from boxyard_worker.detector.postprocessing import try_steps
 from boxyard_worker.detector.prompts import Prompts
 from boxyard_worker.detector.resize import resize
 from boxyard_worker.detector.vocabulary import find_language, place_language
@@ -151,6 +153,8 @@ class MMDetector:
                 "Try it on the CPU; if it fails there too, this model cannot be served.",
             ) from error
         self._description = dataclasses.replace(self._description, masks=found.masks is not None)
+        if not len(found.scores):
+            try_steps(self._description.model, self._model, lambda: self.detect([image]))
 
     def _check_input(self, image: ModelImage) -> None:
         """Refuses a data preprocessor that makes no numbers of an image, as a `std` of 0 does."""
@@ -249,6 +253,12 @@ def _build(name: str, config: Any, held: Weights | None, device: torch.device) -
         randomise(model)
     mend(model)
     limit_masks(model)
+    if type(model.data_preprocessor) is BaseDataPreprocessor:  # mmengine's, for want of any
+        raise DetectorLoadError(
+            f"The configuration of {name} has no `data_preprocessor`, which normalises images.",
+            "Give its `model` the one it was trained with, as in data_preprocessor=dict("
+            "type='DetDataPreprocessor', mean=[…], std=[…], bgr_to_rgb=True, pad_size_divisor=32).",
+        )
     model.to(device)
     model.eval()
     return model

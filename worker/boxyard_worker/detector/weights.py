@@ -19,6 +19,7 @@ from boxyard_worker.detector.digest import hash_file
 from boxyard_worker.detector.errors import DetectorLoadError
 from boxyard_worker.detector.file_kinds import CHECKPOINT, SAFETENSORS, recognise, refuse_foreign
 from boxyard_worker.detector.migration import keep_unexplained, rename_parameters
+from boxyard_worker.detector.states import find_prefixes, unwrap
 
 _SHOWN = 8
 _HEAD_PARAMETERS = 40
@@ -101,7 +102,8 @@ def load_weights(model: nn.Module, weights: Weights) -> None:
     own = model.state_dict()
     if broken := [name for name, tensor in weights.state.items() if tensor.is_complex()]:
         raise _misfit(weights, f"{broken[0]} is of complex numbers")
-    state = OrderedDict(rename_parameters(weights.state, own.keys()))
+    bare, wrapper = unwrap(weights.state, own.keys())
+    state = OrderedDict(rename_parameters(bare, own.keys()))
     state._metadata = weights.versions  # type: ignore[attr-defined]  # where torch looks for them
     _refuse_infinite(weights, state, own)
     try:
@@ -110,6 +112,8 @@ def load_weights(model: nn.Module, weights: Weights) -> None:
         raise _misshapen(weights, _compare_shapes(own, state), str(error)) from error
     left_over, missing = keep_unexplained([*left_over, *_hidden(model, state)], missing)
     if missing or left_over:
+        if prefixes := find_prefixes(left_over, keep_unexplained([], own.keys())[1]):
+            raise _prefixed(weights, [wrapper + prefix for prefix in prefixes])
         if left_over and len(missing) > max(_SHOWN, len(own) / 2):
             raise _misfit(
                 weights,
@@ -179,6 +183,16 @@ def _misshapen(weights: Weights, differences: list[str], told: str) -> DetectorL
             " it so, in each head; else use the weights of exactly this configuration.",
         )
     return _misfit(weights, what)
+
+
+def _prefixed(weights: Weights, prefixes: list[str]) -> DetectorLoadError:
+    *_, one = prefixes
+    return DetectorLoadError(
+        f"The weights {weights.path.name} hold the model's parameters under names that begin with"
+        f" {' or '.join(map(repr, prefixes))[:200]}.",
+        f"Save the ones to be served without that: {{name.removeprefix({one!r}): tensor for name,"
+        f" tensor in state_dict.items() if name.startswith({one!r})}}.",
+    )
 
 
 def _misfit(weights: Weights, what: str) -> DetectorLoadError:
