@@ -60,10 +60,11 @@ class Tenants:
 
         Raises:
             SetupError: BOXYARD_SECRET_KEYS is not fit, or the key is another tenant's.
+            Unreadable: the former secret cannot be read and must not be replaced; the key is good.
         """
         establish_identity(self._connection)
-        self._secrets.bootstrap(tenant, webhook_secret)
         self._api_keys.bootstrap(tenant, api_key)
+        self._secrets.bootstrap(tenant, webhook_secret)
         self._connection.command("SADD", keys.TENANTS, tenant)
 
     def names(self) -> list[Tenant]:
