@@ -77,10 +77,7 @@ class JobReader:
     def models(self) -> list[str]:
         """The models that ever had a job, by name."""
         names = self._connection.command("SMEMBERS", keys.MODELS)
-        odd = [name for name in names if not keys.MODEL_NAME.fullmatch(name)]
-        for name in odd:
-            self._quarantine.note(f"{keys.MODELS} {name}", "unreadable")
-        return sorted(set(names) - set(odd))
+        return self._quarantine.keep_names(keys.MODELS, names, keys.MODEL_NAME)
 
     def subscribe(self) -> FinishedFeed:
         """News of the jobs that end from now on."""

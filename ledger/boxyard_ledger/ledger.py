@@ -77,7 +77,7 @@ class Ledger:
             quarantine=self.quarantine,
         )
         self.workers = Workers(connection, self.quarantine)
-        self.served_models = ServedModels(connection, self.workers)
+        self.served_models = ServedModels(connection, self.workers, self.quarantine)
         self.sweeps = Sweeps(
             connection,
             settings=settings,

@@ -7,6 +7,7 @@ renamed; any other record that cannot be read stays in place, is skipped, and is
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -170,6 +171,19 @@ class Quarantine:
                 self._noted.popitem(last=False)
         if fresh:
             _log.warning("record.unreadable", place=place, reason=reason)
+
+    def keep_names(self, place: str, names: Iterable[str], pattern: re.Pattern[str]) -> list[str]:
+        """The members of a set that are names, sorted; each other one is noted.
+
+        Args:
+            place: the set.
+            names: what it holds.
+            pattern: what a name looks like.
+        """
+        found = sorted(names)
+        for odd in (name for name in found if not pattern.fullmatch(name)):
+            self.note(f"{place} {odd}", "unreadable")
+        return [name for name in found if pattern.fullmatch(name)]
 
     def count(self) -> int:
         """How many places are listed."""

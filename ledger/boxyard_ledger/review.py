@@ -25,7 +25,7 @@ from .tenants import Quota
 from .webhook_secrets import SecretsRecord
 
 _PAGE = 500
-_TENANT, _JOB = r"([a-z0-9][a-z0-9-]{0,62})", r"(job_[0-9a-f]{32})"
+_TENANT, _JOB = f"({keys.TENANT_NAME.pattern})", r"(job_[0-9a-f]{32})"
 _MEMBER = re.compile(f"{_TENANT}/{_JOB}")
 _LISTED = re.compile(f"boxyard:{_TENANT}:jobs(?::[a-z]+)?")
 _JOB_KEY = re.compile(f"boxyard:{_TENANT}:job:{_JOB}")
@@ -156,7 +156,7 @@ def _look_at(place: str) -> _Look | None:
     """How to read a record that stays in its place; None if that is not known."""
     key, _, name = place.partition(" ")
     parse = _parser(key, name)
-    if key in (keys.MODELS, keys.TENANTS):
+    if key in (keys.MODELS, keys.SERVED_MODELS, keys.TENANTS):
         return _Look(("SISMEMBER", key, name), _check_absent)
     if not parse:
         return None
