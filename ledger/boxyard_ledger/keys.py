@@ -47,6 +47,11 @@ UNLISTED = f"{QUARANTINE}:unlisted"
 """How often a place was not listed there because the list was full."""
 
 
+def is_ours(key: str) -> bool:
+    """Whether a key is the ledger's, and not the broker's."""
+    return key.startswith(f"{_ROOT}:")
+
+
 def member(tenant: str, name: str) -> str:
     """How an index names a tenant's job or delivery."""
     return f"{tenant}/{name}"

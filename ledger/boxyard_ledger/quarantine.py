@@ -210,7 +210,13 @@ class Quarantine:
         return int(found) if found and found.isdecimal() else 0
 
     def restore(self, entry: Quarantined) -> bool:
-        """Puts an entry back where it came from; False when it is gone or cannot be put back."""
+        """Puts an entry back where it came from; False when it is gone or cannot be put back.
+
+        A key that was renamed cannot be while it has the type for which it was, and if it is none
+        of the ledger's: what the broker keeps are hints, which are sent again.
+        """
+        if entry.renamed and not keys.is_ours(entry.source):
+            return False
         return self._release(entry, "restore")
 
     def delete(self, entry: Quarantined) -> bool:
@@ -224,8 +230,8 @@ class Quarantine:
 
     def _release(self, entry: Quarantined, how: str) -> bool:
         names = [keys.QUARANTINE]
-        if entry.source:
-            names.append(entry.source)
+        if entry.source:  # deleting needs no right to it
+            names.append(entry.source if how == "restore" else keys.QUARANTINE)
         if entry.renamed:
             names.append(entry.place)
         words = [how, entry.place, entry.member, entry.score]

@@ -37,6 +37,15 @@ local function quarantine(place, facts, has_data)
   return redis.pcall('HSETNX', QUARANTINE, place, cjson.encode(facts))
 end
 
+-- The type of a key, as far as it matters here: the first command that can count what the key holds.
+-- (A role may not run TYPE.)
+local function type_of(key)
+  for _, count in ipairs({'HLEN', 'ZCARD', 'LLEN', 'SCARD', 'STRLEN'}) do
+    if type(redis.pcall(count, key)) == 'number' then return count end
+  end
+  return 'other'
+end
+
 -- Runs a command. A key of another type than the command needs holds nothing that any process could
 -- use: it is renamed, so that it fails no later command, and the command runs as if it were not there.
 -- RENAME fails only where the role may do no more than read the key: then the key stays.
@@ -47,7 +56,7 @@ local function call(command, key, ...)
     local place = string.format('%s:%.0f:%s', QUARANTINE, now_ms(), key)
     local renamed = redis.pcall('RENAME', key, place)
     if not renamed.err then
-      quarantine(place, {reason = 'wrong-type', key = key}, true)
+      quarantine(place, {reason = 'wrong-type', key = key, type = type_of(place)}, true)
       return redis.call(command, key, ...)
     end
     quarantine(key, {reason = 'wrong-type'})

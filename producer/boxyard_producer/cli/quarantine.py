@@ -62,7 +62,10 @@ def restore(places: Places = None, everything: All = False) -> None:
         restored = _count(ledger.quarantine.restore, chosen)
     say(f"Put back: {restored}.")
     if restored < len(chosen):
-        say(f"Left, because the key that they came from is in use: {len(chosen) - restored}.")
+        say(
+            f"Left: {len(chosen) - restored}. The key that they came from is in use, or it cannot "
+            "have their type: repair or `delete` those."
+        )
 
 
 @quarantine.command()
