@@ -80,7 +80,9 @@ class Admission:
 
     def _words(self, job: JobRecord, idempotency: Idempotency | None) -> list[Word]:
         settings = self._settings
-        words: list[Word] = [keys.member(job.tenant, job.id), job.id, job.model_dump_json()]
+        record = job.model_dump_json()
+        head = job.head(len(record.encode())).model_dump_json()
+        words: list[Word] = [keys.member(job.tenant, job.id), job.id, record]
         words += [len(job.images), to_ms(job.created_at)]
         words += [_patience_ms(job), job.model]
         words += (
@@ -88,7 +90,7 @@ class Admission:
         )
         words += [settings.max_queued_per_model, settings.max_queued_per_tenant]
         words.append(settings.max_jobs_per_minute)
-        words += [settings.max_queued_bytes, settings.max_record_bytes]
+        words += [settings.max_queued_bytes, settings.max_record_bytes, head]
         for upload in uploads_of(job):
             words += [keys.member(job.tenant, upload), upload]
         return words

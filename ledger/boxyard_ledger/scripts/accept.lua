@@ -10,7 +10,7 @@
 -- ARGV: 1 tenant/job, 2 job, 3 record, 4 images, 5 created (ms), 6 expires in (ms) or '',
 --   7 model, 8 fingerprint or '', 9 digest of the idempotency key, 10 queued at most for a model,
 --   11 for a tenant, 12 jobs a minute, 13 bytes of records of jobs that have not ended, 14 of all
---   records, then for each upload: tenant/upload, upload.
+--   records, 15 what lists show of the record, then for each upload: tenant/upload, upload.
 -- Answers {accepted | twin | conflict, job}, {unknown-upload, upload} or {name of the bound,
 -- seconds to wait}.
 local MINUTE = 60000
@@ -54,13 +54,13 @@ end
 if all + bytes > bound_of(quota[4], ARGV[14]) then return {'record-bytes', 300} end
 local uploads = #KEYS - 17
 for index = 1, uploads do
-  local upload = ARGV[14 + 2 * index]
+  local upload = ARGV[15 + 2 * index]
   if call('HEXISTS', KEYS[12], upload) == 0 then return {'unknown-upload', upload} end
 end
 local early = count_submission(bound_of(quota[2], ARGV[12]))
 if early then return {'jobs-per-minute', early} end
 
-call('HSET', KEYS[1], 'record', ARGV[3], 'state', 'queued', 'images', ARGV[4],
+call('HSET', KEYS[1], 'record', ARGV[3], 'head', ARGV[15], 'state', 'queued', 'images', ARGV[4],
   'token', 0, 'attempts', 0, 'bytes', bytes)
 count_bytes(KEYS[17], 'open', bytes)
 call('ZADD', KEYS[2], ARGV[5], ARGV[1])
@@ -74,6 +74,6 @@ if ARGV[8] ~= '' then
 end
 for index = 1, uploads do
   call('SADD', KEYS[17 + index], ARGV[2])
-  call('ZREM', KEYS[13], ARGV[13 + 2 * index])
+  call('ZREM', KEYS[13], ARGV[14 + 2 * index])
 end
 return {'accepted', ARGV[2]}
