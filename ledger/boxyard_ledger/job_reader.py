@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -117,16 +118,11 @@ class JobReader:
 
     def _read_overviews(self, tenant: str, names: Sequence[str]) -> Iterator[JobOverview | None]:
         """The jobs without their images, in order; None for one that cannot be read so."""
-        answers = iter(
-            self._connection.commands(
-                *(
-                    words
-                    for key in (keys.job(tenant, name) for name in names)
-                    for words in (("HMGET", key, *OVERVIEW), ("HSTRLEN", key, "record"))
-                )
-            )
-        )
-        for name, values, record_bytes in zip(names, answers, answers, strict=False):
+        if not names:
+            return
+        hashes = [keys.job(tenant, name) for name in names]
+        rows = json.loads(self._connection.run("read_overviews", hashes, OVERVIEW))
+        for name, (*values, record_bytes) in zip(names, rows, strict=True):
             try:
                 yield read_overview(keys.member(tenant, name), values, record_bytes)
             except Unreadable:

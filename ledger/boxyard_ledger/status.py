@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from boxyard_schemas import JobState
 from boxyard_schemas.errors import Unreadable
@@ -139,19 +139,21 @@ OVERVIEW = (
 """The fields of a job's hash that `read_overview` reads."""
 
 
-def read_overview(entry: str, values: Sequence[str | None], record_bytes: int) -> JobOverview:
+def read_overview(
+    entry: str, values: Sequence[str | Literal[False]], record_bytes: int
+) -> JobOverview:
     """The overview of a job `tenant/job`.
 
     Args:
         entry: names the job.
-        values: of the fields `OVERVIEW` of its hash.
+        values: of the fields `OVERVIEW` of its hash; False for one that is not there.
         record_bytes: the length of its record, which is not read.
 
     Raises:
         Unreadable: they cannot be read, or the record is not the one that was accepted.
     """
     fields = {
-        name: value for name, value in zip(OVERVIEW, values, strict=True) if value is not None
+        name: value for name, value in zip(OVERVIEW, values, strict=True) if value is not False
     }
     with readable(f"Job {keys.split(entry)[1]}", fields.get("head")):
         head = JobHead.model_validate_json(fields["head"])
