@@ -14,6 +14,7 @@ from boxyard_schemas.errors import (
 
 from . import keys
 from .connection import Connection, Word
+from .outbox import measure_deliveries
 from .records import JobRecord
 from .settings import LedgerSettings
 from .status import to_ms
@@ -23,8 +24,8 @@ _BOUNDS = {
     "queued-per-model": "Too many jobs wait for this model",
     "queued-per-tenant": "Too many of your jobs wait",
     "jobs-per-minute": "You submit more jobs a minute than your quota allows",
-    "queued-bytes": "The records of your jobs that have not ended take up your quota of bytes",
-    "record-bytes": "The records of your jobs, ended ones included, take up your quota of bytes: "
+    "queued-bytes": "Your jobs that have not ended take up your quota of bytes",
+    "record-bytes": "Your jobs, ended ones included, take up your quota of bytes: "
     "delete jobs that you no longer need",
 }
 
@@ -80,7 +81,9 @@ class Admission:
 
     def _words(self, job: JobRecord, idempotency: Idempotency | None) -> list[Word]:
         settings = self._settings
-        words: list[Word] = [keys.member(job.tenant, job.id), job.id, job.model_dump_json()]
+        record = job.model_dump_json()
+        head = job.head(len(record.encode())).model_dump_json()
+        words: list[Word] = [keys.member(job.tenant, job.id), job.id, record]
         words += [len(job.images), to_ms(job.created_at)]
         words += [_patience_ms(job), job.model]
         words += (
@@ -88,7 +91,8 @@ class Admission:
         )
         words += [settings.max_queued_per_model, settings.max_queued_per_tenant]
         words.append(settings.max_jobs_per_minute)
-        words += [settings.max_queued_bytes, settings.max_record_bytes]
+        words += [settings.max_queued_bytes, settings.max_record_bytes, head]
+        words += measure_deliveries(job)
         for upload in uploads_of(job):
             words += [keys.member(job.tenant, upload), upload]
         return words

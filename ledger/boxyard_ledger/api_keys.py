@@ -41,7 +41,7 @@ class KeyRecord(Record):
     created_at: Timestamp
     expires_at: Timestamp | None = None
     expires_in_s: float | None = Field(None, description="As asked for; successors get the same.")
-    sha256: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
     def view(self) -> ApiKey:
         """The key as its owner sees it."""
@@ -151,7 +151,8 @@ class ApiKeys:
     def bootstrap(self, tenant: Tenant, text: str) -> None:
         """Lets an operator's key in, with all scopes, in the place of the one before.
 
-        The same key again changes nothing: what was revoked since stays revoked.
+        The same key again changes nothing: what was revoked since stays revoked. Only a record
+        that was damaged is written anew.
 
         Raises:
             SetupError: the key is another tenant's.
@@ -159,10 +160,11 @@ class ApiKeys:
         # Not with the tenant's facts: deliver reads those, and has no business with keys.
         bootstrap, digest = keys.bootstrap(tenant), _digest(text)
         former = self._connection.command("GET", bootstrap)
-        if former == digest:
+        if former == digest and not self._is_damaged(tenant, digest):
             return
-        if (known := self.find(text)) and known.tenant != tenant:
-            raise SetupError(f"The API key of {tenant} is another tenant's: choose another.")
+        with suppress(Unreadable):
+            if (known := self.find(text)) and known.tenant != tenant:
+                raise SetupError(f"The API key of {tenant} is another tenant's: choose another.")
         record = KeyRecord(
             id=_BOOTSTRAP_ID,
             tenant=tenant,
@@ -178,6 +180,19 @@ class ApiKeys:
             ("SET", bootstrap, digest),
             atomic=True,
         )
+
+    def _is_damaged(self, tenant: Tenant, digest: str) -> bool:
+        """Whether the operator's key is there and its record cannot be used; its index is set."""
+        try:
+            known = self._shelf.get(keys.api_keys(tenant), _BOOTSTRAP_ID)
+        except NotFound:
+            return False  # it was revoked
+        except Unreadable as error:
+            return bool(error.data["cause"] == "unreadable")  # else a newer version wrote it
+        if (known.tenant, known.id, known.sha256) != (tenant, _BOOTSTRAP_ID, digest):
+            return True
+        self._connection.command(*_index(known))
+        return False
 
     def _add(self, record: KeyRecord) -> None:
         self._shelf.add(keys.api_keys(record.tenant), record.id, record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 import structlog
@@ -15,6 +16,7 @@ from boxyard_schemas import DETECT_TASK, Bell, Priority, detect_queue
 from boxyard_schemas.errors import SetupError, Unavailable
 
 from . import keys
+from .broker import queue_transport
 from .connection import Connection
 from .link import socket_options, tls_options
 from .refusals import RETRY_AFTER_S
@@ -51,6 +53,7 @@ def make_app(settings: LedgerSettings) -> Celery:
     """The Celery application that those who ring and those who listen share."""
     app = BellApp("boxyard", broker=settings.redis_url, set_as_current=False)
     app.conf.update(
+        broker_transport=queue_transport(urlsplit(settings.redis_url).scheme),
         accept_content=["json"],
         task_serializer="json",
         task_ignore_result=True,

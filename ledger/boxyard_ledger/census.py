@@ -70,9 +70,10 @@ class Census:
         Raises:
             Unavailable: Redis is away.
         """
-        (seconds, microseconds), models, ids = self._connection.commands(
+        (seconds, microseconds), names, ids = self._connection.commands(
             ("TIME",), ("SMEMBERS", keys.MODELS), ("SMEMBERS", keys.WORKERS)
         )
+        models = self._quarantine.keep_names(keys.MODELS, names, keys.MODEL_NAME)
         now = 1000 * int(seconds) + int(microseconds) // 1000
         words: list[Sequence[Word]] = [
             ("ZCARD", keys.LEASES),
@@ -81,11 +82,11 @@ class Census:
             ("ZCARD", keys.ERASURES),
             ("HLEN", keys.QUARANTINE),
         ]
-        words += [command for model in sorted(models) for command in _queue_commands(model)]
+        words += [command for model in models for command in _queue_commands(model)]
         words += [("GET", keys.worker(name)) for name in ids]
         answers = iter(self._connection.commands(*words))
         running, due, first, erasures, quarantined = islice(answers, 5)
-        queues = {model: _read_queue(answers, now) for model in sorted(models)}
+        queues = {model: _read_queue(answers, now) for model in models}
         beats = {name: beat for name, beat in zip(ids, answers, strict=True) if beat}
         workers = _count(read_workers(self._quarantine, beats))
         lag_s = _age_s(first, now)

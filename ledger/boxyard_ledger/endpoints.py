@@ -18,6 +18,7 @@ from boxyard_schemas import (
     Tenant,
     new_id,
 )
+from boxyard_schemas.errors import NotFound, SetupError
 from boxyard_schemas.images import HttpUrl
 from boxyard_schemas.words import Timestamp, changed
 
@@ -172,7 +173,11 @@ class Endpoints:
         return record.view_created(secret)
 
     def reseal(self, tenant: Tenant, *, only_clear: bool = False) -> None:
-        """Seals a tenant's secrets by the first key; or those alone that are in the clear."""
+        """Seals a tenant's secrets by the first key; or those alone that are in the clear.
+
+        Raises:
+            SetupError: no key opens one of them; all others are sealed by then.
+        """
 
         def resealed(record: EndpointRecord) -> EndpointRecord:
             place = keys.member(tenant, record.id)
@@ -180,9 +185,17 @@ class Endpoints:
             return changed(record, secrets=renewed)
 
         shelf = keys.endpoints(tenant)
+        failed: list[str] = []
         for record in self._shelf.list(shelf):
-            if resealed(record) != record:
-                self._shelf.amend(shelf, record.id, resealed)
+            try:
+                if resealed(record) != record:
+                    self._shelf.amend(shelf, record.id, resealed)
+            except NotFound:
+                continue  # its owner removed it meanwhile
+            except SetupError as error:
+                failed.append(error.detail)
+        if failed:
+            raise SetupError("\n".join(failed))
 
     def _now(self) -> datetime:
         return from_ms(self._connection.now_ms())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from boxyard_schemas import JobState, Priority
@@ -12,10 +13,10 @@ from boxyard_schemas.errors import InvalidRequest, UnknownJob, Unreadable
 from . import keys
 from .connection import Connection
 from .finished import FinishedFeed
-from .indexes import JobIndexes, read_page
+from .indexes import read_page
 from .quarantine import Aside, Quarantine
-from .records import JobStatus
-from .status import read_status
+from .records import JobOverview, JobStatus
+from .status import OVERVIEW, read_overview, read_status
 
 _CURSOR = re.compile(r"job_[0-9a-f]{32}")
 _AT_ONCE = 500
@@ -28,7 +29,6 @@ class JobReader:
 
     def __init__(self, connection: Connection, quarantine: Quarantine) -> None:
         self._connection, self._quarantine = connection, quarantine
-        self._indexes = JobIndexes(connection, quarantine)
 
     def get(self, tenant: str, job_id: str) -> JobStatus:
         """How a job stands.
@@ -77,10 +77,7 @@ class JobReader:
     def models(self) -> list[str]:
         """The models that ever had a job, by name."""
         names = self._connection.command("SMEMBERS", keys.MODELS)
-        odd = [name for name in names if not keys.MODEL_NAME.fullmatch(name)]
-        for name in odd:
-            self._quarantine.note(f"{keys.MODELS} {name}", "unreadable")
-        return sorted(set(names) - set(odd))
+        return self._quarantine.keep_names(keys.MODELS, names, keys.MODEL_NAME)
 
     def subscribe(self) -> FinishedFeed:
         """News of the jobs that end from now on."""
@@ -93,7 +90,7 @@ class JobReader:
         state: JobState | None = None,
         limit: int = 50,
         cursor: str | None = None,
-    ) -> tuple[list[JobStatus], str | None]:
+    ) -> tuple[list[JobOverview], str | None]:
         """A page of a tenant's jobs, newest first, and the cursor of the next one.
 
         Raises:
@@ -105,18 +102,28 @@ class JobReader:
         page, more = read_page(
             self._connection, self._quarantine, index, limit, cursor, names=_CURSOR
         )
-        found = self._indexes.read_fields([keys.member(tenant, name) for name in page])
-        missing = [name for name, fields in zip(page, found, strict=True) if not fields]
-        self._quarantine.set_aside(
-            index, (Aside(name, "missing", keys.job(tenant, name)) for name in missing)
-        )
-        known = zip(page, found, strict=True)
-        statuses = [self._read(tenant, name, fields) for name, fields in known if fields]
-        return [status for status in statuses if status], page[-1] if more else None
+        jobs = list[JobOverview]()
+        missing = list[Aside]()
+        for name, overview in zip(page, self._read_overviews(tenant, page), strict=True):
+            try:
+                # One that differs from what was accepted is read whole, which says why.
+                if job := overview or self._look(tenant, name):
+                    jobs.append(job)
+                else:
+                    missing.append(Aside(name, "missing", keys.job(tenant, name)))
+            except Unreadable:
+                continue  # it was noted
+        self._quarantine.set_aside(index, missing)
+        return jobs, page[-1] if more else None
 
-    def _read(self, tenant: str, job_id: str, fields: Mapping[str, str]) -> JobStatus | None:
-        try:
-            return read_status(keys.member(tenant, job_id), fields)
-        except Unreadable as error:
-            self._quarantine.note(keys.job(tenant, job_id), error.data["cause"])
-            return None
+    def _read_overviews(self, tenant: str, names: Sequence[str]) -> Iterator[JobOverview | None]:
+        """The jobs without their images, in order; None for one that cannot be read so."""
+        if not names:
+            return
+        hashes = [keys.job(tenant, name) for name in names]
+        rows = json.loads(self._connection.run("read_overviews", hashes, OVERVIEW))
+        for name, (*values, record_bytes) in zip(names, rows, strict=True):
+            try:
+                yield read_overview(keys.member(tenant, name), values, record_bytes)
+            except Unreadable:
+                yield None

@@ -26,6 +26,8 @@ MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 RECEIVERS = f"{_ROOT}:receivers"
 RECEIVER_LEASES = f"{_ROOT}:receiver-leases"
 TENANTS = f"{_ROOT}:tenants"
+TENANT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+"""What may stand in `TENANTS`."""
 API_KEYS = f"{_ROOT}:api-keys"
 LEDGER = f"{_ROOT}:ledger"
 """The id of this ledger: gone when Redis lost its data."""
@@ -43,6 +45,11 @@ QUARANTINE = f"{_ROOT}:quarantine"
 """What could not be read, by place; keys of a wrong type are renamed to begin with it."""
 UNLISTED = f"{QUARANTINE}:unlisted"
 """How often a place was not listed there because the list was full."""
+
+
+def is_ours(key: str) -> bool:
+    """Whether a key is the ledger's, and not the broker's."""
+    return key.startswith(f"{_ROOT}:")
 
 
 def member(tenant: str, name: str) -> str:

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from boxyard_schemas.errors import NotFound, Unreadable
+from boxyard_schemas.errors import NotFound, SetupError, Unreadable
 
 from .admission import Admission
 from .api_keys import ApiKeys
@@ -77,7 +77,7 @@ class Ledger:
             quarantine=self.quarantine,
         )
         self.workers = Workers(connection, self.quarantine)
-        self.served_models = ServedModels(connection, self.workers)
+        self.served_models = ServedModels(connection, self.workers, self.quarantine)
         self.sweeps = Sweeps(
             connection,
             settings=settings,
@@ -123,20 +123,29 @@ class Ledger:
             SetupError: BOXYARD_SECRET_KEYS is not fit.
         """
         for tenant in self.tenants.names():
-            self.tenants.seal_clear(tenant)
-            self.endpoints.reseal(tenant, only_clear=True)
+            # A damaged record of one tenant must not stop a server that serves them all.
+            with suppress(Unreadable):
+                self.tenants.seal_clear(tenant)
+            with suppress(Unreadable):
+                self.endpoints.reseal(tenant, only_clear=True)
 
     def reseal(self) -> None:
         """Seals all secrets by the first of BOXYARD_SECRET_KEYS.
 
         Raises:
-            SetupError: no key opens one of them.
+            SetupError: no key opens one of them; all others are sealed by then.
         """
+        failed: list[str] = []
         for tenant in self.tenants.names():
-            # One whose secrets are lost or cannot be read keeps no other from being sealed.
-            with suppress(NotFound, Unreadable):
-                self.tenants.reseal(tenant)
-            self.endpoints.reseal(tenant)
+            for reseal in (self.tenants.reseal, self.endpoints.reseal):
+                # Secrets that are lost or cannot be read keep no other from being sealed.
+                with suppress(NotFound, Unreadable):
+                    try:
+                        reseal(tenant)
+                    except SetupError as error:
+                        failed.append(error.detail)
+        if failed:
+            raise SetupError("\n".join(failed))
 
     def close(self) -> None:
         """Closes every connection."""

@@ -47,6 +47,24 @@ def plan_deliveries(
     ]
 
 
+def measure_deliveries(job: JobRecord) -> tuple[int, int, int]:
+    """How many deliveries the end of a job may bring, and the bytes of their records and receivers.
+
+    A job that names an endpoint gets one delivery more, whose URL is not known before it ends.
+    """
+    if not (job.delivery.callback or job.delivery.s3):
+        return int(bool(job.delivery.endpoint)), 0, 0
+    plans = [
+        plan_deliveries(job, state, {}, job.created_at) for state in JobState if state.terminal
+    ]
+    most = max(plans, key=len)
+    return (
+        len(most) + bool(job.delivery.endpoint),
+        sum(len(delivery.model_dump_json().encode()) for delivery in most),
+        sum(len(receiver_of(delivery).encode()) for delivery in most),
+    )
+
+
 def receiver_of(delivery: DeliveryRecord) -> str:
     """Whom a delivery would keep busy: `tenant/scheme://host:port/path`, or `tenant/s3://bucket`.
 

@@ -7,6 +7,7 @@ renamed; any other record that cannot be read stays in place, is skipped, and is
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -171,6 +172,19 @@ class Quarantine:
         if fresh:
             _log.warning("record.unreadable", place=place, reason=reason)
 
+    def keep_names(self, place: str, names: Iterable[str], pattern: re.Pattern[str]) -> list[str]:
+        """The members of a set that are names, sorted; each other one is noted.
+
+        Args:
+            place: the set.
+            names: what it holds.
+            pattern: what a name looks like.
+        """
+        found = sorted(names)
+        for odd in (name for name in found if not pattern.fullmatch(name)):
+            self.note(f"{place} {odd}", "unreadable")
+        return [name for name in found if pattern.fullmatch(name)]
+
     def count(self) -> int:
         """How many places are listed."""
         found: int = self._connection.command("HLEN", keys.QUARANTINE)
@@ -196,7 +210,13 @@ class Quarantine:
         return int(found) if found and found.isdecimal() else 0
 
     def restore(self, entry: Quarantined) -> bool:
-        """Puts an entry back where it came from; False when it is gone or cannot be put back."""
+        """Puts an entry back where it came from; False when it is gone or cannot be put back.
+
+        A key that was renamed cannot be while it has the type for which it was, and if it is none
+        of the ledger's: what the broker keeps are hints, which are sent again.
+        """
+        if entry.renamed and not keys.is_ours(entry.source):
+            return False
         return self._release(entry, "restore")
 
     def delete(self, entry: Quarantined) -> bool:
@@ -210,8 +230,8 @@ class Quarantine:
 
     def _release(self, entry: Quarantined, how: str) -> bool:
         names = [keys.QUARANTINE]
-        if entry.source:
-            names.append(entry.source)
+        if entry.source:  # deleting needs no right to it
+            names.append(entry.source if how == "restore" else keys.QUARANTINE)
         if entry.renamed:
             names.append(entry.place)
         words = [how, entry.place, entry.member, entry.score]

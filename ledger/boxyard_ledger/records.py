@@ -31,22 +31,42 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class JobRecord(Record):
-    """What was accepted. It never changes; how the job stands is kept beside it."""
-
+class _JobFacts(Record):
     version: Literal[1] = 1
     id: JobId
     tenant: Tenant
     model: str = Field(description="mmdet-3 name, resolved.")
-    images: tuple[StoredImage, ...]
-    parameters: Parameters = Parameters()
-    delivery: Delivery = Delivery()
     priority: Priority = Priority.NORMAL
     created_at: Timestamp
     expires_at: Timestamp | None = None
     metadata: dict[str, str] = Field({})
     warnings: tuple[str, ...] = ()
+
+
+class JobHead(_JobFacts):
+    """What a list shows of a job: kept beside the record, whose images may take a megabyte."""
+
+    image_count: int
+    record_bytes: int = Field(description="Of the record; another length was not accepted.")
+
+
+class JobRecord(_JobFacts):
+    """What was accepted. It never changes; how the job stands is kept beside it."""
+
+    images: tuple[StoredImage, ...]
+    parameters: Parameters = Parameters()
+    delivery: Delivery = Delivery()
     traceparent: str | None = Field(None, description="W3C trace context of the request.")
+
+    @property
+    def image_count(self) -> int:
+        """How many images it has."""
+        return len(self.images)
+
+    def head(self, record_bytes: int) -> JobHead:
+        """What lists show of it."""
+        shared = {name: getattr(self, name) for name in _JobFacts.model_fields}
+        return JobHead(**shared, image_count=self.image_count, record_bytes=record_bytes)
 
 
 class ResultReference(Record):
@@ -57,10 +77,10 @@ class ResultReference(Record):
     size: int = Field(description="Bytes.")
 
 
-class JobStatus(Record):
-    """A job and how it stands."""
+class JobOverview(Record):
+    """A job without its images, and how it stands."""
 
-    job: JobRecord
+    job: JobHead | JobRecord
     state: JobState
     attempts: int = 0
     strikes: tuple[int, ...] = Field((), description="Per image: model children that it ended.")
@@ -80,7 +100,7 @@ class JobStatus(Record):
             model=job.model,
             state=self.state,
             priority=job.priority,
-            images=ImageCounts(total=len(job.images), succeeded=self.succeeded, failed=self.failed),
+            images=ImageCounts(total=job.image_count, succeeded=self.succeeded, failed=self.failed),
             attempts=self.attempts,
             created_at=job.created_at,
             started_at=self.started_at,
@@ -90,6 +110,12 @@ class JobStatus(Record):
             warnings=job.warnings,
             metadata=job.metadata,
         )
+
+
+class JobStatus(JobOverview):
+    """A job, whole, and how it stands."""
+
+    job: JobRecord
 
 
 class Claim(Record):

@@ -19,12 +19,13 @@ from .endpoints import EndpointRecord
 from .quarantine import Quarantine, Quarantined
 from .records import Record, WorkerRecord
 from .retention import Retention
+from .sealing import KeptSecret
 from .status import read_status
 from .tenants import Quota
 from .webhook_secrets import SecretsRecord
 
 _PAGE = 500
-_TENANT, _JOB = r"([a-z0-9][a-z0-9-]{0,62})", r"(job_[0-9a-f]{32})"
+_TENANT, _JOB = f"({keys.TENANT_NAME.pattern})", r"(job_[0-9a-f]{32})"
 _MEMBER = re.compile(f"{_TENANT}/{_JOB}")
 _LISTED = re.compile(f"boxyard:{_TENANT}:jobs(?::[a-z]+)?")
 _JOB_KEY = re.compile(f"boxyard:{_TENANT}:job:{_JOB}")
@@ -33,7 +34,10 @@ _READY = keys.ready("", Priority.NORMAL).removesuffix(f":{Priority.NORMAL}")
 _JOB_INDEXES = (keys.LEASES, keys.EXPIRIES, keys.ENDED)
 _UPLOAD = re.compile(r'"upload"\s*:\s*"(upl_[0-9a-f]{32})"')
 _HASHES: Mapping[str, type[Record]] = {"endpoints": EndpointRecord, "api-keys": KeyRecord}
-_FIELDS: Mapping[str, type[Record]] = {"webhook_secrets": SecretsRecord}
+_FIELDS: Mapping[str, type[Record]] = {
+    "webhook_secrets": SecretsRecord,
+    "bootstrap_secret": KeptSecret,
+}
 """Records in the hashes and fields of these names."""
 
 
@@ -152,7 +156,7 @@ def _look_at(place: str) -> _Look | None:
     """How to read a record that stays in its place; None if that is not known."""
     key, _, name = place.partition(" ")
     parse = _parser(key, name)
-    if key in (keys.MODELS, keys.TENANTS):
+    if key in (keys.MODELS, keys.SERVED_MODELS, keys.TENANTS):
         return _Look(("SISMEMBER", key, name), _check_absent)
     if not parse:
         return None
@@ -172,6 +176,8 @@ def _parser(key: str, name: str) -> Callable[[Any], object] | None:
         return WorkerRecord.model_validate_json
     if name in Quota.model_fields:
         return lambda text: Quota.model_validate({name: text})
+    if name == "webhook_secret":  # in the clear
+        return str.encode
     kind = _FIELDS.get(name) or _HASHES.get(key.rpartition(":")[2])
     return kind.model_validate_json if kind else None
 

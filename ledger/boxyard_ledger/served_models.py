@@ -10,19 +10,20 @@ from boxyard_schemas.errors import Conflict, NotFound
 
 from . import keys
 from .connection import Connection
+from .quarantine import Quarantine
 from .workers import Workers
 
 
 class ServedModels:
     """Names of the models that warm workers serve or have served."""
 
-    def __init__(self, connection: Connection, workers: Workers) -> None:
-        self._connection, self._workers = connection, workers
+    def __init__(self, connection: Connection, workers: Workers, quarantine: Quarantine) -> None:
+        self._connection, self._workers, self._quarantine = connection, workers, quarantine
 
     def names(self) -> set[str]:
         """All that were served and not forgotten since."""
         found = self._connection.command("SMEMBERS", keys.SERVED_MODELS)
-        return {name for name in found if keys.MODEL_NAME.fullmatch(name)}
+        return set(self._quarantine.keep_names(keys.SERVED_MODELS, found, keys.MODEL_NAME))
 
     def was_served_lately(self, model: str) -> bool:
         """Whether a warm worker served the model moments ago."""

@@ -100,10 +100,14 @@ class LedgerSettings(Settings):
     max_stored_bytes: int = Field(50 * 2**30, ge=1, description="Of one tenant's uploads.")
 
     max_queued_bytes: int = Field(
-        256 * 2**20, ge=1, description="Of the records of one tenant's jobs that have not ended."
+        512 * 2**20,
+        ge=1,
+        description="In Redis, of one tenant's jobs that have not ended, deliveries included.",
     )
     max_record_bytes: int = Field(
-        2 * 2**30, ge=1, description="Of the records of one tenant's jobs and uploads, in Redis."
+        2 * 2**30,
+        ge=1,
+        description="In Redis, of all of one tenant's jobs and uploads that are kept.",
     )
 
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split_list)] = Field(

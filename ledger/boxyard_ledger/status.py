@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any, Literal
 
 from boxyard_schemas import JobState
 from boxyard_schemas.errors import Unreadable
 
 from . import keys
-from .records import Claim, JobRecord, JobStatus, ResultReference
+from .records import Claim, JobHead, JobOverview, JobRecord, JobStatus, ResultReference
 
 _COUNT = re.compile(r"0|[1-9][0-9]{0,14}")
 
@@ -131,21 +132,54 @@ def read_status(entry: str, fields: Mapping[str, str]) -> JobStatus:
         return _read_status(entry, fields)
 
 
+OVERVIEW = (
+    *("head", "state", "attempts", "strikes", "started_at", "finished_at", "succeeded", "failed"),
+    *("reason", "result", "idempotency"),
+)
+"""The fields of a job's hash that `read_overview` reads."""
+
+
+def read_overview(
+    entry: str, values: Sequence[str | Literal[False]], record_bytes: int
+) -> JobOverview:
+    """The overview of a job `tenant/job`.
+
+    Args:
+        entry: names the job.
+        values: of the fields `OVERVIEW` of its hash; False for one that is not there.
+        record_bytes: the length of its record, which is not read.
+
+    Raises:
+        Unreadable: they cannot be read, or the record is not the one that was accepted.
+    """
+    fields = {
+        name: value for name, value in zip(OVERVIEW, values, strict=True) if value is not False
+    }
+    with readable(f"Job {keys.split(entry)[1]}", fields.get("head")):
+        head = JobHead.model_validate_json(fields["head"])
+        if keys.member(head.tenant, head.id) != entry or head.record_bytes != record_bytes:
+            raise ValueError("the head of another record")
+        return JobOverview(job=head, **_read_standing(fields, head.image_count))
+
+
 def _read_status(entry: str, fields: Mapping[str, str]) -> JobStatus:
     job = read_job(fields["record"], entry)
+    return JobStatus(job=job, **_read_standing(fields, job.image_count))
+
+
+def _read_standing(fields: Mapping[str, str], images: int) -> dict[str, Any]:
     started, finished, result = (
         fields.get(name) for name in ("started_at", "finished_at", "result")
     )
-    return JobStatus(
-        job=job,
-        state=JobState(fields["state"]),
-        attempts=read_count(fields["attempts"]),
-        strikes=read_strikes(fields.get("strikes"), len(job.images)),
-        started_at=from_ms(started) if started else None,
-        finished_at=from_ms(finished) if finished else None,
-        succeeded=read_count(fields.get("succeeded", "0")),
-        failed=read_count(fields.get("failed", "0")),
-        reason=fields.get("reason") or None,
-        result=ResultReference.model_validate_json(result) if result else None,
-        idempotency=fields.get("idempotency"),
-    )
+    return {
+        "state": JobState(fields["state"]),
+        "attempts": read_count(fields["attempts"]),
+        "strikes": read_strikes(fields.get("strikes"), images),
+        "started_at": from_ms(started) if started else None,
+        "finished_at": from_ms(finished) if finished else None,
+        "succeeded": read_count(fields.get("succeeded", "0")),
+        "failed": read_count(fields.get("failed", "0")),
+        "reason": fields.get("reason") or None,
+        "result": ResultReference.model_validate_json(result) if result else None,
+        "idempotency": fields.get("idempotency"),
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
 from boxyard_schemas import Tenant
 from boxyard_schemas.errors import Conflict, InvalidRequest, NotFound
@@ -15,8 +15,6 @@ from .quarantine import Quarantine
 from .records import Record
 from .sealing import Sealing
 from .webhook_secrets import WebhookSecrets
-
-_tenant = TypeAdapter[str](Tenant)
 
 
 class Quota(Record):
@@ -60,24 +58,17 @@ class Tenants:
 
         Raises:
             SetupError: BOXYARD_SECRET_KEYS is not fit, or the key is another tenant's.
+            Unreadable: the former secret cannot be read and must not be replaced; the key is good.
         """
         establish_identity(self._connection)
-        self._secrets.bootstrap(tenant, webhook_secret)
         self._api_keys.bootstrap(tenant, api_key)
+        self._secrets.bootstrap(tenant, webhook_secret)
         self._connection.command("SADD", keys.TENANTS, tenant)
 
     def names(self) -> list[Tenant]:
         """All tenants, by name."""
         names = self._connection.command("SMEMBERS", keys.TENANTS)
-        return sorted(name for name in names if self._is_name(name))
-
-    def _is_name(self, name: str) -> bool:
-        try:
-            _tenant.validate_python(name)
-        except ValidationError:
-            self._quarantine.note(f"{keys.TENANTS} {name}", "unreadable")
-            return False
-        return True
+        return self._quarantine.keep_names(keys.TENANTS, names, keys.TENANT_NAME)
 
     def quota(self, tenant: Tenant) -> Quota:
         """A tenant's own bounds; one that cannot be read counts as none.
@@ -171,9 +162,7 @@ class Tenants:
 
 
 def _check_name(tenant: str) -> None:
-    try:
-        _tenant.validate_python(tenant)
-    except ValidationError:
+    if not keys.TENANT_NAME.fullmatch(tenant):
         raise InvalidRequest(
             f"{tenant[:64]!r} cannot be a tenant: 1 to 63 of a-z, 0-9 and -, not - first."
-        ) from None
+        )

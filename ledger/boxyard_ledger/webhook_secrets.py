@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Literal
 
 from boxyard_schemas import Tenant
-from boxyard_schemas.errors import NotFound
+from boxyard_schemas.errors import NotFound, SetupError, Unreadable
 
 from . import keys
 from .connection import Connection
@@ -36,6 +36,7 @@ class WebhookSecrets:
 
     def __init__(self, connection: Connection, sealing: Sealing, quarantine: Quarantine) -> None:
         self._connection, self._sealing = connection, sealing
+        self._quarantine = quarantine
         self._shelf = Shelf(connection, quarantine, SecretsRecord, "webhook secret")
 
     def create(self, tenant: Tenant) -> str | None:
@@ -51,15 +52,46 @@ class WebhookSecrets:
         return secret if kept == sealed else None
 
     def bootstrap(self, tenant: Tenant, secret: str) -> None:
-        """Takes the operator's secret; the same one again changes nothing."""
+        """Takes the operator's secret; the same one again changes nothing.
+
+        Raises:
+            SetupError: BOXYARD_SECRET_KEYS is not fit.
+            Unreadable: none of its keys opens what signs now, which is left as it is.
+        """
         facts, place = keys.tenant_facts(tenant), keys.member(tenant, _GIVEN)
-        given = self._connection.command("HGET", facts, _GIVEN)
-        with suppress(ValueError):  # one that cannot be read is replaced
-            if given and self._sealing.open(KeptSecret.model_validate_json(given), place) == secret:
-                return
-        given = self._sealing.seal(secret, place).model_dump_json()
-        kept = self._sealed(tenant, secret)
-        self._connection.command("HSET", facts, _GIVEN, given, _KEPT, kept)
+        fields = {
+            _GIVEN: self._sealing.seal(secret, place).model_dump_json(),
+            _KEPT: self._sealed(tenant, secret),
+        }
+        if given := self._connection.command("HGET", facts, _GIVEN):
+            try:
+                with readable(f"The webhook secret of {tenant}", given):
+                    if self._sealing.open(KeptSecret.model_validate_json(given), place) == secret:
+                        return
+            except (SetupError, Unreadable):
+                self._quarantine.note(f"{facts} {_GIVEN}", "unreadable")
+                # A secret that was rotated since goes on signing.
+                if secret in self._open_all(tenant):
+                    del fields[_KEPT]
+        self._connection.command("HSET", facts, *(word for pair in fields.items() for word in pair))
+
+    def _open_all(self, tenant: Tenant) -> Sequence[str]:
+        """The secrets that sign, or did until the last rotation; none if they are damaged.
+
+        Raises:
+            Unreadable: a newer version wrote them, or none of BOXYARD_SECRET_KEYS opens them.
+        """
+        try:
+            known = self._shelf.get(keys.tenant_facts(tenant), _KEPT).secrets
+            return [self._sealing.open(kept, _place(tenant)) for kept in known]
+        except NotFound:
+            return []
+        except Unreadable as error:
+            if error.data["cause"] != "unreadable":
+                raise
+            return []
+        except SetupError as error:
+            raise Unreadable(error.detail, cause="unreadable") from error
 
     def forget(self, tenant: Tenant) -> None:
         """Drops a tenant's secrets, which no key that is left opens; `bootstrap` gives another."""
@@ -77,6 +109,8 @@ class WebhookSecrets:
         if found is None and clear is None:
             raise NotFound(f"No tenant is called {tenant!r}.")
         if found is None:
+            with readable(f"The webhook secret of {tenant}"):
+                clear.encode()
             return [clear]
         now = from_ms(self._connection.now_ms())
         known = self._shelf.get(keys.tenant_facts(tenant), _KEPT).secrets
@@ -99,15 +133,20 @@ class WebhookSecrets:
         return secret
 
     def seal_clear(self, tenant: Tenant) -> None:
-        """Seals what an older version kept in the clear."""
+        """Seals what an older version kept in the clear; what cannot be sealed is quarantined."""
         facts = keys.tenant_facts(tenant)
         clear = self._connection.command("HGET", facts, _CLEAR)
-        if clear is not None:
-            self._connection.commands(
-                ("HSETNX", facts, _KEPT, self._sealed(tenant, clear)),
-                ("HDEL", facts, _CLEAR),
-                atomic=True,
-            )
+        if clear is None:
+            return
+        try:
+            with readable(f"The webhook secret of {tenant}"):
+                sealed = self._sealed(tenant, clear)
+        except Unreadable as error:
+            self._quarantine.note(f"{facts} {_CLEAR}", error.data["cause"])
+            return
+        self._connection.commands(
+            ("HSETNX", facts, _KEPT, sealed), ("HDEL", facts, _CLEAR), atomic=True
+        )
 
     def reseal(self, tenant: Tenant) -> None:
         """Seals by the first key what another one sealed."""

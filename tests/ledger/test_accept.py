@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from boxyard_ledger import Idempotency, Ledger
-from boxyard_schemas import JobState, UploadImage
+from boxyard_schemas import JobState, UploadImage, UrlImage
 from boxyard_schemas.errors import IdempotencyConflict, InvalidRequest, UnknownJob
 from boxyard_schemas.words import utc_now
 
@@ -121,7 +121,7 @@ def test_a_listing_can_be_of_one_state(ledger: Ledger, accept: Callable):
     ledger.jobs.cancel("acme", cancelled.id)
     for state, job in ((JobState.QUEUED, kept), (JobState.CANCELLED, cancelled)):
         (status,), _ = ledger.jobs.list("acme", state=state)
-        assert status.job == job
+        assert status.job.id == job.id
     assert ledger.jobs.list("acme", state=JobState.RUNNING) == ([], None)
 
 
@@ -147,3 +147,45 @@ def test_all_that_a_job_leaves_carries_its_tenant_but_the_global_indexes(
     names = {name for name in raw.keys("*") if not name.startswith("_kombu")}
     assert indexes <= names
     assert all(name.startswith("boxyard:acme:") for name in names - indexes)
+
+
+def test_a_page_of_jobs_reads_no_record(ledger: Ledger, accept: Callable, raw: redis.Redis):
+    url = "https://pictures.example/" + "a" * 1900
+    ids = [accept(images=(UrlImage(url=url),) * 64, metadata={"a": "b"}).id for _ in range(20)]
+    before = raw.info("stats")["total_net_output_bytes"]
+    page, _ = ledger.jobs.list("acme")
+    assert raw.info("stats")["total_net_output_bytes"] - before < 40_000
+    assert [status.view() for status in page] == [
+        ledger.jobs.get("acme", job_id).view() for job_id in reversed(ids)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "junk"),
+    [
+        *(("head", "{"), ("head", None), ("record", "{"), ("record", ""), ("record", None)),
+        *(("strikes", "[1,2]"), ("result", "{"), ("state", "odd"), ("attempts", "-1")),
+    ],
+)
+def test_a_job_whose_record_or_head_was_damaged_is_listed_only_if_it_can_be_read(
+    ledger: Ledger, accept: Callable, raw: redis.Redis, field: str, junk: str | None
+):
+    whole, odd = accept(), accept()
+    key = f"boxyard:acme:job:{odd.id}"
+    raw.hset(key, field, junk) if junk is not None else raw.hdel(key, field)
+    listed = {status.job.id for status in ledger.jobs.list("acme")[0]}
+    assert listed - {odd.id} == {whole.id}
+    # The head is a copy: without it the record says all.
+    assert (odd.id in listed) == (field == "head")
+    assert ledger.quarantine.count() == (field != "head")
+
+
+def test_a_head_of_another_job_shows_nothing_of_it(
+    ledger: Ledger, accept: Callable, raw: redis.Redis
+):
+    other, job = accept(tenant="other", metadata={"secret": "x"}), accept()
+    raw.hset(
+        f"boxyard:acme:job:{job.id}", "head", raw.hget(f"boxyard:other:job:{other.id}", "head")
+    )
+    (status,), _ = ledger.jobs.list("acme")
+    assert (status.job.id, status.job.metadata) == (job.id, {})

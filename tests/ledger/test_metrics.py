@@ -64,6 +64,33 @@ def test_an_empty_stack_has_no_queues_and_says_that_redis_answers(gauges: Collec
     assert not any(name == "boxyard_jobs_ready" for name, _ in found)
 
 
+@pytest.mark.parametrize("junk", [b"\xff\xfe", b"a b", b"", b"x" * 201, b"\xed\xa0\x80", b"a\n"])
+def test_what_is_no_name_in_a_set_of_names_is_quarantined_and_hides_no_figure(
+    gauges: CollectorRegistry, ledger: Ledger, accept: MakeJob, redis_url: str, junk: bytes
+):
+    accept()
+    ledger.workers.beat(worker("w"), 60)
+    sets = ("models", "workers", "served-models", "tenants", "receivers")
+    with redis.Redis.from_url(redis_url) as raw:
+        for name in sets[:-1]:
+            raw.sadd(f"boxyard:{name}", junk)
+        raw.zadd("boxyard:receivers", {junk: 1})
+        raw.set(b"boxyard:worker:" + junk, b'{"id":"\xff"}')
+    found = read(gauges)
+    assert one(found, "boxyard_jobs_ready", model=MODEL, priority="normal") == 1
+    assert one(found, "boxyard_workers", model="m", state="warm") == 1
+    assert {dict(labels)["model"] for name, labels in found if name == "boxyard_bells"} == {MODEL}
+    assert ledger.served_models.names() == {"m"}
+    assert ledger.tenants.names() == []
+    odd = junk.decode(errors="surrogateescape")
+    places = {f"boxyard:{name} {odd}" for name in ("models", "served-models", "tenants")}
+    assert places <= {entry.place for entry in ledger.quarantine_review.all()}
+    with redis.Redis.from_url(redis_url) as raw:
+        for name in sets[:-1]:
+            raw.srem(f"boxyard:{name}", junk)
+    assert not places & {entry.place for entry in ledger.quarantine_review.all()}
+
+
 def test_a_queue_says_its_depth_and_how_long_its_oldest_job_waits(
     gauges: CollectorRegistry, ledger: Ledger, accept: MakeJob, claim_one: Callable[[], Claim]
 ):

@@ -8,9 +8,20 @@ from random import Random
 import pytest
 import redis
 
-from boxyard_ledger import Claim, JobRecord, Ledger, LedgerSettings, ResultReference, result_key
-from boxyard_schemas import UploadImage, UrlImage
+from boxyard_ledger import (
+    Claim,
+    DeliveryAttempt,
+    DeliveryState,
+    Idempotency,
+    JobRecord,
+    Ledger,
+    LedgerSettings,
+    ResultReference,
+    result_key,
+)
+from boxyard_schemas import Callback, Delivery, UploadImage, UrlImage
 from boxyard_schemas.errors import TooManyRequests
+from boxyard_schemas.words import utc_now
 
 from .conftest import MODEL, MakeJob
 
@@ -19,16 +30,17 @@ BOOKS = "boxyard:acme:record-bytes"
 
 
 def size(job: JobRecord) -> int:
-    return len(job.model_dump_json())
+    """What a job without deliveries counts, about."""
+    return len(job.model_dump_json()) + 1400
 
 
 def sum_up(raw: redis.Redis) -> dict[str, str]:
-    """What the books must say, by the records that are there."""
+    """What the books must say, by the jobs that are there."""
     sums = {"open": 0, "ended": 0, "uploads": 256 * raw.hlen("boxyard:acme:uploads")}
     for key in raw.scan_iter("boxyard:acme:job:job_*"):
         if not key.endswith(":deliveries"):
-            state, record = raw.hmget(key, "state", "record")
-            sums["open" if state in ("queued", "running") else "ended"] += len(record)
+            state, counted = raw.hmget(key, "state", "bytes")
+            sums["open" if state in ("queued", "running") else "ended"] += int(counted)
     return {name: str(value) for name, value in sums.items() if value}
 
 
@@ -66,7 +78,10 @@ class Actor:
         images = [UrlImage(url=LONG[: self.random.randint(40, 4000)])]
         if uploads := sorted(self.raw.hkeys("boxyard:acme:uploads")):
             images.append(UploadImage(upload=self.random.choice(uploads)))
-        job = self.make_job(images=tuple(images))
+        delivery = Delivery()
+        if self.random.random() < 0.5:
+            delivery = Delivery(callback=Callback(url=LONG[: self.random.randint(40, 1900)]))
+        job = self.make_job(images=tuple(images), delivery=delivery)
         self.ledger.jobs.accept(job)
         self.jobs.append(job)
 
@@ -161,3 +176,73 @@ def test_ended_jobs_and_uploads_count_until_they_are_forgotten(
         ledger.uploads.store("other", b"x")
         ledger.jobs.erase("acme", job.id)
         ledger.uploads.store("acme", b"x")
+
+
+def short(number: int) -> dict[str, object]:
+    return {}
+
+
+def long_images(number: int) -> dict[str, object]:
+    return {"images": (UrlImage(url=LONG[:1900]),) * 16}
+
+
+def short_callback(number: int) -> dict[str, object]:
+    return {"delivery": Delivery(callback=Callback(url="https://a.example/hook"))}
+
+
+def long_callback(number: int) -> dict[str, object]:
+    return {"delivery": Delivery(callback=Callback(url=f"{LONG[:1900]}{number}"))}
+
+
+def long_query(number: int) -> dict[str, object]:
+    url = f"https://a.example/{number}?{'q' * 1900}"
+    return {"delivery": Delivery(callback=Callback(url=url))}
+
+
+def bucket(number: int) -> dict[str, object]:
+    return {"delivery": Delivery(s3=f"s3://bucket-{number}/{'p' * 900}")}
+
+
+@pytest.mark.parametrize(
+    "fields", [short, long_images, short_callback, long_callback, long_query, bucket]
+)
+def test_what_is_counted_is_about_what_redis_takes(
+    ledger: Ledger,
+    make_job: MakeJob,
+    raw: redis.Redis,
+    fields: Callable[[int], dict[str, object]],
+):
+    def taken() -> int:
+        names = list(raw.scan_iter("boxyard:*", count=10_000))
+        pipeline = raw.pipeline(transaction=False)
+        for name in names:
+            pipeline.memory_usage(name, samples=0)
+        return sum(pipeline.execute())
+
+    def counted() -> int:
+        return sum(int(value) for value in raw.hvals(BOOKS))
+
+    def work(numbers: range) -> None:
+        for number in numbers:
+            job = make_job(**fields(number))
+            ledger.jobs.accept(job, idempotency=Idempotency(f"{number}" * 40, "fingerprint" * 4))
+            reserved = counted()
+            ledger.jobs.cancel("acme", job.id) if number % 2 else end(ledger, raw)
+            assert counted() <= reserved
+        for claim in ledger.deliveries.claim(worker="d"):
+            line = DeliveryAttempt(at=utc_now(), outcome="status-500", detail="no" * 40)
+            ledger.deliveries.record(claim, line, state=DeliveryState.PENDING, again_in_s=99)
+
+    work(range(1000, 1010))  # scripts, indexes
+    before = taken(), counted()
+    work(range(2000, 2040))
+    ratio = (taken() - before[0]) / (counted() - before[1])
+    assert 0.4 < ratio < 1.05
+
+
+def end(ledger: Ledger, raw: redis.Redis) -> None:
+    (claim,) = ledger.jobs.claim(MODEL, worker="w", max_images=1)
+    result = ResultReference(
+        key=result_key("acme", claim.job.id, claim.token), sha256="0" * 64, size=2
+    )
+    ledger.jobs.finish(claim, result, succeeded=1, failed=0)

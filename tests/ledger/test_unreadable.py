@@ -210,7 +210,7 @@ def test_an_operator_puts_back_or_deletes_what_was_set_aside(
     assert ledger.quarantine.count() == 0
 
 
-def test_a_key_of_a_wrong_type_is_renamed_and_can_be_put_back(
+def test_a_key_of_a_wrong_type_is_renamed_and_can_be_put_back_once_its_type_is_right(
     ledger: Ledger, accept: MakeJob, raw: redis.Redis
 ):
     raw.set("boxyard:leases", "junk")
@@ -221,8 +221,27 @@ def test_a_key_of_a_wrong_type_is_renamed_and_can_be_put_back(
     assert raw.get(entry.place) == "junk"
     assert not ledger.quarantine.restore(entry), "the key is in use"
     raw.delete("boxyard:leases")
+    assert not ledger.quarantine.restore(entry), "the key cannot be a string"
+    assert raw.get(entry.place) == "junk"
+    raw.delete(entry.place)
+    raw.zadd(entry.place, {"acme/job": 1})
     assert ledger.quarantine.restore(entry)
-    assert raw.get("boxyard:leases") == "junk"
+    assert raw.zscore("boxyard:leases", "acme/job") == 1
+
+
+@pytest.mark.parametrize("make", ["SET {} x", "HSET {} a b", "SADD {} x", "XADD {} * a b"])
+def test_a_renamed_key_of_any_wrong_type_is_not_put_back(
+    ledger: Ledger, accept: MakeJob, raw: redis.Redis, make: str
+):
+    raw.execute_command(*make.format("boxyard:leases").split())
+    assert claim_all(ledger) == []
+    accept()
+    assert len(claim_all(ledger)) == 1
+    raw.delete("boxyard:leases")
+    (entry,) = ledger.quarantine.all()
+    assert not ledger.quarantine.restore(entry)
+    assert ledger.quarantine.delete(entry)
+    assert not raw.exists(entry.place)
 
 
 def test_an_idempotency_key_whose_job_was_lost_takes_the_next_job(

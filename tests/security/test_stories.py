@@ -347,6 +347,9 @@ def test_the_operator_restores_and_deletes_whatever_was_quarantined(
                 server.jobs.get("acme", job.id)
             found = operator.quarantine_review.all()
             assert {each.reason for each in found} >= {"incomplete", "wrong-type", "missing"}
+            (renamed,) = [each.place for each in found if each.reason == "wrong-type"]
+            root.delete(renamed)  # repaired: it is what leases are
+            root.zadd(renamed, {"acme/job": 1})
             assert sum(map(how, found)) >= 3
             assert operator.quarantine.count() == 0
             root.delete("boxyard:leases")

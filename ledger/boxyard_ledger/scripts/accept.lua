@@ -10,7 +10,8 @@
 -- ARGV: 1 tenant/job, 2 job, 3 record, 4 images, 5 created (ms), 6 expires in (ms) or '',
 --   7 model, 8 fingerprint or '', 9 digest of the idempotency key, 10 queued at most for a model,
 --   11 for a tenant, 12 jobs a minute, 13 bytes of records of jobs that have not ended, 14 of all
---   records, then for each upload: tenant/upload, upload.
+--   records, 15 what lists show of the record, 16 deliveries that its end may bring at most, 17 bytes of
+--   their records, 18 of their receivers' names, then for each upload: tenant/upload, upload.
 -- Answers {accepted | twin | conflict, job}, {unknown-upload, upload} or {name of the bound,
 -- seconds to wait}.
 local MINUTE = 60000
@@ -46,22 +47,24 @@ end
 if call('ZCARD', KEYS[5]) >= for_tenant then
   return {'queued-per-tenant', seconds_to_drain(KEYS[11], for_tenant)}
 end
-local bytes = #ARGV[3]
+local uploads = #KEYS - 17
+local planned = delivery_bytes(ARGV[16], ARGV[17], ARGV[18])
+local bytes = JOB + #ARGV[3] + #ARGV[15] + REFERENT * uploads + planned
+if ARGV[8] ~= '' then bytes = bytes + IDEMPOTENCY end
 local open, all = read_bytes(KEYS[17])
 if open + bytes > bound_of(quota[3], ARGV[13]) then
   return {'queued-bytes', seconds_to_drain(KEYS[11], call('ZCARD', KEYS[5]))}
 end
 if all + bytes > bound_of(quota[4], ARGV[14]) then return {'record-bytes', 300} end
-local uploads = #KEYS - 17
 for index = 1, uploads do
-  local upload = ARGV[14 + 2 * index]
+  local upload = ARGV[18 + 2 * index]
   if call('HEXISTS', KEYS[12], upload) == 0 then return {'unknown-upload', upload} end
 end
 local early = count_submission(bound_of(quota[2], ARGV[12]))
 if early then return {'jobs-per-minute', early} end
 
-call('HSET', KEYS[1], 'record', ARGV[3], 'state', 'queued', 'images', ARGV[4],
-  'token', 0, 'attempts', 0, 'bytes', bytes)
+call('HSET', KEYS[1], 'record', ARGV[3], 'head', ARGV[15], 'state', 'queued', 'images', ARGV[4],
+  'token', 0, 'attempts', 0, 'bytes', bytes, 'planned', planned)
 count_bytes(KEYS[17], 'open', bytes)
 call('ZADD', KEYS[2], ARGV[5], ARGV[1])
 if ARGV[6] ~= '' then call('ZADD', KEYS[3], now_ms() + tonumber(ARGV[6]), ARGV[1]) end
@@ -74,6 +77,6 @@ if ARGV[8] ~= '' then
 end
 for index = 1, uploads do
   call('SADD', KEYS[17 + index], ARGV[2])
-  call('ZREM', KEYS[13], ARGV[13 + 2 * index])
+  call('ZREM', KEYS[13], ARGV[17 + 2 * index])
 end
 return {'accepted', ARGV[2]}

@@ -37,6 +37,15 @@ local function quarantine(place, facts, has_data)
   return redis.pcall('HSETNX', QUARANTINE, place, cjson.encode(facts))
 end
 
+-- The type of a key, as far as it matters here: the first command that can count what the key holds.
+-- (A role may not run TYPE.)
+local function type_of(key)
+  for _, count in ipairs({'HLEN', 'ZCARD', 'LLEN', 'SCARD', 'STRLEN'}) do
+    if type(redis.pcall(count, key)) == 'number' then return count end
+  end
+  return 'other'
+end
+
 -- Runs a command. A key of another type than the command needs holds nothing that any process could
 -- use: it is renamed, so that it fails no later command, and the command runs as if it were not there.
 -- RENAME fails only where the role may do no more than read the key: then the key stays.
@@ -47,7 +56,7 @@ local function call(command, key, ...)
     local place = string.format('%s:%.0f:%s', QUARANTINE, now_ms(), key)
     local renamed = redis.pcall('RENAME', key, place)
     if not renamed.err then
-      quarantine(place, {reason = 'wrong-type', key = key}, true)
+      quarantine(place, {reason = 'wrong-type', key = key, type = type_of(place)}, true)
       return redis.call(command, key, ...)
     end
     quarantine(key, {reason = 'wrong-type'})
@@ -127,8 +136,16 @@ local function read_bytes(books)
   return open, open + (finite(known[2]) or 0) + (finite(known[3]) or 0)
 end
 
--- What an upload takes in the indexes, about.
-local UPLOAD_RECORD = 256
+-- What these take in Redis beside their own texts, about: an upload in the indexes; a job in its hash
+-- and the indexes; its idempotency key; an upload that it names; a delivery in its hash, its log, and
+-- the indexes.
+local UPLOAD_RECORD, JOB, IDEMPOTENCY, REFERENT, DELIVERY = 256, 1024, 384, 192, 1536
+
+-- What deliveries take: their records, and their receivers' names, which are in the hash, in names of
+-- keys and in indexes.
+local function delivery_bytes(count, records, receivers)
+  return DELIVERY * count + records + 5 * receivers
+end
 
 -- Has a blob erased, or all whose names begin so (then it ends in '/'): now, and once more when
 -- no worker that was fenced out can still be writing it.
@@ -198,6 +215,7 @@ end
 --   then for each delivery: its record, its receiver's pending ones.
 -- ARGV: 1 tenant/job, 2 job, 3 state, 4 reason, 5 channel, 6 what its results' blobs begin with,
 --   … and last, for each delivery: tenant/delivery, receiver, record.
+-- The deliveries that were counted when the job was accepted give way to those that are written.
 local function end_job()
   local member, id, now = ARGV[1], ARGV[2], now_ms()
   call('HSET', KEYS[1], 'state', ARGV[3], 'reason', ARGV[4], 'finished_at', now)
@@ -211,9 +229,8 @@ local function end_job()
   -- Only a job whose token went past the first may have results that were not recorded.
   if (tonumber(call('HGET', KEYS[1], 'token')) or 2) > 1 then erase(KEYS[12], ARGV[6]) end
   for index = 13, 14 do count_drained(KEYS[index]) end
-  local bytes = finite(call('HGET', KEYS[1], 'bytes')) or 0
-  count_bytes(KEYS[15], 'open', -bytes)
-  count_bytes(KEYS[15], 'ended', bytes)
+  local known = call('HMGET', KEYS[1], 'bytes', 'planned')
+  local bytes, written = finite(known[1]) or 0, 0
   local deliveries = (#KEYS - 15) / 2
   for index = 0, deliveries - 1 do
     local record, pending = KEYS[16 + 2 * index], KEYS[17 + 2 * index]
@@ -223,10 +240,15 @@ local function end_job()
       'state', 'pending', 'token', 0, 'attempts', 0)
     call('RPUSH', KEYS[9], delivery)
     call('ZADD', pending, now, delivery)
+    written = written + delivery_bytes(1, #ARGV[first + 2], #receiver)
     if not call('ZSCORE', KEYS[11], receiver) then
       call('ZADD', KEYS[10], 'LT', now, receiver)
     end
   end
+  count_bytes(KEYS[15], 'open', -bytes)
+  bytes = math.max(0, bytes - (finite(known[2]) or 0) + written)
+  count_bytes(KEYS[15], 'ended', bytes)
+  call('HSET', KEYS[1], 'bytes', bytes, 'planned', 0)
   call('PUBLISH', ARGV[5], member)
   return 1
 end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -80,6 +81,9 @@ def _options(
 
 def main() -> None:
     """Run the command line; an error is one line and exit code 1."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A name that its encoding does not have, such as a file's, must not end the output.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except BoxyardError as error:

@@ -11,7 +11,7 @@ from boxyard_schemas.errors import NotFound
 
 from .ledger import open_ledger
 from .tables import tabulate_quarantined
-from .terminal import out, say
+from .terminal import out, printable, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,10 @@ quarantine = typer.Typer(
 
 _AT_ONCE = 32
 
-Places = Annotated[list[str] | None, typer.Argument(metavar="[PLACE]...", help="As it is listed.")]
+Places = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[PLACE]...", help="As it is listed, escapes such as \\xe9 included."),
+]
 All = Annotated[bool, typer.Option("--all", help="Every place.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document a line.")]
 
@@ -42,7 +45,8 @@ def list_quarantined(as_json: Json = False) -> None:
         found, unlisted = ledger.quarantine_review.all(), ledger.quarantine.unlisted()
     if as_json:
         for each in found:
-            data = {**each._asdict(), "at": each.at.isoformat()}
+            data = {name: printable(str(fact)) for name, fact in each._asdict().items()}
+            data["at"] = each.at.isoformat()
             out.print_json(data=data, indent=None, highlight=False)
     else:
         out.print(tabulate_quarantined(found))
@@ -58,7 +62,10 @@ def restore(places: Places = None, everything: All = False) -> None:
         restored = _count(ledger.quarantine.restore, chosen)
     say(f"Put back: {restored}.")
     if restored < len(chosen):
-        say(f"Left, because the key that they came from is in use: {len(chosen) - restored}.")
+        say(
+            f"Left: {len(chosen) - restored}. The key that they came from is in use, or it cannot "
+            "have their type: repair or `delete` those."
+        )
 
 
 @quarantine.command()
@@ -83,7 +90,9 @@ def _count(step: Callable[[Quarantined], bool], chosen: list[Quarantined]) -> in
 def _choose(ledger: Ledger, places: list[str] | None, everything: bool) -> list[Quarantined]:
     if bool(places) == everything:
         raise typer.BadParameter("Name places, or give --all.")
-    known = {each.place: each for each in ledger.quarantine.all()}
+    found = ledger.quarantine.all()
+    # A place is meant as it is listed; only a text that is listed nowhere is the place itself.
+    known = {each.place: each for each in found} | {printable(each.place): each for each in found}
     if unknown := set(places or ()) - known.keys():
-        raise NotFound(f"The quarantine has no {min(unknown)!r}: see `boxyard quarantine`.")
+        raise NotFound(f"The quarantine has no {min(unknown)}: see `boxyard quarantine`.")
     return [known[place] for place in places] if places else list(known.values())

@@ -20,6 +20,8 @@ from boxyard_schemas import (
 )
 from boxyard_schemas.words import utc_now
 
+from .terminal import printable
+
 if TYPE_CHECKING:
     from boxyard_ledger import Quarantined
 
@@ -55,7 +57,7 @@ def tabulate_deliveries(deliveries: Iterable[JobDelivery]) -> Table:
     for each in deliveries:
         last = each.attempts[-1].outcome if each.attempts else ""
         target = Text(each.target, overflow="fold")
-        table.add_row(each.id, each.state, str(len(each.attempts)), last, each.job, target)
+        table.add_row(each.id, each.state, str(len(each.attempts)), Text(last), each.job, target)
     return table
 
 
@@ -115,9 +117,8 @@ def tabulate_quarantined(entries: Iterable[Quarantined]) -> Table:
     table = Table("Found", "Reason", "Place", box=None, pad_edge=False)
     for each in entries:
         age = _age((utc_now() - each.at).total_seconds())
-        # Bytes that are no UTF-8 must not end the listing.
-        place = each.place.encode(errors="backslashreplace").decode()
-        table.add_row(f"{age} ago", each.reason, Text(place, overflow="fold"))
+        place = Text(printable(each.place), overflow="fold")
+        table.add_row(f"{age} ago", Text(printable(each.reason)), place)
     return table
 
 

@@ -8,7 +8,7 @@ from threading import Lock
 import structlog
 
 from boxyard_ledger import Ledger
-from boxyard_schemas.errors import SetupError, Unavailable
+from boxyard_schemas.errors import SetupError, Unavailable, Unreadable
 from boxyard_schemas.words import utc_now
 
 from .settings import ServerSettings
@@ -36,7 +36,7 @@ class Bootstrap:
         """Registers the operator's tenant and key.
 
         Returns:
-            A warning when the key is of no use since.
+            Warnings: that the key is of no use, or that a damaged record was left as it is.
 
         Raises:
             SetupError: BOXYARD_API_KEY has no BOXYARD_WEBHOOK_SECRET beside it.
@@ -47,14 +47,23 @@ class Bootstrap:
         if not self._settings.webhook_secret:
             raise SetupError("BOXYARD_API_KEY needs BOXYARD_WEBHOOK_SECRET beside it.")
         key = self._settings.api_key.get_secret_value()
-        self._ledger.tenants.register(
-            "default",
-            api_key=key,
-            webhook_secret=self._settings.webhook_secret.get_secret_value(),
-        )
-        if self._ledger.api_keys.authenticate(key):
-            return []
-        return ["BOXYARD_API_KEY was revoked or rotated: it lets nobody in. Set another one."]
+        warnings: list[str] = []
+        try:
+            self._ledger.tenants.register(
+                "default",
+                api_key=key,
+                webhook_secret=self._settings.webhook_secret.get_secret_value(),
+            )
+        except Unreadable as error:
+            warnings.append(f"BOXYARD_WEBHOOK_SECRET was not taken: {error.detail}")
+        try:
+            if not self._ledger.api_keys.authenticate(key):
+                warnings.append(
+                    "BOXYARD_API_KEY was revoked or rotated: it lets nobody in. Set another one."
+                )
+        except Unreadable as error:
+            warnings.append(f"BOXYARD_API_KEY lets nobody in: {error.detail}")
+        return warnings
 
     def check(self) -> None:
         """Compares the ledger in Redis with the one that is known.

@@ -1,10 +1,9 @@
-"""kombu's Redis transport, made for bells: hints that may be lost and are never acknowledged.
+"""The transport of the ledger's broker, made for bells: hints that may be lost.
 
 Whoever reaches Redis can put anything in a queue, and kombu and Celery act on much of what they
 read: callbacks, delays, classes to build. So a message is looked at before they see it. One that
 is no bell is counted, logged and forgotten; for one that is, they get a message that is written
-here. And Celery acknowledges what was consumed with `no_ack` too, over a connection that may be
-gone by then; here there is nothing to acknowledge.
+here.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from kombu.transport import get_transport_cls
 
+from boxyard_ledger.broker import queue_transport
 from boxyard_schemas import DETECT_TASK, Bell, detect_queue
 
 log = structlog.get_logger(__name__)
@@ -34,7 +33,7 @@ def bell_transport(scheme: str, model: str) -> type[Any]:
         scheme: of the broker's URL, such as `redis` or `rediss`.
         model: whose bells; others are refused.
     """
-    base: Any = get_transport_cls(scheme)
+    base: Any = queue_transport(scheme)
     refused = itertools.count(1)
 
     def refuse(error: BaseException) -> None:
@@ -49,18 +48,7 @@ def bell_transport(scheme: str, model: str) -> type[Any]:
                 refuse(error)
                 return True
 
-        def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
-            """Does nothing."""
-
-        def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
-            """Does nothing."""
-
-    class Named(type):
-        def __str__(cls) -> str:
-            """As Celery logs the broker: `redis://…`, and not the class."""
-            return scheme
-
-    class Transport(base, metaclass=Named):  # type: ignore[misc] # kombu has no types
+    class Transport(base):  # type: ignore[misc] # kombu has no types
         def _deliver(self, message: Any, queue: str) -> None:
             try:
                 check_bell(message, model)
