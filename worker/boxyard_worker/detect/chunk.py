@@ -4,7 +4,8 @@ A chunk is the images that one claim takes. The claiming thread only starts its 
 for nothing but a free thread, so slow images of one chunk never delay the claim of the next.
 
 Every picture has a thread of its own from fetch to encode; almost all of its time it waits, for
-the network or for the device, so the stages of many pictures overlap. The last picture's thread
+the network or for the device, so the stages of many pictures overlap. Between two attempts to
+fetch it, it has none. The last picture's thread
 stores and records the job's result, so a blob store that is away holds threads, and through them
 the next claim. What goes wrong with a picture becomes its outcome; what goes wrong with the worker
 gives the job back.
@@ -24,7 +25,7 @@ from boxyard_ledger import Ledger
 from boxyard_schemas import ImageFailure, ImageOutcome, JobResult, Provenance
 from boxyard_schemas.errors import Unavailable, WorkError
 from boxyard_worker.detect.decoder_process import DecoderDied
-from boxyard_worker.detect.hands import Fetched, Hands
+from boxyard_worker.detect.hands import Fetched, Hands, Later
 from boxyard_worker.detect.lease import HeldJob, Leases
 from boxyard_worker.detect.picture import Dropped, Pictures
 from boxyard_worker.detect.progress import Progress
@@ -103,8 +104,8 @@ class Chunks:
         _when_all(outcomes, lambda: self._settle(job, outcomes))
 
     def _outcome(self, job: HeldJob, index: int, fetched: Fetched) -> ImageOutcome:
-        if self.stopping.is_set() and not job.started:
-            raise Dropped
+        if self.stopping.is_set() and (not job.started or index in job.fetches):
+            raise Dropped  # nothing of the job was begun, or the image waited for another attempt
         job.started = True
         reference = job.record.images[index].reference
         try:
@@ -117,6 +118,10 @@ class Chunks:
                 code=error.reason,
                 detail=error.detail,
             )
+        except Later:
+            if self.stopping.is_set():
+                raise Dropped from None
+            raise
         except (Dropped, Unavailable):
             raise
         except DecoderDied as error:
