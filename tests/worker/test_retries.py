@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from boxyard_ledger import Claim, JobRecord, Ledger, LedgerSettings
-from boxyard_schemas import StoredImage, UrlImage, new_id
+from boxyard_schemas import StoredImage, UploadImage, UrlImage, new_id
 from boxyard_schemas.errors import Permanent, Retryable, Unavailable
 from boxyard_schemas.words import utc_now
 from boxyard_worker.detect.fetch import Fetcher
@@ -168,3 +169,60 @@ def test_a_refusal_ends_the_image_at_once(fetcher: Fetcher, status: int) -> None
         with pytest.raises(Permanent, match=str(status)):
             fetcher.fetch(job, 0)
         assert len(receiver.requests) == 1
+
+
+@pytest.fixture
+def upload(ledger: Ledger) -> str:
+    return ledger.uploads.store("default", b"image").id
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the blob store has the tenant's uploads."""
+    return tmp_path / "blobs/default/uploads"
+
+
+def test_an_upload_whose_folder_is_away_is_waited_for(
+    fetcher: Fetcher, upload: str, folder: Path
+) -> None:
+    job = held(UploadImage(upload=upload))
+    folder.rename(folder.with_name("away"))
+    for _ in range(5):
+        with pytest.raises(Later) as caught:
+            fetcher.fetch(job, 0)
+        assert isinstance(caught.value.__cause__, Unavailable)
+    folder.with_name("away").rename(folder)
+    assert fetcher.fetch(job, 0) == b"image"
+
+
+def test_an_upload_that_was_erased_is_missing_whatever_became_of_its_folder(
+    fetcher: Fetcher, ledger: Ledger, upload: str, folder: Path
+) -> None:
+    ledger.uploads.discard("default", upload)
+    folder.rmdir()
+    with pytest.raises(Permanent) as caught:
+        fetcher.fetch(held(UploadImage(upload=upload)), 0)
+    assert caught.value.reason == "missing-upload"
+
+
+def test_a_lost_file_among_the_uploads_is_missing(
+    fetcher: Fetcher, upload: str, folder: Path
+) -> None:
+    (folder / upload).unlink()
+    with pytest.raises(Permanent) as caught:
+        fetcher.fetch(held(UploadImage(upload=upload)), 0)
+    assert caught.value.reason == "missing-upload"
+
+
+def test_an_upload_that_cannot_be_read_fails_in_the_end_and_says_why(
+    fetcher: Fetcher, upload: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / upload).unlink()
+    (folder / upload).symlink_to(folder / upload)
+    job = held(UploadImage(upload=upload))
+    with pytest.raises(Later):
+        fetcher.fetch(job, 0)
+    monkeypatch.setattr(job.fetches[0], "_end", 0.0)
+    with pytest.raises(Retryable, match="symbolic links") as caught:
+        fetcher.fetch(job, 0)
+    assert caught.value.reason == "unreadable-upload"

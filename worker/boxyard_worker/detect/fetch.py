@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from boxyard_ledger import BlobMissing, Ledger, upload_key
+from boxyard_ledger import BlobMissing, BlobUnreadable, Ledger, upload_key
 from boxyard_schemas import S3Image, UploadImage, UrlImage
 from boxyard_schemas.errors import Permanent, Retryable, TooLarge, Unavailable
 from boxyard_worker.compression import decompressed
@@ -61,12 +61,17 @@ class Fetcher:
                 stored, encoding = self._ledger.buckets.get(source.s3, limit)
                 return decompressed(stored, limit, encoding)
             case UploadImage():
-                return self._from_store(job.record.tenant, source.upload)
+                return self._from_store(job, source.upload)
         assert_never(source)
 
-    def _from_store(self, tenant: str, upload: str) -> bytes:
-        key, limit = upload_key(tenant, upload), self._settings.max_image_bytes
+    def _from_store(self, job: HeldJob, upload: str) -> bytes:
+        tenant, limit = job.record.tenant, self._settings.max_image_bytes
         try:
-            return self._ledger.blobs.get(key, max_bytes=limit)
+            return self._ledger.blobs.get(upload_key(tenant, upload), max_bytes=limit)
+        except BlobUnreadable as error:
+            job.log.error("upload.unreadable", upload=upload, detail=error.detail)
+            raise Retryable("unreadable-upload", error.detail) from error
         except BlobMissing as error:
+            if self._ledger.uploads.recorded(tenant, upload):
+                error.check_folder()
             raise Permanent("missing-upload", f"There is no upload {upload}.") from error
