@@ -27,6 +27,7 @@ from boxyard_schemas.errors import Unavailable, WorkError
 from boxyard_worker.detect.decoder_process import DecoderDied
 from boxyard_worker.detect.hands import Fetched, Hands, Later
 from boxyard_worker.detect.lease import HeldJob, Leases
+from boxyard_worker.detect.pending import ModelKilled
 from boxyard_worker.detect.picture import Dropped, Pictures
 from boxyard_worker.detect.progress import Progress
 from boxyard_worker.detect.results import Results
@@ -122,7 +123,7 @@ class Chunks:
             if self.stopping.is_set():
                 raise Dropped from None
             raise
-        except (Dropped, Unavailable):
+        except (Dropped, ModelKilled, Unavailable):
             raise
         except DecoderDied as error:
             if job.claim.attempt < self.ledger.settings.max_attempts:
@@ -160,6 +161,12 @@ class Chunks:
         except DecoderDied as error:
             reason = (
                 f"The decoder's process did not finish, which was not the image's doing: {error}."
+            )
+            return self._hand_back(job, reason, count_attempt=True)
+        except ModelKilled as error:
+            reason = (
+                "The model's process was ended from outside, which was not the image's doing: "
+                f"{error}."
             )
             return self._hand_back(job, reason, count_attempt=True)
 

@@ -79,6 +79,7 @@ class Pictures:
             WorkError: what becomes the picture's outcome.
             Dropped: nobody wants the outcome any more.
             Later: it could not be fetched, and is to be processed again after a pause.
+            DecoderDied, ModelKilled: by no doing of the image; the job should go back.
             Unavailable: the blob store or the model is away; the job should go back.
         """
         self._check_prompt(job)
