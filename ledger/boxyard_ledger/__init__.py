@@ -6,7 +6,7 @@ out. Here alone does code talk to Redis and S3, and here alone does it ring the 
 
 from .admission import Idempotency
 from .bells import make_app
-from .blobs import BlobMissing, BlobStore
+from .blobs import BlobMissing, BlobStore, BlobUnreadable
 from .delivery_status import DeliveryStatus
 from .embedded import EmbeddedRedis
 from .exposition import exposed
@@ -35,6 +35,7 @@ from .settings import LedgerSettings
 __all__ = [
     "BlobMissing",
     "BlobStore",
+    "BlobUnreadable",
     "Claim",
     "DeliveryAttempt",
     "DeliveryClaim",

@@ -193,6 +193,11 @@ def served_lately(model: str) -> str:
     return f"{_ROOT}:served-lately:{model}"
 
 
+def blob_folders(tenant: str) -> tuple[str, str]:
+    """What the keys of a tenant's blobs begin with, by their kind."""
+    return f"{tenant}/uploads", f"{tenant}/results"
+
+
 def upload_key(tenant: str, upload_id: str) -> str:
     """Blob of an upload."""
     return f"{tenant}/uploads/{upload_id}"

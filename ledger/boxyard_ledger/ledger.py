@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from boxyard_schemas.errors import NotFound, SetupError, Unreadable
 
+from . import keys
 from .admission import Admission
 from .api_keys import ApiKeys
 from .bells import Bells
@@ -146,6 +147,11 @@ class Ledger:
                         failed.append(error.detail)
         if failed:
             raise SetupError("\n".join(failed))
+
+    def adopt_blobs(self) -> None:
+        """Takes what is in the blob store's place for it: recorded blobs that it lacks are lost."""
+        tenants = self.tenants.names()
+        self.blobs.adopt(folder for each in tenants for folder in keys.blob_folders(each))
 
     def close(self) -> None:
         """Closes every connection."""

@@ -6,7 +6,7 @@ import hashlib
 
 from boxyard_schemas.errors import Permanent
 
-from .blobs import BlobStore
+from .blobs import BlobMissing, BlobStore
 from .records import ResultReference
 
 
@@ -25,7 +25,11 @@ def read_result(blobs: BlobStore, reference: ResultReference) -> bytes:
         ResultDamaged: there are others.
         Unavailable: the store is away.
     """
-    stored = blobs.get(reference.key)
+    try:
+        stored = blobs.get(reference.key)
+    except BlobMissing as error:
+        error.check_folder()
+        raise
     if hashlib.sha256(stored).hexdigest() != reference.sha256:
         raise ResultDamaged(reference.key)
     return stored

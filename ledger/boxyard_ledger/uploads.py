@@ -74,6 +74,10 @@ class Uploads:
                 limit=refused,
             )
 
+    def recorded(self, tenant: str, upload_id: str) -> bool:
+        """Whether the tenant has this upload, wherever its blob is."""
+        return bool(self._connection.command("HEXISTS", keys.uploads(tenant), upload_id))
+
     def discard(self, tenant: str, upload_id: str) -> bool:
         """Erases an upload that no job names; False when one does, or when there is none."""
         dropped = self._drop(tenant, upload_id, 0)

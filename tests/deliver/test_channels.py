@@ -1,6 +1,8 @@
 """What callback and bucket have in common, and what a bucket gets."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
@@ -83,6 +85,19 @@ def test_a_lost_result_goes_nowhere(yard: Yard, place: Place) -> None:
         status = yard.ended(job)
     assert (status.state, place.arrived()) == (DeliveryState.EXHAUSTED, 0)
     assert status.attempts[0].outcome == "blob-missing"
+
+
+def test_a_result_that_cannot_be_read_ends_after_the_attempts(yard: Yard, place: Place) -> None:
+    job = yard.end_job(**place.delivery)
+    reference = yard.ledger.jobs.get("acme", job).result
+    assert reference
+    stored = Path(urlsplit(yard.settings.blob_url).path, reference.key)
+    stored.unlink()
+    stored.symlink_to(stored)
+    with yard.delivering():
+        status = yard.ended(job)
+    assert (status.state, place.arrived()) == (DeliveryState.EXHAUSTED, 0)
+    assert "cannot be read" in status.attempts[0].detail
 
 
 def test_the_bucket_gets_the_recorded_bytes_under_the_jobs_name(

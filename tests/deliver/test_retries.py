@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from boxyard_ledger import DeliveryState, Ledger
 from boxyard_worker.deliver import DeliverSettings
-from boxyard_worker.deliver.channels import read_retry_after
 from boxyard_worker.deliver.schedule import Schedule
+from boxyard_worker.egress import read_retry_after
 from ports import hold_port
 from receivers import Canary, Receiver, drip, reset, say
 

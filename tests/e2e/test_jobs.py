@@ -85,7 +85,7 @@ def test_every_bad_picture_fails_alone_and_says_why(yard: Yard) -> None:
             yard.upload(png(trouble(Trouble.RAISE))): "inference-failed",
         }
         result = yard.result(yard.accept(list(wanted)))
-        assert len(broken.requests) == 3
+        assert len(broken.requests) > 3
     codes = [image.code if isinstance(image, ImageFailure) else None for image in result.images]
     assert codes == list(wanted.values())
 

@@ -74,6 +74,22 @@ def test_a_model_child_killed_in_any_stage_costs_no_attempt_and_no_picture(
     assert yard.status(job).attempts == 1
 
 
+def test_a_model_that_something_keeps_killing_over_one_image_ends_the_job_and_blames_no_image(
+    yard: Yard,
+) -> None:
+    worker, killed = yard.worker(max_attempts=1), set[int]()
+    job = yard.accept([png(trouble(Trouble.SLOW))])
+    while not yard.status(job).state.terminal:
+        await_true(lambda: worker.child not in killed, "another child", worker.tail)
+        killed.add(child := worker.child)
+        time.sleep(0.4)  # of the second that the image is on the device
+        os.kill(child, signal.SIGKILL)
+    status = yard.await_end(job)
+    assert status.state == JobState.DEAD
+    assert "ended from outside, which was not the image's doing" in (status.reason or "")
+    assert not worker.events("picture.strike")
+
+
 def test_a_worker_that_wakes_up_after_its_lease_changes_nothing(yard: Yard) -> None:
     sleeper = yard.worker()
     job = freeze_at_work(yard, sleeper)

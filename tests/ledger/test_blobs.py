@@ -6,8 +6,10 @@ Swift checks every signature and keeps its objects over a restart.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +18,17 @@ from threading import Barrier
 from typing import Any, NamedTuple
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
-from boxyard_ledger import BlobMissing, BlobStore, LedgerSettings, StoreRefuses
+from boxyard_ledger import (
+    BlobMissing,
+    BlobStore,
+    BlobUnreadable,
+    LedgerSettings,
+    StoreRefuses,
+    read_result,
+)
 from boxyard_ledger.blobs import DirectoryBlobs, StoreIdentity, open_blobs
 from boxyard_ledger.buckets import Buckets
 from boxyard_ledger.connection import Connection
@@ -264,18 +274,144 @@ def test_a_directory_loses_its_empty_folders_but_no_put(tmp_path: Path, identity
 
     def put_and_delete(number: int) -> None:
         for turn in range(20):
-            blobs.put(f"a/b/{number}-{turn}", b"x")
-            blobs.delete(f"a/b/{number}-{turn}")
+            blobs.put(f"a/results/b/{number}-{turn}", b"x")
+            blobs.delete(f"a/results/b/{number}-{turn}")
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(put_and_delete, range(4)))
-    assert list((tmp_path / "a").iterdir()) == []
+    assert list((tmp_path / "a/results").iterdir()) == []
 
 
 def test_a_directory_that_cannot_be_written_is_unavailable(tmp_path: Path, identity: StoreIdentity):
     (tmp_path / "a").write_bytes(b"a file where a folder should be")
     with pytest.raises(Unavailable):
         DirectoryBlobs(tmp_path, identity).put("a/b", b"x")
+
+
+KEPT = "acme/uploads/one"
+
+
+@pytest.fixture
+def directory(tmp_path: Path, identity: StoreIdentity) -> DirectoryBlobs:
+    """A store with one blob."""
+    blobs = DirectoryBlobs(tmp_path, identity)
+    blobs.put(KEPT, b"kept")
+    return blobs
+
+
+def test_the_folder_of_a_tenants_uploads_stays_without_them(directory: DirectoryBlobs):
+    directory.delete(KEPT)
+    with pytest.raises(BlobMissing) as caught:
+        directory.get(KEPT)
+    caught.value.check_folder()
+
+
+@pytest.mark.parametrize("gone", ["acme", "acme/uploads"])
+@pytest.mark.parametrize("instead", ["nothing", "a dangling link", "a file"])
+def test_a_recorded_blob_whose_folder_is_gone_is_away(
+    directory: DirectoryBlobs, tmp_path: Path, gone: str, instead: str
+):
+    (tmp_path / gone).rename(tmp_path / "away")
+    if instead == "a dangling link":
+        (tmp_path / gone).symlink_to(tmp_path / "none")
+    elif instead == "a file":
+        (tmp_path / gone).write_bytes(b"")
+    with pytest.raises(BlobMissing) as caught:
+        directory.get(KEPT)
+    with pytest.raises(Unavailable, match=r"no folder acme/uploads\. Is its disk mounted\?"):
+        caught.value.check_folder()
+    (tmp_path / gone).unlink(missing_ok=True)
+    (tmp_path / "away").rename(tmp_path / gone)
+    assert directory.get(KEPT) == b"kept"
+
+
+def test_a_recorded_result_whose_folder_is_gone_is_away(directory: DirectoryBlobs, tmp_path: Path):
+    reference = directory.put("acme/results/job_1/1.json", b"{}")
+    (tmp_path / "acme/results").rename(tmp_path / "away")
+    with pytest.raises(Unavailable, match="no folder acme/results"):
+        read_result(directory, reference)
+    (tmp_path / "away").rename(tmp_path / "acme/results")
+    (tmp_path / "acme/results/job_1/1.json").unlink()
+    with pytest.raises(BlobMissing):
+        read_result(directory, reference)
+
+
+def test_after_an_adoption_the_blobs_of_its_folders_are_missing(
+    directory: DirectoryBlobs, tmp_path: Path
+):
+    (tmp_path / "acme").rename(tmp_path / "away")
+    directory.adopt(["acme/uploads"])
+    with pytest.raises(BlobMissing) as caught:
+        directory.get(KEPT)
+    caught.value.check_folder()
+
+
+def failing_open(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    """Has the file system refuse to open a file of this name."""
+    opened = Path.open
+
+    def fail(self: Path, *arguments: Any, **more: Any) -> Any:
+        if self.name == name:
+            raise OSError(number, os.strerror(number))
+        return opened(self, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", fail)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE])
+def test_a_file_that_cannot_be_read_is_not_taken_for_a_store_that_is_away(
+    directory: DirectoryBlobs, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    directory.put("acme/uploads/two", b"two")
+    failing_open(monkeypatch, "one", number)
+    with pytest.raises(BlobUnreadable, match=re.escape(os.strerror(number))):
+        directory.get(KEPT)
+    assert directory.get("acme/uploads/two") == b"two"
+
+
+def test_a_link_that_leads_to_itself_is_one_unreadable_blob(
+    directory: DirectoryBlobs, tmp_path: Path
+):
+    (tmp_path / KEPT).unlink()
+    (tmp_path / KEPT).symlink_to(tmp_path / KEPT)
+    with pytest.raises(BlobUnreadable, match="symbolic links"):
+        directory.get(KEPT)
+
+
+def test_a_folder_that_cannot_be_read_is_away(directory: DirectoryBlobs, tmp_path: Path):
+    (tmp_path / "acme/uploads").rename(tmp_path / "away")
+    (tmp_path / "acme/uploads").symlink_to("uploads")
+    with pytest.raises(Unavailable, match="Is its disk mounted") as caught:
+        directory.get(KEPT)
+    assert not isinstance(caught.value, BlobUnreadable)
+
+
+def test_a_store_whose_id_cannot_be_read_is_away(
+    directory: DirectoryBlobs, monkeypatch: pytest.MonkeyPatch
+):
+    failing_open(monkeypatch, "one", errno.EIO)
+    failing_open(monkeypatch, ".boxyard-store", errno.EIO)
+    with pytest.raises(Unavailable) as caught:
+        directory.get(KEPT)
+    assert not isinstance(caught.value, BlobUnreadable)
+
+
+@pytest.mark.parametrize("code", ["InvalidObjectState", "AccessDenied", "InternalError"])
+def test_an_object_that_cannot_be_read_is_not_taken_for_a_bucket_that_is_away(
+    moto: Yard, connection: Connection, monkeypatch: pytest.MonkeyPatch, code: str
+):
+    blobs = open_blobs(*moto.emptied(), connection)
+    blobs.put(KEPT, b"kept")
+    get = moto.s3.client.get_object
+
+    def refuse(**arguments: Any) -> Any:
+        if arguments["Key"].endswith("/one"):
+            raise ClientError({"Error": {"Code": code, "Message": "of this one"}}, "GetObject")
+        return get(**arguments)
+
+    monkeypatch.setattr(moto.s3.client, "get_object", refuse)
+    with pytest.raises(BlobUnreadable, match=code):
+        blobs.get(KEPT)
 
 
 def test_an_s3_server_that_is_away_is_unavailable(connection: Connection):

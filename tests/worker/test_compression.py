@@ -144,7 +144,7 @@ def test_a_compression_that_is_not_read_is_named_alike_from_a_bucket(
         Egress(settings) as egress,
         pytest.raises(Permanent, match=r"compressed by (br|zstd), which is not read"),
     ):
-        Fetcher(ledger, egress, settings).fetch(held(source), source)
+        Fetcher(ledger, egress, settings).fetch(held(source), 0)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -167,7 +167,7 @@ def test_an_object_is_read_alike_by_url_and_from_its_bucket(
     with Receiver(answer) as receiver, Egress(settings) as egress:
         fetcher = Fetcher(ledger, egress, settings)
         for source in (UrlImage.model_validate({"url": receiver.url}), S3Image(s3="s3://images/a")):
-            assert fetcher.fetch(held(source), source) == IMAGE
+            assert fetcher.fetch(held(source), 0) == IMAGE
 
 
 def held(source: StoredImage) -> HeldJob:

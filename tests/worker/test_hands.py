@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
+from itertools import count
 
 import pytest
 
-from boxyard_worker.detect.hands import Fetched, Hands
+from boxyard_worker.detect.hands import Fetched, Hands, Later
 from process import PATIENCE_S, await_true
 
 
@@ -122,3 +123,50 @@ def test_what_fails_frees_its_thread_and_is_told() -> None:
         ends: list[Future[str]] = [hands.submit("a", fail) for _ in range(5)]
         assert hands.submit("a", quick).result(PATIENCE_S) == "done"
     assert [str(end.exception()) for end in ends] == ["no picture"] * 5
+
+
+def failing_at_first(pause_s: float, begun: list[int]) -> Callable[[Fetched], str]:
+    """Work that is done in its second attempt."""
+    attempts = count()
+
+    def work(fetched: Fetched) -> str:
+        begun.append(1)
+        if next(attempts) == 0:
+            raise Later(pause_s)
+        fetched()
+        return "done"
+
+    return work
+
+
+def test_images_between_two_attempts_hold_no_thread_and_their_tenant_is_not_busy() -> None:
+    begun = list[int]()
+    with Hands[str](2) as hands:
+        paused = [hands.submit("a", failing_at_first(600, begun)) for _ in range(50)]
+        await_true(lambda: len(begun) == 50, "all first attempts")
+        assert hands.submit("a", quick).result(PATIENCE_S) == "done"
+        assert hands.busy() == set()
+        assert not any(each.done() for each in paused)
+    assert [each.result(0) for each in paused] == ["done"] * 50, "the end cuts pauses short"
+    assert not hands._fetching
+
+
+def test_an_image_is_processed_again_after_its_pause() -> None:
+    begun = list[int]()
+    with Hands[str](1) as hands:
+        assert hands.submit("a", failing_at_first(0.01, begun)).result(PATIENCE_S) == "done"
+    assert len(begun) == 2
+
+
+def test_a_tenant_with_too_many_paused_images_is_busy_until_some_are_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("boxyard_worker.detect.hands._MAX_PAUSED", 16)
+    begun, rooms = list[int](), list[int]()
+    with Hands[str](2, on_room=lambda: rooms.append(1)) as hands:
+        for tenant, images in (("a", 12), ("b", 2)):
+            for _ in range(images):
+                hands.submit(tenant, failing_at_first(600, begun))
+        await_true(lambda: len(begun) == 14 and not hands._waiting, "all first attempts")
+        await_true(lambda: hands.busy() == {"a"}, "three for each of two that are left")
+    assert rooms == [1]

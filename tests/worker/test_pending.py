@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from boxyard_schemas.errors import Permanent, Unavailable
-from boxyard_worker.detect.pending import Pending, Waiting
+from boxyard_worker.detect.pending import ModelKilled, Pending, Waiting
 from boxyard_worker.detect.process import ChildProcess
 from boxyard_worker.detector.contract import ModelImage
 from boxyard_worker.detector.messages import Infer
@@ -92,17 +92,31 @@ def test_nobody_is_waited_for_when_nothing_waits(
     assert pending.deadline == float("inf")
 
 
-@pytest.mark.parametrize(("proven", "deaths"), [(True, 3), (False, 15)])
-def test_every_image_that_ends_its_process_alone_is_crashed_after_a_bounded_number(
-    pending: Pending, proven: bool, deaths: int
+@pytest.mark.parametrize(
+    ("proven", "deaths", "outcome"), [(True, 3, Permanent), (False, 5, ModelKilled)]
+)
+def test_an_image_is_crashed_by_what_it_did_alone_and_given_back_for_what_came_from_outside(
+    pending: Pending, proven: bool, deaths: int, outcome: type[Exception]
 ) -> None:
-    poison = waiting(0)
-    pending.add(poison)
+    alone = waiting(0)
+    pending.add(alone)
     for _ in range(deaths):
-        assert not poison.answer.done()
+        assert not alone.answer.done()
         pending.begin((0,))
         pending.blame(all_else=True, proven=proven)
-    assert isinstance(poison.answer.exception(60), Permanent)
+    assert isinstance(alone.answer.exception(60), outcome)
+    assert alone.strikes == (deaths if proven else 0)
+    pending.begin((0,))
+    pending.blame(all_else=True, proven=proven)  # it is no longer there
+
+
+def test_kills_from_outside_do_not_add_to_an_images_strikes(pending: Pending) -> None:
+    image = waiting(0)
+    pending.add(image)
+    for proven in (True, False, False, True, False, False):
+        pending.begin((0,))
+        pending.blame(all_else=True, proven=proven)
+    assert (image.strikes, image.kills, image.answer.done()) == (2, 4, False)
 
 
 def test_a_picture_that_comes_too_late_is_refused(pending: Pending) -> None:

@@ -18,6 +18,7 @@ from boxyard_schemas import (
     UrlImage,
     new_id,
 )
+from boxyard_schemas.errors import Unavailable
 from boxyard_schemas.words import utc_now
 from boxyard_worker.detect.lease import HeldJob
 from boxyard_worker.detect.results import Results
@@ -53,7 +54,7 @@ def result_of(job: HeldJob, code: str = "none") -> JobResult:
 
 @pytest.fixture
 def results(ledger: Ledger) -> Results:
-    return Results(ledger, patience_s=0, hurry=threading.Event())
+    return Results(ledger, patience_s=0, stopping=threading.Event())
 
 
 def test_the_result_of_a_job_that_was_cancelled_meanwhile_is_removed(
@@ -115,3 +116,18 @@ def test_a_recorded_result_is_kept_though_a_twin_of_its_claim_is_refused(
     recorded = ledger.jobs.get("default", job.record.id).result
     assert recorded is not None
     assert ledger.blobs.get(recorded.key)
+
+
+def test_a_worker_that_shuts_down_does_not_wait_for_a_store_that_is_away(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping, job = threading.Event(), hold(ledger)
+    patient = Results(ledger, patience_s=600, stopping=stopping)
+
+    def fail(*_: object, **__: object) -> None:
+        stopping.set()
+        raise Unavailable("The blob store is away.", retry_after_s=5)
+
+    monkeypatch.setattr(ledger.blobs, "put", fail)
+    with pytest.raises(Unavailable):
+        patient.record(job, result_of(job))

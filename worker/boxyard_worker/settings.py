@@ -81,8 +81,11 @@ class DetectSettings(CacheSettings, EgressSettings, LedgerSettings):
     decode_deadline_s: float = Field(
         10, gt=0, description="CPU time to decode one picture; then it fails."
     )
-    fetch_deadline_s: float = Field(30, gt=0, description="Of a picture's attempts together.")
-    fetch_attempts: int = Field(3, ge=1, description="Of a picture by URL or from a bucket.")
+    fetch_deadline_s: float = Field(
+        30,
+        gt=0,
+        description="How long an image's source is tried again and again before the image fails.",
+    )
     store_patience_s: float = Field(120, ge=0, description="While the blob store is away.")
 
     heartbeat_s: float = Field(

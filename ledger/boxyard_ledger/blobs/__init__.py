@@ -13,11 +13,12 @@ from ..settings import LedgerSettings
 from .bucket import BucketBlobs
 from .directory import DirectoryBlobs
 from .identity import StoreIdentity
-from .store import BlobMissing, BlobStore
+from .store import BlobMissing, BlobStore, BlobUnreadable
 
 __all__ = [
     "BlobMissing",
     "BlobStore",
+    "BlobUnreadable",
     "BucketBlobs",
     "DirectoryBlobs",
     "StoreIdentity",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from boxyard_schemas.errors import Conflict, Unavailable
@@ -11,7 +11,7 @@ from boxyard_schemas.errors import Conflict, Unavailable
 from ..records import ResultReference
 from ..s3 import S3, AccessDenied, ObjectExists, ObjectMissing, StoreRefuses
 from .identity import NAME, StoreIdentity, new_store_id
-from .store import BlobMissing, reference_to
+from .store import BlobMissing, BlobUnreadable, reference_to
 
 _CONFIRMED_S = 5.0
 """A bucket is not made anew between two looks so close together."""
@@ -58,6 +58,9 @@ class BucketBlobs:
         except BlobMissing:
             self.check()
             raise
+        except Unavailable as error:
+            self.check()
+            raise BlobUnreadable(key, error.detail) from error
 
     def delete(self, key: str) -> None:
         """Removes an object."""
@@ -71,7 +74,7 @@ class BucketBlobs:
         self._identity.confirm(self._find_id, self._create_id, place)
         self._confirmed = time.monotonic()
 
-    def adopt(self) -> None:
+    def adopt(self, folders: Iterable[str] = ()) -> None:
         """Takes the bucket for the stack's as it is."""
         self._identity.replace(self._create_id())
 

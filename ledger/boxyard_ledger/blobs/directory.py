@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -13,7 +13,7 @@ from boxyard_schemas.errors import Conflict, TooLarge, Unavailable
 
 from ..records import ResultReference
 from .identity import NAME, StoreIdentity, new_store_id
-from .store import BlobMissing, reference_to
+from .store import BlobMissing, BlobUnreadable, reference_to
 
 _DRAFTS = ".unfinished"
 _DRAFT_S = 3600.0
@@ -52,19 +52,20 @@ class DirectoryBlobs:
         with self._open() as root:
             try:
                 data = _read(_locate(root, key), max_bytes)
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-                raise BlobMissing(key) from error
+            except OSError as error:
+                raise _explain(root, key, error) from error
         if max_bytes is not None and len(data) > max_bytes:
             raise TooLarge(f"{key} has more than {max_bytes} bytes.")
         return data
 
     def delete(self, key: str) -> None:
-        """Removes a file, and its folder with the last one."""
+        """Removes a file, and its folder with the last one, unless that is a lasting one."""
         with self._open() as root:
             path = _locate(root, key)
             path.unlink(missing_ok=True)
-            with suppress(OSError):
-                path.parent.rmdir()
+            if path.parent != root / _lasting(key):
+                with suppress(OSError):
+                    path.parent.rmdir()
 
     def check(self) -> None:
         """Sees whether this is the stack's directory and files may be made in it."""
@@ -73,10 +74,13 @@ class DirectoryBlobs:
             if not os.access(root, os.W_OK | os.X_OK):
                 raise Unavailable(f"{self._place} is not writable.", retry_after_s=5)
 
-    def adopt(self) -> None:
+    def adopt(self, folders: Iterable[str] = ()) -> None:
         """Takes the directory for the stack's as it is."""
         with self._translated():
-            self._identity.replace(self._create_id())
+            store_id = self._create_id()
+            for folder in folders:
+                (self._root / folder).mkdir(parents=True, exist_ok=True)
+            self._identity.replace(store_id)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that begin with `prefix`."""
@@ -174,6 +178,14 @@ def _locate(root: Path, key: str) -> Path:
     return path
 
 
+def _lasting(key: str) -> Path:
+    """The folder of a tenant's blobs of one kind, which stays when they are gone.
+
+    A missing one says that its disk is away.
+    """
+    return Path(*Path(key).parent.parts[:2])
+
+
 def _sync(folder: Path, root: Path) -> None:
     """Makes the names of a new file and of the folders above it durable."""
     for level in (folder, *folder.parents):
@@ -189,6 +201,18 @@ def _sync(folder: Path, root: Path) -> None:
 def _read(path: Path, max_bytes: int | None) -> bytes:
     with path.open("rb") as file:
         return file.read() if max_bytes is None else file.read(max_bytes + 1)
+
+
+def _explain(root: Path, key: str, error: OSError) -> Exception:
+    """What it means that a blob cannot be read: `error` itself, when the disk is at fault."""
+    _read_id(root)
+    folder = _lasting(key)
+    gone = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+    try:
+        with os.scandir(root / folder):
+            return BlobMissing(key) if gone else BlobUnreadable(key, error.strerror or str(error))
+    except OSError:
+        return BlobMissing(key, folder.as_posix()) if gone else error
 
 
 def _raise_unless_gone(error: OSError) -> None:

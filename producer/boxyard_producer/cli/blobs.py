@@ -32,5 +32,5 @@ def adopt() -> None:
     if not os.environ.get("BOXYARD_BLOB_URL"):
         raise SetupError("BOXYARD_BLOB_URL is not set: it names the store that is to be adopted.")
     with open_ledger() as ledger:
-        ledger.blobs.adopt()
+        ledger.adopt_blobs()
     note(f"{os.environ['BOXYARD_BLOB_URL']} is the stack's blob store now.")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Protocol
 
@@ -15,7 +14,7 @@ from boxyard_ledger import DeliveryRecord, Ledger, read_result
 from boxyard_schemas.errors import NotFound, Permanent, Retryable
 from boxyard_schemas.words import utc_now
 
-from ..egress import Egress, Response
+from ..egress import Egress, Response, read_retry_after
 from .event import write_event
 
 _GONE = "The receiver answered 410: it wants no more."
@@ -132,14 +131,3 @@ def check(answer: Response) -> None:
         raise Permanent(reason, detail)
     if not 200 <= answer.status < 300:
         raise Retryable(reason, detail, retry_after_s=read_retry_after(answer.headers, utc_now()))
-
-
-def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that `Retry-After` asks for, as a number or as a date; None when it does not."""
-    value = headers.get("retry-after", "")
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
-    except (ValueError, TypeError, OverflowError):
-        return None

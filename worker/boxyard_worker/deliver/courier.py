@@ -10,6 +10,7 @@ from itertools import chain, repeat
 import structlog
 
 from boxyard_ledger import (
+    BlobUnreadable,
     DeliveryAttempt,
     DeliveryClaim,
     DeliveryKind,
@@ -95,8 +96,9 @@ class Courier:
             self._channels[claim.delivery.kind].send(claim.delivery)
         except Permanent as error:
             return Failure(error.reason, error.detail, final=True)
-        except (NotFound, Unreadable) as error:
-            # Perhaps a newer deliverer reads by the next attempt what this one cannot.
+        except (NotFound, Unreadable, BlobUnreadable) as error:
+            # Perhaps a newer deliverer, or another disk, has by the next attempt what this one
+            # cannot read.
             return Failure(error.code, error.detail, final=isinstance(error, NotFound))
         except Retryable as error:
             wish = error.data.get("retry_after_s")

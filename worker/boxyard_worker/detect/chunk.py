@@ -4,7 +4,8 @@ A chunk is the images that one claim takes. The claiming thread only starts its 
 for nothing but a free thread, so slow images of one chunk never delay the claim of the next.
 
 Every picture has a thread of its own from fetch to encode; almost all of its time it waits, for
-the network or for the device, so the stages of many pictures overlap. The last picture's thread
+the network or for the device, so the stages of many pictures overlap. Between two attempts to
+fetch it, it has none. The last picture's thread
 stores and records the job's result, so a blob store that is away holds threads, and through them
 the next claim. What goes wrong with a picture becomes its outcome; what goes wrong with the worker
 gives the job back.
@@ -24,8 +25,9 @@ from boxyard_ledger import Ledger
 from boxyard_schemas import ImageFailure, ImageOutcome, JobResult, Provenance
 from boxyard_schemas.errors import Unavailable, WorkError
 from boxyard_worker.detect.decoder_process import DecoderDied
-from boxyard_worker.detect.hands import Fetched, Hands
+from boxyard_worker.detect.hands import Fetched, Hands, Later
 from boxyard_worker.detect.lease import HeldJob, Leases
+from boxyard_worker.detect.pending import ModelKilled
 from boxyard_worker.detect.picture import Dropped, Pictures
 from boxyard_worker.detect.progress import Progress
 from boxyard_worker.detect.results import Results
@@ -103,8 +105,8 @@ class Chunks:
         _when_all(outcomes, lambda: self._settle(job, outcomes))
 
     def _outcome(self, job: HeldJob, index: int, fetched: Fetched) -> ImageOutcome:
-        if self.stopping.is_set() and not job.started:
-            raise Dropped
+        if self.stopping.is_set() and (not job.started or index in job.fetches):
+            raise Dropped  # nothing of the job was begun, or the image waited for another attempt
         job.started = True
         reference = job.record.images[index].reference
         try:
@@ -117,7 +119,11 @@ class Chunks:
                 code=error.reason,
                 detail=error.detail,
             )
-        except (Dropped, Unavailable):
+        except Later:
+            if self.stopping.is_set():
+                raise Dropped from None
+            raise
+        except (Dropped, ModelKilled, Unavailable):
             raise
         except DecoderDied as error:
             if job.claim.attempt < self.ledger.settings.max_attempts:
@@ -155,6 +161,12 @@ class Chunks:
         except DecoderDied as error:
             reason = (
                 f"The decoder's process did not finish, which was not the image's doing: {error}."
+            )
+            return self._hand_back(job, reason, count_attempt=True)
+        except ModelKilled as error:
+            reason = (
+                "The model's process was ended from outside, which was not the image's doing: "
+                f"{error}."
             )
             return self._hand_back(job, reason, count_attempt=True)
 

@@ -4,26 +4,51 @@ How long a fetch takes is the caller's doing; the stages after it are ours. So a
 picture is begun only while its pictures that are being fetched are fewer than three for each
 thread that is free: alone it gets three quarters of the threads, two get three sevenths each, and
 however many hang, some are left for the next one.
+
+An image that is to be tried again later holds no thread in between. The number of such images is
+bounded in the same way.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from math import inf
 from typing import Generic, NamedTuple, Self, TypeVar
+
+from boxyard_worker.detect.ticker import Ticker
 
 T = TypeVar("T")
 Fetched = Callable[[], None]
 """To be called once the picture is there; again does nothing."""
 
 _PER_FREE = 3
+_MAX_PAUSED = 1024
+"""Images between two attempts, of all tenants together; their jobs are held and renewed."""
+_TICK_S = 0.1
+
+
+class Later(Exception):
+    """Raised by work that is to run again after a pause."""
+
+    def __init__(self, pause_s: float) -> None:
+        super().__init__(f"again in {pause_s} s")
+        self.pause_s = pause_s
 
 
 class _Task(NamedTuple, Generic[T]):
     work: Callable[[Fetched], T]
     future: Future[T]
+
+
+class _Paused(NamedTuple, Generic[T]):
+    due: float
+    tenant: str
+    task: _Task[T]
 
 
 class Hands(Generic[T]):
@@ -42,21 +67,32 @@ class Hands(Generic[T]):
         self._waiting: dict[str, deque[_Task[T]]] = {}
         self._fetching: Counter[str] = Counter()
         self._named: set[str] = set()
+        self._paused: list[_Paused[T]] = []
+        self._closing = False
+        self._ticker = Ticker("hands-resume", _TICK_S, self._resume)
 
     def __enter__(self) -> Self:
+        self._ticker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Ends all pauses and waits for all work."""
         with self._changed:
-            self._changed.wait_for(lambda: self._free == self._count and not self._waiting)
+            self._closing = True
+            self._changed.wait_for(
+                lambda: self._free == self._count and not self._waiting and not self._paused
+            )
+        self._ticker.stop()
         self._pool.shutdown()
 
     def submit(self, tenant: str, work: Callable[[Fetched], T]) -> Future[T]:
-        """Runs `work` when it is the tenant's turn; it says when its fetching is done."""
+        """Runs `work` when it is the tenant's turn; it says when its fetching is done.
+
+        It runs again, from its start, when it raises `Later`.
+        """
         task = _Task(work, Future[T]())
-        with self._changed:
+        with self._changing():
             self._waiting.setdefault(tenant, deque()).append(task)
-            self._start_due()
         return task.future
 
     def wait_for_room(self) -> None:
@@ -65,10 +101,15 @@ class Hands(Generic[T]):
             self._changed.wait_for(lambda: self._free > 0)
 
     def busy(self) -> set[str]:
-        """Tenants of whom pictures wait for a thread: they have their share."""
+        """Tenants that have their share: images of theirs wait for a thread, or too many pause."""
         with self._changed:
-            self._named = set(self._waiting)
+            self._named = self._find_busy()
             return set(self._named)
+
+    def _find_busy(self) -> set[str]:
+        allowed = _PER_FREE * (_MAX_PAUSED - len(self._paused))
+        pausing = Counter(paused.tenant for paused in self._paused)
+        return set(self._waiting) | {each for each in pausing if pausing[each] >= allowed}
 
     def _start_due(self) -> None:
         while self._free and (tenant := self._next()):
@@ -89,21 +130,36 @@ class Hands(Generic[T]):
 
         def fetched() -> None:
             if fetching:
-                self._change(fetching.pop(), freed=0)
+                with self._changing():
+                    self._fetching -= Counter([fetching.pop()])  # forgets those that come to 0
 
+        paused = list[_Paused[T]]()
         try:
             task.future.set_result(task.work(fetched))
+        except Later as later:
+            paused.append(_Paused(time.monotonic() + later.pause_s, tenant, task))
         except BaseException as error:  # whoever waits for the future is told
             task.future.set_exception(error)
-        self._change(*fetching, freed=1)
+        with self._changing():
+            self._fetching -= Counter(fetching)
+            self._free += 1
+            self._paused += paused
 
-    def _change(self, *fetched: str, freed: int) -> None:
+    def _resume(self) -> None:
+        with self._changing():
+            now = inf if self._closing else time.monotonic()
+            due = [paused for paused in self._paused if paused.due <= now]
+            self._paused = [paused for paused in self._paused if paused.due > now]
+            for paused in due:
+                self._waiting.setdefault(paused.tenant, deque()).appendleft(paused.task)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
         with self._changed:
-            self._fetching -= Counter(fetched)  # forgets those that come to 0
-            self._free += freed
+            yield
             self._start_due()
             self._changed.notify_all()
-            room = self._named - set(self._waiting)
+            room = self._named - self._find_busy() if self._named else set()
             self._named -= room
         if room:
             self._on_room()

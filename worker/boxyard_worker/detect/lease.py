@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from boxyard_ledger import Claim, JobRecord, Ledger
+from boxyard_worker.detect.retries import FetchRetries
 from boxyard_worker.meters import DetectMeters
 
 log = structlog.get_logger(__name__)
@@ -20,6 +21,7 @@ class HeldJob:
         claim: the hold.
         strikes: per picture, this claim's included.
         started: whether work on any of its pictures has begun.
+        fetches: the attempts to fetch each image that was begun, by its index.
         lost: set when the ledger no longer honours the claim: cancelled or fenced out.
     """
 
@@ -27,6 +29,7 @@ class HeldJob:
         self.claim = claim
         self.strikes = list(claim.strikes) or [0] * len(claim.job.images)
         self.started = False
+        self.fetches: dict[int, FetchRetries] = {}
         self.lost = threading.Event()
         self.log = log.bind(
             job=claim.job.id, tenant=claim.job.tenant, model=claim.job.model, token=claim.token

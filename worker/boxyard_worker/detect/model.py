@@ -120,6 +120,7 @@ class Model:
 
         Raises:
             Permanent: `crashed` or `inference-failed`.
+            ModelKilled: again and again, and not by the image's doing.
             Unavailable: the model is being stopped or cannot be loaded.
         """
         if strikes >= self._max_strikes:

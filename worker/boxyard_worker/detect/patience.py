@@ -30,7 +30,12 @@ def with_patience(get: Callable[[], T], patience_s: float, *, give_up: Callable[
         except Unavailable as error:
             if time.monotonic() + pause > end or give_up():
                 raise
-            level = "error" if isinstance(error, StoreRefuses) else "warning"
-            getattr(log, level)("outage.awaited", detail=error.detail, again_in_s=pause)
+            log_outage(error, pause)
         time.sleep(pause)
         pause = min(pause * 2, 2.0)
+
+
+def log_outage(error: Unavailable, pause_s: float) -> None:
+    """Logs that something is away, and when it is tried again."""
+    level = "error" if isinstance(error, StoreRefuses) else "warning"
+    getattr(log, level)("outage.awaited", detail=error.detail, again_in_s=pause_s)

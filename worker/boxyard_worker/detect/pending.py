@@ -5,7 +5,8 @@ them apart.
 
 A picture whose device batch ended the child goes through alone from then on; only a picture
 that was alone on the device gets a strike, and too many strikes make it `crashed`. A child that was
-killed from outside is no strike, unless that happens again and again over one picture. Pictures
+killed from outside, and not because memory ran out, is never a strike: when that happens again and
+again over one image, its job is given back, which counts as an attempt. Pictures
 that were still waiting go to the next child as if nothing had happened, unless the child died
 with none on the device: then whichever of them did it has to be found, and each goes alone.
 """
@@ -25,8 +26,15 @@ from boxyard_worker.detector.messages import Infer
 from boxyard_worker.meters import DetectMeters
 
 OnStrike = Callable[[int], None]
-_KILLS_PER_STRIKE = 5
-"""Who kills the model's process from outside hits one image alone so often only by its doing."""
+_KILLS_PER_ATTEMPT = 5
+"""So often the model's process may be killed over one image before its job is given back."""
+
+
+class ModelKilled(Exception):
+    """The model's process was killed from outside again and again while it had one image."""
+
+    def __init__(self, kills: int) -> None:
+        super().__init__(f"killed {kills} times")
 
 
 @dataclass
@@ -46,13 +54,6 @@ class Waiting:
     on_strike: OnStrike
     answer: Future[RawDetections] = field(default_factory=Future)
     kills: int = 0
-
-    def count_death(self, *, proven: bool) -> bool:
-        """Counts the death of a child with this alone on the device; returns whether it is a
-        strike.
-        """
-        self.kills += not proven
-        return proven or self.kills % _KILLS_PER_STRIKE == 0
 
 
 class Pending:
@@ -144,8 +145,11 @@ class Pending:
             batch, hit, self._on_device = self._on_device, self._hit(), ()
             for waiting in hit or (list(self._waiting.values()) if all_else else ()):
                 waiting.message = replace(waiting.message, alone=True)
-        if len(batch) == 1 and hit and hit[0].count_death(proven=proven):
-            self._strike(hit[0])
+        if len(batch) == 1 and hit:
+            if proven:
+                self._strike(hit[0])
+            else:
+                self._count_kill(hit[0])
 
     def close(self) -> None:
         """Answers everybody `Unavailable`, from now on too."""
@@ -172,6 +176,12 @@ class Pending:
         if waiting.strikes >= self._max_strikes:
             self.take(waiting.message.id)
             waiting.answer.set_exception(crashed(waiting.strikes))
+
+    def _count_kill(self, waiting: Waiting) -> None:
+        waiting.kills += 1
+        if waiting.kills >= _KILLS_PER_ATTEMPT:
+            self.take(waiting.message.id)
+            waiting.answer.set_exception(ModelKilled(waiting.kills))
 
 
 def crashed(strikes: int) -> Permanent:

@@ -78,13 +78,14 @@ class Pictures:
         Raises:
             WorkError: what becomes the picture's outcome.
             Dropped: nobody wants the outcome any more.
+            Later: it could not be fetched, and is to be processed again after a pause.
+            DecoderDied, ModelKilled: by no doing of the image; the job should go back.
             Unavailable: the blob store or the model is away; the job should go back.
         """
         self._check_prompt(job)
-        source = job.record.images[index]
         clock: dict[str, float] = {}
         with self._stage(job, index, "fetch", clock):
-            data = self._fetcher.fetch(job, source)
+            data = self._fetcher.fetch(job, index)
         fetched()
         header = self._checked_header(data)
         memory, pixels = memory_of(data, header), 3 * header.width * header.height
@@ -106,7 +107,7 @@ class Pictures:
         with self._stage(job, index, "encode", clock):
             boxes = self._encode(job, raw, info)
         return ImageSuccess(
-            reference=source.reference,
+            reference=job.record.images[index].reference,
             boxes=boxes,
             masks="none" if raw.masks is None else job.record.parameters.masks,
             image=info,

@@ -23,7 +23,7 @@ class Results:
     Args:
         ledger: blobs and jobs.
         patience_s: how long an outage is waited out before the job is given back, seconds.
-        hurry: set when the worker must end at once.
+        stopping: set when the worker shuts down: outages are no longer waited out.
         meters: are told how long it took.
     """
 
@@ -32,12 +32,12 @@ class Results:
         ledger: Ledger,
         *,
         patience_s: float,
-        hurry: threading.Event,
+        stopping: threading.Event,
         meters: DetectMeters | None = None,
     ) -> None:
         self._ledger = ledger
         self._patience_s = patience_s
-        self._hurry = hurry
+        self._stopping = stopping
         self._stages = (meters or DetectMeters()).stages
 
     def record(self, job: HeldJob, result: JobResult) -> bool:
@@ -98,5 +98,5 @@ class Results:
         return with_patience(
             step,
             self._patience_s,
-            give_up=lambda: job.lost.is_set() or self._hurry.is_set(),
+            give_up=lambda: job.lost.is_set() or self._stopping.is_set(),
         )

@@ -203,7 +203,7 @@ class Worker:
         results = Results(
             self._ledger,
             patience_s=settings.store_patience_s,
-            hurry=departure.hurry,
+            stopping=departure.stopping,
             meters=self._meters,
         )
         return Chunks(

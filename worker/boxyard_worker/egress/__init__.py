@@ -7,6 +7,7 @@ nor a name that changes its address lead inside. Vendor exceptions are translate
 
 from .client import Egress, Response
 from .network import resolve
+from .retry_after import read_retry_after
 from .settings import EgressSettings
 
-__all__ = ["Egress", "EgressSettings", "Response", "resolve"]
+__all__ = ["Egress", "EgressSettings", "Response", "read_retry_after", "resolve"]

@@ -13,11 +13,13 @@ import httpcore
 import httpx
 
 from boxyard_schemas.errors import Permanent, Retryable
+from boxyard_schemas.words import utc_now
 
 from ..compression import check_size, decompressed
 from .deadline import deadline
 from .limits import AnswerLimits, limited_to
 from .network import CheckedNetwork, Resolver, resolve
+from .retry_after import read_retry_after
 from .settings import EgressSettings
 from .target import follow, read_target
 
@@ -77,7 +79,8 @@ class Egress:
         Raises:
             Permanent: `address-denied`, `status-404` and other refusals, `too-large`,
                 `too-many-redirects`, `fetch-encoding`.
-            Retryable: `fetch-failed` on the network's failures, `status-503` and its like.
+            Retryable: `fetch-failed` on the network's failures, `status-503` and its like, with
+                the server's wish as `retry_after_s` in its data.
         """
         with _translated("fetch-failed"), deadline(deadline_s):
             target = read_target(url, self._ports)
@@ -146,7 +149,9 @@ def _redirects(answer: httpcore.Response) -> bool:
 def _body(answer: httpcore.Response, limits: AnswerLimits, max_bytes: int) -> bytes:
     reason = f"status-{answer.status}"
     if answer.status in _AGAIN:
-        raise Retryable(reason, f"the server answered {answer.status}")
+        wish = read_retry_after(_headers(answer), utc_now())
+        asked = "" if wish is None else f" and asked to be tried again in {wish:.0f} s"
+        raise Retryable(reason, f"the server answered {answer.status}{asked}", retry_after_s=wish)
     if not 200 <= answer.status < 300:
         raise Permanent(reason, f"the server answered {answer.status}")
     if answer.status == HTTPStatus.PARTIAL_CONTENT:
