@@ -43,6 +43,7 @@ class EmbeddedRedis:
         data_dir: of this server alone.
         guarded: it asks for a password, which it keeps in `data_dir` for its owner's eyes: others
             who use this machine reach the port too.
+        password: the one to use where the configuration in `data_dir` has none.
         tell: takes a line for people about a start that is long or found something.
         give_up: asked while a start takes its time; true ends the wait, and the server is left
             to load until it is closed.
@@ -53,13 +54,14 @@ class EmbeddedRedis:
         data_dir: Path,
         *,
         guarded: bool = False,
+        password: str | None = None,
         tell: Callable[[str], object] = lambda line: None,
         give_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._data_dir = data_dir
         self._guarded = guarded
         self._tell, self._give_up = tell, give_up
-        self._password: str | None = None
+        self._password = password
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -86,14 +88,18 @@ class EmbeddedRedis:
             SetupError: there is no server to start, it ended, or it made no progress for half a
                 minute; with its log.
         """
-        if not self._port:  # later the folder is there, or it was moved away: no empty one then
+        restart = bool(self._port)
+        if not restart:  # later the folder is there, or it was moved away: no empty one then
             self._data_dir.mkdir(parents=True, exist_ok=True)
             self._port = _hold_port(self)
         lock = str(self._data_dir / "server.lock")
         command = [sys.executable, "-I", "-S", "-c", BECOME_SERVER, str(os.getpid()), lock]
         command.append(find_server())
         if self._guarded:
-            self._password = _keep_password(self.configuration)
+            # At a restart the clients have the password already: the file may not change it.
+            found = "" if restart else _find_password(self.configuration)
+            self._password = found or self._password or secrets.token_hex(24)
+            _keep_password(self.configuration, self._password)
             command.append(str(self.configuration))
         command += self._options()
         before = increments(self._data_dir)
@@ -240,16 +246,18 @@ def _cpu_ticks(pid: int | None) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def _keep_password(path: Path) -> str:
-    """The password in the configuration; a file that has none is written anew."""
-    if not _find_password(path):
-        fresh = path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w") as file:
-            file.write(f"requirepass {secrets.token_hex(24)}\n")
-        fresh.replace(path)
-    return _find_password(path)
+def _keep_password(path: Path, password: str) -> None:
+    """Writes the configuration anew unless it has this password; what was there stays beside it."""
+    if _find_password(path) == password:
+        return
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w") as file:
+        file.write(f"requirepass {password}\n")
+    with suppress(FileNotFoundError):
+        path.replace(path.with_name(f"{path.name}.damaged"))
+    fresh.replace(path)
 
 
 def _find_password(path: Path) -> str:

@@ -106,6 +106,38 @@ def test_a_guarded_one_starts_with_its_data_though_its_configuration_is_damaged(
             assert client.get("a") == b"1"
 
 
+@pytest.mark.parametrize("change", [None, "", "requirepass\n", f"requirepass {'0' * 48}\n"])
+def test_a_restart_keeps_the_password_whatever_became_of_the_configuration(
+    tmp_path: Path, change: str | None
+) -> None:
+    with (
+        EmbeddedRedis(tmp_path, guarded=True) as server,
+        redis.Redis.from_url(server.url) as client,
+    ):
+        client.set("a", "1")
+        url, whole = server.url, server.configuration.read_text()
+        if change is None:
+            server.configuration.unlink()
+        else:
+            server.configuration.write_text(change)
+        server.kill()
+        server.start()
+        assert server.url == url
+        assert client.get("a") == b"1"
+        assert server.configuration.read_text() == whole
+        if change is not None:
+            assert (tmp_path / "redis.conf.damaged").read_text() == change
+
+
+def test_a_first_start_without_a_configuration_takes_the_password_that_it_was_given(
+    tmp_path: Path,
+) -> None:
+    with EmbeddedRedis(tmp_path, guarded=True, password="ab" * 24) as server:
+        assert urlsplit(server.url).password == "ab" * 24
+    with EmbeddedRedis(tmp_path, guarded=True, password="cd" * 24) as server:
+        assert urlsplit(server.url).password == "ab" * 24  # the configuration's
+
+
 def test_closing_it_twice_is_no_error(tmp_path: Path):
     server = EmbeddedRedis(tmp_path)
     server.start()

@@ -124,12 +124,20 @@ class Credentials(BaseModel):
     def _copied(cls, data: Path) -> Credentials | None:
         """Those of the last start, from `env`."""
         try:
-            words = shlex.split((data / _ENVIRONMENT).read_text())
-            found = dict(re.findall(r"^(\w+)=(.*)$", "\n".join(words), re.MULTILINE))
+            found = read_environment(data)
             members = {member: found.get(variable) for member, variable in _VARIABLES.items()}
             return cls.model_validate(members)
-        except (OSError, ValueError):
+        except ValidationError:
             return None
+
+
+def read_environment(data: Path) -> dict[str, str]:
+    """The variables in the `env` of a data directory; none where it is gone or damaged."""
+    try:
+        words = shlex.split((data / _ENVIRONMENT).read_text())
+    except (OSError, ValueError):
+        return {}
+    return dict(re.findall(r"^(\w+)=(.*)$", "\n".join(words), re.MULTILINE))
 
 
 def _lost(problem: str, data: Path) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from boxyard_schemas.errors import SetupError
 from boxyard_schemas.installation import install_command
 
+from .environment import kept_password
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -62,7 +64,8 @@ def open_redis(
     data = settings.data.resolve() / "redis"
     if settings.cut_damaged_file:
         tell(cut_at_damage(data))
-    redis = EmbeddedRedis(data, guarded=True, tell=tell, give_up=give_up)
+    password = kept_password(settings.data)
+    redis = EmbeddedRedis(data, guarded=True, password=password, tell=tell, give_up=give_up)
     redis.start()
     return redis
 
