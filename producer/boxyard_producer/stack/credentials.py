@@ -47,6 +47,9 @@ class Credentials(BaseModel):
     webhook_secret: Annotated[str, Field(pattern=r"^whsec_[A-Za-z0-9+/]+=*$")]
     secret_keys: Annotated[str, Field(pattern=rf"^{_FERNET_KEY}(\s*,\s*{_FERNET_KEY})*$")]
     """As BOXYARD_SECRET_KEYS has them. Without them no stored webhook secret can be opened."""
+    ledger: str | None = None
+    """The id of the ledger in the embedded Redis, from its first start on: one without it lost its
+    data."""
 
     @classmethod
     def find(cls, data: Path) -> Credentials | None:
@@ -85,7 +88,9 @@ class Credentials(BaseModel):
             known, problem = None, f"{path} is damaged"
         if known is None:
             known = cls._copied(data)
-            if known is None and (path.exists() or (data / "redis").exists()):
+            if known is None and any(
+                each.exists() for each in (path, data / "redis", data / "blobs")
+            ):
                 raise SetupError(_lost(problem, data))
             if path.exists():
                 path.replace(path.with_name(f"{_NAME}.damaged"))
