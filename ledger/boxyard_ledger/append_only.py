@@ -19,8 +19,8 @@ FOLDER = "appendonlydir"
 BACKUP = 'Put this folder back, from a backup ("Backup and restore" in docs/operations.md).'
 """What helps in every case."""
 BEGIN_ANEW = (
-    "Without one, `boxyard up --new-ledger` sets these files aside and begins with an empty "
-    "ledger: jobs, tenants and keys of before are lost."
+    "Without one, `boxyard up --new-ledger` begins with an empty ledger and sets aside what is "
+    "left: jobs, tenants and keys of before are lost."
 )
 _MANIFEST = "appendonly.aof.manifest"
 _DATA_FILE = re.compile(r"appendonly\.aof\.(\d+)\.(base|incr)\.(?:rdb|aof)")
@@ -32,8 +32,8 @@ class DamagedIncrement(SetupError):
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(
             f"The append-only file {path} {problem}. {BACKUP} Without one, "
-            "`boxyard up --cut-damaged-file` cuts it at that place, once: what was accepted "
-            "afterwards is lost."
+            "`boxyard up --cut-damaged-file` starts without what cannot be read, once: what was "
+            "accepted from that place on is lost."
         )
         self.name = path.name
 
