@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +61,15 @@ def base_bytes(data_dir: Path) -> int:
 def load_order(data_dir: Path) -> list[str]:
     """The names of the files that Redis loads, the base first; none without a manifest."""
     return _read_manifest(data_dir) or []
+
+
+def named_sizes(data_dir: Path, names: Iterable[str]) -> dict[str, int]:
+    """Bytes of those of the files that are there."""
+    sizes = dict[str, int]()
+    for name in names:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            sizes[name] = (data_dir / FOLDER / name).stat().st_size
+    return sizes
 
 
 def check_files(data_dir: Path, *, expected: bool) -> str:

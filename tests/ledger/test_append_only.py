@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from boxyard_ledger import EmbeddedRedis
+from boxyard_ledger import EmbeddedRedis, kept_files
 from boxyard_ledger.append_only import FOLDER, DamagedIncrement, check_files, load_order
 from boxyard_ledger.cut import cut_at_damage
+from boxyard_ledger.kept_files import KeptFiles
 from boxyard_schemas.errors import SetupError
 from process import await_true
 
@@ -276,3 +277,83 @@ def test_a_second_cut_leaves_the_copy_of_the_first(data: Path) -> None:
         cut_at_damage(data, SECOND)
     first, second = (path.with_name(f"{SECOND}.damaged{each}") for each in ("", "-2"))
     assert first.stat().st_size > second.stat().st_size > path.stat().st_size
+
+
+def lose_folder(files: Path) -> None:
+    shutil.rmtree(files)
+
+
+def lose_manifest(files: Path) -> None:
+    (files / MANIFEST).unlink()
+
+
+def empty_manifest(files: Path) -> None:
+    (files / MANIFEST).write_bytes(b"")
+
+
+def lose_base(files: Path) -> None:
+    next(files.glob("*.base.*")).unlink()
+
+
+def lose_increment(files: Path) -> None:
+    next(files.glob("*.incr.*")).unlink()
+
+
+def empty_increment(files: Path) -> None:
+    os.truncate(next(files.glob("*.incr.*")), 0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lose_folder, lose_manifest, empty_manifest, lose_base, lose_increment, empty_increment],
+)
+def test_files_that_are_removed_or_emptied_while_the_server_runs_are_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
+) -> None:
+    monkeypatch.setattr(kept_files, "_LOOK_S", 0.0)
+    monkeypatch.setattr(kept_files, "_RETRY_S", 0.0)
+    told = list[str]()
+    with EmbeddedRedis(tmp_path) as server, redis.Redis.from_url(server.url) as client:
+        client.set("a", "1")
+        files = KeptFiles(server, told.append)
+        files.tend()
+        assert not told
+        damage(tmp_path / FOLDER)
+        client.set("b", "1")
+        await_true(lambda: files.tend() or len(told) == 2, "the rewrite")
+        assert "were removed or cut: it writes them again from its memory" in told[0]
+        assert "are complete again" in told[1]
+        client.set("c", "1")
+        server.kill()
+    assert count(tmp_path) == 3
+
+
+def test_rewrites_of_the_server_itself_are_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_files, "_LOOK_S", 0.0)
+    told = list[str]()
+    with EmbeddedRedis(tmp_path) as server, redis.Redis.from_url(server.url) as client:
+        files = KeptFiles(server, told.append)
+        for _ in range(3):
+            client.set("a", "1")
+            client.bgrewriteaof()
+            await_true(
+                lambda: files.tend() or not client.info()["aof_rewrite_in_progress"], "the rewrite"
+            )
+            files.tend()
+    assert not told
+
+
+def test_a_removed_folder_of_a_running_server_is_reported_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_files, "_RETRY_S", 0.0)
+    told = list[str]()
+    with EmbeddedRedis(tmp_path / "data") as server:
+        (tmp_path / "data").rename(tmp_path / "moved")
+        files = KeptFiles(server, told.append)
+        files.tend()
+        files.tend()
+    (line,) = told
+    assert "put the folder back" in line
