@@ -22,16 +22,25 @@ from redis.retry import Retry
 
 from boxyard_schemas.errors import SetupError
 
-from .append_only import base_bytes, increments
+from .append_only import (
+    BACKUP,
+    BEGIN_ANEW,
+    FOLDER,
+    DamagedIncrement,
+    base_bytes,
+    check_files,
+    increments,
+    load_order,
+)
 from .cgroups import find_memory
-from .redis_program import BECOME_SERVER, find_server
+from .redis_log import damaged_file, describe_loading, first_warning, truncations
+from .redis_program import BECOME_SERVER, cpu_ticks, find_server, in_use
 
 _START_S = _STOP_S = 30.0
 """For a start: so long without any progress is a failure. A large file is loaded in minutes."""
 _REPORT_S = 5.0
 _LONG_INCREMENT = 64_000_000
 """Bytes of commands that are rewritten into a snapshot, which loads several times faster."""
-_TRUNCATED = re.compile(r"Truncating the AOF (\S+) at offset (\d+)")
 
 
 class EmbeddedRedis:
@@ -43,6 +52,8 @@ class EmbeddedRedis:
         data_dir: of this server alone.
         guarded: it asks for a password, which it keeps in `data_dir` for its owner's eyes: others
             who use this machine reach the port too.
+        password: the one to use where the configuration in `data_dir` has none.
+        expects_data: `data_dir` held data before; it is an error that it holds none.
         tell: takes a line for people about a start that is long or found something.
         give_up: asked while a start takes its time; true ends the wait, and the server is left
             to load until it is closed.
@@ -53,13 +64,15 @@ class EmbeddedRedis:
         data_dir: Path,
         *,
         guarded: bool = False,
+        password: str | None = None,
+        expects_data: bool = False,
         tell: Callable[[str], object] = lambda line: None,
         give_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._data_dir = data_dir
-        self._guarded = guarded
+        self._guarded, self._expects_data = guarded, expects_data
         self._tell, self._give_up = tell, give_up
-        self._password: str | None = None
+        self._password = password
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -84,19 +97,40 @@ class EmbeddedRedis:
 
         Raises:
             SetupError: there is no server to start, it ended, or it made no progress for half a
-                minute; with its log.
+                minute; with its log. Or its files are missing or damaged.
+            DamagedIncrement: an increment is, which can be cut.
         """
-        if not self._port:  # later the folder is there, or it was moved away: no empty one then
+        restart = bool(self._port)
+        if not self._expects_data:  # else the folder is there, or it was moved away
             self._data_dir.mkdir(parents=True, exist_ok=True)
-            self._port = _hold_port(self)
-        lock = str(self._data_dir / "server.lock")
-        command = [sys.executable, "-I", "-S", "-c", BECOME_SERVER, str(os.getpid()), lock]
-        command.append(find_server())
+        self._port = self._port or _hold_port(self)
+        if not in_use(self._lock):  # else its files change meanwhile
+            restored = check_files(self._data_dir, expected=self._expects_data)
+            if restored:
+                self._tell(restored)
         if self._guarded:
-            self._password = _keep_password(self.configuration)
-            command.append(str(self.configuration))
-        command += self._options()
+            # At a restart the clients have the password already: the file may not change it.
+            found = "" if restart else _find_password(self.configuration)
+            self._password = found or self._password or secrets.token_hex(24)
+            _keep_password(self.configuration, self._password)
         before = increments(self._data_dir)
+        try:
+            # Redis would cut an increment that others follow, and load those at the next start.
+            began = self._launch(cut_torn_end=len(before) < 2)
+        except DamagedIncrement as error:
+            if len(before) < 2 or error.name != list(before)[-1]:
+                raise
+            began = self._launch(cut_torn_end=True)
+        self._expects_data = True
+        self._report_cut(began, before)
+
+    def _launch(self, *, cut_torn_end: bool) -> int:
+        """Starts the process and waits until it has loaded; returns where its log begins."""
+        become = ("-I", "-S", "-c", BECOME_SERVER, str(os.getpid()), str(self._lock))
+        command = [sys.executable, *become, find_server()]
+        if self._guarded:
+            command.append(str(self.configuration))
+        command += [*self._options(), "--aof-load-truncated", "yes" if cut_torn_end else "no"]
         with self.log.open("ab") as log:
             began = log.tell()
             self._process = subprocess.Popen(
@@ -107,8 +141,8 @@ class EmbeddedRedis:
                 # A Ctrl-C at the terminal is the parent's to handle: the server goes last.
                 start_new_session=True,
             )
-        if self._wait(began):
-            self._report_cut(began, before)
+        self._wait(began)
+        return began
 
     def kill(self) -> None:
         """Ends the server as a crash would."""
@@ -128,10 +162,15 @@ class EmbeddedRedis:
         """Where the server's own words are appended."""
         return self._data_dir / "redis.log"
 
+    @property
+    def _lock(self) -> Path:
+        return self._data_dir / "server.lock"
+
     def _options(self) -> list[str]:
         return [
             *("--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(self._data_dir)),
             *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+            *("--appenddirname", FOLDER, "--appendfilename", "appendonly.aof"),
             *("--auto-aof-rewrite-percentage", "50"),
             # Beyond it writes are refused, instead of processes of the machine being killed.
             *("--maxmemory", str(find_memory() // 2), "--maxmemory-policy", "noeviction"),
@@ -140,8 +179,8 @@ class EmbeddedRedis:
             *("--hash-max-listpack-value", "1024"),
         ]
 
-    def _wait(self, log_began: int) -> bool:
-        """Whether the server answers; False when the wait was given up."""
+    def _wait(self, log_began: int) -> None:
+        """Until the server answers, or the wait is given up."""
         seen, deadline, report = -1, time.monotonic() + _START_S, time.monotonic() + _REPORT_S
         at_once = Retry(NoBackoff(), 0)
         with redis.Redis.from_url(self.url, socket_timeout=1, retry=at_once) as client:
@@ -149,18 +188,18 @@ class EmbeddedRedis:
                 facts = self._facts(client)
                 if facts and not facts["loading"]:
                     self._rewrite_long_increment(client)
-                    return True
+                    return
                 if self._give_up():
-                    return False
-                progress = int(facts.get("loading_loaded_bytes", 0)) + _cpu_ticks(self.pid)
+                    return
+                progress = int(facts.get("loading_loaded_bytes", 0)) + cpu_ticks(self.pid)
                 if progress > seen:
                     seen, deadline = progress, time.monotonic() + _START_S
                 if time.monotonic() > report:
                     report += _REPORT_S
-                    self._tell(_describe_loading(facts))
+                    self._tell(describe_loading(facts))
                 time.sleep(0.02)
         self.kill()
-        raise SetupError(self._why_not(log_began))
+        raise self._why_not(log_began)
 
     def _facts(self, client: redis.Redis) -> dict[str, Any]:
         """What the server says of itself; nothing while it, or another in its place, does not."""
@@ -178,21 +217,25 @@ class EmbeddedRedis:
             with suppress(redis.RedisError):  # a slow fork, or one that is under way
                 client.bgrewriteaof()
 
-    def _why_not(self, log_began: int) -> str:
+    def _why_not(self, log_began: int) -> SetupError:
         said = self._log_since(log_began)
-        if "Bad file format reading the append only file" in said:
-            return (
-                f"The append-only file in {self._data_dir} is damaged before its end. Put a backup "
-                "of this folder back. Without one, `boxyard up --cut-damaged-file` cuts the file "
-                "at the damage, once: what was accepted after that place is lost."
-            )
-        return f"The embedded Redis did not come up. Its log ends:\n{said[-2000:]}"
+        order = load_order(self._data_dir)
+        damaged = damaged_file(said, order, increments(self._data_dir))
+        if damaged is None:
+            return SetupError(f"The embedded Redis did not come up. Its log ends:\n{said[-2000:]}")
+        path = self._data_dir / FOLDER / damaged
+        if damaged != order[0]:
+            return DamagedIncrement(path, "is damaged before its end")
+        return SetupError(
+            f"The snapshot {path} cannot be read ({first_warning(said)}), and it cannot be cut. "
+            f"{BACKUP} {BEGIN_ANEW}"
+        )
 
     def _report_cut(self, log_began: int, before: Mapping[str, int]) -> None:
-        for name, offset in _TRUNCATED.findall(self._log_since(log_began)):
+        for name, offset in truncations(self._log_since(log_began)):
             self._tell(
                 f"redis' file {name} ended in the middle of a write, as after a power cut: its "
-                f"last {before.get(name, 0) - int(offset)} bytes were dropped"
+                f"last {before.get(name, 0) - offset} bytes were dropped"
             )
 
     def _log_since(self, began: int) -> str:
@@ -221,35 +264,18 @@ class EmbeddedRedis:
         self.close()
 
 
-def _describe_loading(facts: Mapping[str, Any]) -> str:
-    if not facts:
-        return "redis starts; it does not answer yet"
-    megabytes = int(facts.get("loading_total_bytes", 0)) / 1e6
-    return (
-        f"redis loads its file: {facts.get('loading_loaded_perc', 0)} % of {megabytes:.0f} MB, "
-        f"about {facts.get('loading_eta_seconds', 0)} s to go"
-    )
-
-
-def _cpu_ticks(pid: int | None) -> int:
-    """Clock ticks of CPU that a process has had; a server that computes makes progress."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return int(fields[11]) + int(fields[12])
-
-
-def _keep_password(path: Path) -> str:
-    """The password in the configuration; a file that has none is written anew."""
-    if not _find_password(path):
-        fresh = path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w") as file:
-            file.write(f"requirepass {secrets.token_hex(24)}\n")
-        fresh.replace(path)
-    return _find_password(path)
+def _keep_password(path: Path, password: str) -> None:
+    """Writes the configuration anew unless it has this password; what was there stays beside it."""
+    if _find_password(path) == password:
+        return
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w") as file:
+        file.write(f"requirepass {password}\n")
+    with suppress(FileNotFoundError):
+        path.replace(path.with_name(f"{path.name}.damaged"))
+    fresh.replace(path)
 
 
 def _find_password(path: Path) -> str:

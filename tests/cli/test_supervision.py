@@ -18,7 +18,7 @@ import pytest
 
 from boxyard_ledger import EmbeddedRedis, Ledger, LedgerSettings, WorkerRecord
 from boxyard_producer.stack import Credentials, Service, Stack, StackSettings
-from boxyard_producer.stack.environment import operators_environment
+from boxyard_producer.stack.environment import kept_password, operators_environment
 from boxyard_producer.stack.readiness import Readiness
 from boxyard_producer.stack.settings import claim_port
 from boxyard_producer.stack.supervisor import Supervisor
@@ -297,6 +297,34 @@ def test_a_shell_that_has_read_a_stacks_environment_names_none_of_its_places(
     assert not {"BOXYARD_STACK", "BOXYARD_REDIS_URL", "BOXYARD_BLOB_URL"} & set(environment)
 
 
+@pytest.mark.parametrize("configuration", [None, "", "garbled"])
+def test_a_stack_without_its_configuration_is_known_by_the_password_in_its_environment_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str | None
+) -> None:
+    (tmp_path / "redis").mkdir()
+    if configuration is not None:
+        (tmp_path / "redis" / "redis.conf").write_text(configuration)
+    password = "0123abcd" * 6
+    now = {"BOXYARD_REDIS_URL": f"redis://:{password}@127.0.0.1:5/0"}
+    KEPT.write_environment(tmp_path, now)
+    assert kept_password(tmp_path) == password
+    monkeypatch.setenv("BOXYARD_STACK", str(tmp_path))
+    monkeypatch.setenv("BOXYARD_REDIS_URL", f"redis://:{password}@127.0.0.1:4/0")  # of a day before
+    environment, other = operators_environment()
+    assert other == tmp_path
+    assert "BOXYARD_REDIS_URL" not in environment
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://127.0.0.1:6379/0", "redis://:secret@127.0.0.1:5/0", "rediss://:a@b.example/0"]
+)
+def test_the_address_of_an_operators_redis_names_no_password_of_an_embedded_one(
+    tmp_path: Path, url: str
+) -> None:
+    KEPT.write_environment(tmp_path, {"BOXYARD_REDIS_URL": url})
+    assert kept_password(tmp_path) is None
+
+
 @pytest.mark.parametrize("configuration", [None, "", "garbled", "requirepass another\n"])
 def test_what_the_operator_set_stays_in_a_shell_that_has_read_a_stacks_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str | None
@@ -326,7 +354,7 @@ def test_a_data_folder_that_was_moved_away_is_not_made_anew(tmp_path: Path) -> N
         moved = data.rename(tmp_path / "moved")
         redis.kill()
         supervisor.tend()
-        assert "redis cannot be started" in told[-1]
+        assert "holds no data of Redis" in told[-1]
         assert not data.exists()
         moved.rename(data)
         until(lambda: supervisor.tend() or redis.alive)
@@ -337,12 +365,12 @@ def test_a_redis_that_does_not_come_up_is_tried_again_until_it_does(tmp_path: Pa
     said: list[str] = []
     with EmbeddedRedis(tmp_path) as redis:
         supervisor = Supervisor([], redis, said.append)
-        manifest = tmp_path / "appendonlydir" / "appendonly.aof.manifest"
-        whole = manifest.read_text()
+        increment = tmp_path / "appendonlydir" / "appendonly.aof.1.incr.aof"
+        whole = increment.read_text()
         redis.kill()
-        manifest.write_text("damaged")
+        increment.write_text("damaged")
         supervisor.tend()
-        assert "did not come up" in said[-1]
-        manifest.write_text(whole)
+        assert "is damaged before its end" in said[-1]
+        increment.write_text(whole)
         until(lambda: supervisor.tend() or redis.alive)
         redis.close()

@@ -13,7 +13,8 @@ import pytest
 import redis
 
 from boxyard_ledger import EmbeddedRedis, embedded
-from boxyard_ledger.append_only import cut_at_damage, increments
+from boxyard_ledger.append_only import increments
+from boxyard_ledger.cut import cut_at_damage
 from boxyard_ledger.redis_program import BECOME_SERVER, find_server
 from boxyard_schemas.errors import SetupError
 from process import await_true
@@ -104,6 +105,38 @@ def test_a_guarded_one_starts_with_its_data_though_its_configuration_is_damaged(
         assert urlsplit(server.url).password
         with redis.Redis.from_url(server.url) as client:
             assert client.get("a") == b"1"
+
+
+@pytest.mark.parametrize("change", [None, "", "requirepass\n", f"requirepass {'0' * 48}\n"])
+def test_a_restart_keeps_the_password_whatever_became_of_the_configuration(
+    tmp_path: Path, change: str | None
+) -> None:
+    with (
+        EmbeddedRedis(tmp_path, guarded=True) as server,
+        redis.Redis.from_url(server.url) as client,
+    ):
+        client.set("a", "1")
+        url, whole = server.url, server.configuration.read_text()
+        if change is None:
+            server.configuration.unlink()
+        else:
+            server.configuration.write_text(change)
+        server.kill()
+        server.start()
+        assert server.url == url
+        assert client.get("a") == b"1"
+        assert server.configuration.read_text() == whole
+        if change is not None:
+            assert (tmp_path / "redis.conf.damaged").read_text() == change
+
+
+def test_a_first_start_without_a_configuration_takes_the_password_that_it_was_given(
+    tmp_path: Path,
+) -> None:
+    with EmbeddedRedis(tmp_path, guarded=True, password="ab" * 24) as server:
+        assert urlsplit(server.url).password == "ab" * 24
+    with EmbeddedRedis(tmp_path, guarded=True, password="cd" * 24) as server:
+        assert urlsplit(server.url).password == "ab" * 24  # the configuration's
 
 
 def test_closing_it_twice_is_no_error(tmp_path: Path):
@@ -249,12 +282,12 @@ def test_a_damaged_file_is_named_and_can_be_cut_at_the_damage(tmp_path: Path, sh
     path.write_bytes(whole[:start] + b"XXXX" + whole[start + 4 :])
     with pytest.raises(SetupError, match=r"damaged before its end.*--cut-damaged-file"):
         EmbeddedRedis(tmp_path).start()
-    assert "bytes were dropped" in cut_at_damage(tmp_path)
+    assert "bytes were dropped" in cut_at_damage(tmp_path, name)
     assert path.with_name(f"{name}.damaged").stat().st_size == len(whole)
     with EmbeddedRedis(tmp_path) as server:
         assert count(server) == kept
     with pytest.raises(SetupError, match="is not damaged"):
-        cut_at_damage(tmp_path)
+        cut_at_damage(tmp_path, name)
 
 
 def test_a_cut_leaves_no_half_of_a_transaction(tmp_path: Path) -> None:
@@ -266,6 +299,6 @@ def test_a_cut_leaves_no_half_of_a_transaction(tmp_path: Path) -> None:
     path = tmp_path / "appendonlydir" / name
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"$3\r\ntwo", b"$9\r\ntwo"))
-    cut_at_damage(tmp_path)
+    cut_at_damage(tmp_path, name)
     with EmbeddedRedis(tmp_path) as server, redis.Redis.from_url(server.url) as client:
         assert client.keys() == [b"before"]

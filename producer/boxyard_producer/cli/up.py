@@ -57,6 +57,14 @@ def up(
             help="Cut Redis' file where it is damaged; what was accepted after that is lost.",
         ),
     ] = False,
+    new_ledger: Annotated[
+        bool,
+        typer.Option(
+            "--new-ledger",
+            help="Begin with an empty ledger: the one in the data was lost. Redis' files are set "
+            "aside.",
+        ),
+    ] = False,
     detector: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run Redis, the server and the workers here until Ctrl-C; restart what dies."""
@@ -80,6 +88,7 @@ def up(
         environment=environment,
         new_credentials=new_credentials,
         cut_damaged_file=cut_damaged_file,
+        new_ledger=new_ledger,
     )
     began = time.monotonic()
     with Stack(settings, _tell) as stack:

@@ -47,6 +47,9 @@ class Credentials(BaseModel):
     webhook_secret: Annotated[str, Field(pattern=r"^whsec_[A-Za-z0-9+/]+=*$")]
     secret_keys: Annotated[str, Field(pattern=rf"^{_FERNET_KEY}(\s*,\s*{_FERNET_KEY})*$")]
     """As BOXYARD_SECRET_KEYS has them. Without them no stored webhook secret can be opened."""
+    ledger: str | None = None
+    """The id of the ledger in the embedded Redis, from its first start on: one without it lost its
+    data."""
 
     @classmethod
     def find(cls, data: Path) -> Credentials | None:
@@ -85,7 +88,9 @@ class Credentials(BaseModel):
             known, problem = None, f"{path} is damaged"
         if known is None:
             known = cls._copied(data)
-            if known is None and (path.exists() or (data / "redis").exists()):
+            if known is None and any(
+                each.exists() for each in (path, data / "redis", data / "blobs")
+            ):
                 raise SetupError(_lost(problem, data))
             if path.exists():
                 path.replace(path.with_name(f"{_NAME}.damaged"))
@@ -124,12 +129,20 @@ class Credentials(BaseModel):
     def _copied(cls, data: Path) -> Credentials | None:
         """Those of the last start, from `env`."""
         try:
-            words = shlex.split((data / _ENVIRONMENT).read_text())
-            found = dict(re.findall(r"^(\w+)=(.*)$", "\n".join(words), re.MULTILINE))
+            found = read_environment(data)
             members = {member: found.get(variable) for member, variable in _VARIABLES.items()}
             return cls.model_validate(members)
-        except (OSError, ValueError):
+        except ValidationError:
             return None
+
+
+def read_environment(data: Path) -> dict[str, str]:
+    """The variables in the `env` of a data directory; none where it is gone or damaged."""
+    try:
+        words = shlex.split((data / _ENVIRONMENT).read_text())
+    except (OSError, ValueError):
+        return {}
+    return dict(re.findall(r"^(\w+)=(.*)$", "\n".join(words), re.MULTILINE))
 
 
 def _lost(problem: str, data: Path) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from .credentials import Credentials
+from .credentials import Credentials, read_environment
 
 _STACK = "BOXYARD_STACK"
 """The data directory of the stack whose `env` a shell has read."""
-_PLACES = ("BOXYARD_REDIS_URL", "BOXYARD_BLOB_URL")
+_REDIS = "BOXYARD_REDIS_URL"
+_PLACES = (_REDIS, "BOXYARD_BLOB_URL")
 
 
 def keep_environment(data: Path, shared: Mapping[str, str], credentials: Credentials) -> None:
@@ -54,8 +56,15 @@ def _is_own(data: Path, url: str) -> bool:
     try:
         _, password = (data / "redis" / "redis.conf").read_text().split()[:2]
     except (OSError, ValueError):
-        return False
-    return password in url
+        password = kept_password(data) or ""
+    return bool(password) and password in url
+
+
+def kept_password(data: Path) -> str | None:
+    """The password of a stack's embedded Redis, from the `env` of the last start."""
+    url = read_environment(data).get(_REDIS, "")
+    found = re.fullmatch(r"redis://:([0-9a-f]{48})@127\.0\.0\.1:\d+/0", url)
+    return found[1] if found else None
 
 
 def blobs_of(data: Path) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from .logs import begin_anew
+from .logs import Log
 
 _PR_SET_PDEATHSIG = 1
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
@@ -38,6 +38,7 @@ class Service:
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._log_began = 0
+        self._kept_log = Log(log)
         self._quick_deaths = 0
 
     @property
@@ -98,9 +99,11 @@ class Service:
             self._process.wait()
             self._process = None
 
-    def shorten_log(self, most: int) -> None:
-        """Begin the log anew when it has more than `most` bytes."""
-        if begin_anew(self.log, most):
+    def tend_log(self, most: int) -> None:
+        """Begin the log anew when it was removed or has more than `most` bytes."""
+        with suppress(OSError):  # the data directory is away
+            self.log.parent.mkdir(exist_ok=True)
+        if self._kept_log.tend(self.pid, most):
             self._log_began = 0
 
     def last_words(self, lines: int = 12) -> str:

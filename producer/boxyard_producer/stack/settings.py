@@ -37,6 +37,8 @@ class StackSettings:
     """The keys were lost: make new ones."""
     cut_damaged_file: bool = False
     """Cut Redis' append-only file where it is damaged, before the start."""
+    new_ledger: bool = False
+    """The ledger was lost: begin with an empty one."""
     log_bytes: int = 50_000_000
     """A log that grew beyond it is begun anew; the one before is kept beside it."""
 

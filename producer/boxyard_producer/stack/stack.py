@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import IO, Self
 
 from boxyard_schemas.errors import SetupError
+from boxyard_schemas.words import changed
 
 from .commands import plan_services, share_environment
 from .credentials import Credentials
-from .embedded import check_parts, forget_webhook_secret, open_redis
-from .environment import keep_environment
+from .embedded import check_parts, confirm_ledger, forget_webhook_secret, open_redis
+from .environment import keep_environment, kept_password
 from .readiness import Readiness
 from .settings import StackSettings, claim_port
 from .supervisor import Supervisor
@@ -52,13 +53,18 @@ class Stack:
         check_parts()
         self._prepare()
         credentials = self._keep_credentials()
-        redis = open_redis(self.settings, self._tell, self.stopping.is_set)
+        expected = self._had_ledger(credentials)
+        redis = open_redis(self.settings, self._tell, self.stopping.is_set, expects_data=expected)
         self._supervisor = Supervisor([], redis, self._tell, log_bytes=self.settings.log_bytes)
         if self.stopping.is_set():
             return credentials
         url = redis.url if redis else str(self.settings.redis_url)
         where = f"in {redis.configuration.parent}" if redis else "as BOXYARD_REDIS_URL says"
         self._tell(f"redis {where}")
+        if redis:
+            ledger = confirm_ledger(redis, credentials.ledger, self._tell, expected=expected)
+            credentials = changed(credentials, ledger=ledger)
+            credentials.write(self.settings.data)
         if self.settings.new_credentials:
             forget_webhook_secret(url)
         keep_environment(self.settings.data, share_environment(self.settings, url), credentials)
@@ -100,6 +106,14 @@ class Stack:
             )
             return kept
         return Credentials.keep(data, url)
+
+    def _had_ledger(self, credentials: Credentials) -> bool:
+        """Whether this directory's Redis held a ledger before, as far as anything else shows it."""
+        if self.settings.new_ledger:
+            return False
+        data = self.settings.data
+        store = data / "blobs" / ".boxyard-store"
+        return bool(credentials.ledger or kept_password(data)) or store.exists()
 
     def _await(self, supervisor: Supervisor, credentials: Credentials) -> None:
         model, device = self.settings.model, self.settings.device

@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING
 
 from boxyard_schemas.errors import SetupError
 
-from .logs import begin_anew
+from .logs import Log
 from .service import Service, describe_exit
 from .settings import StackSettings
 
 if TYPE_CHECKING:
     from boxyard_ledger.embedded import EmbeddedRedis
+    from boxyard_ledger.kept_files import KeptFiles
 
 _REDIS_PAUSE_S = 1.0
 """Between its starts; the rest waits for it, so that the pause does not grow."""
+
+
+def _watch_files(redis: EmbeddedRedis, tell: Callable[[str], None]) -> KeptFiles:
+    from boxyard_ledger.kept_files import KeptFiles  # noqa: PLC0415 - needs the extras
+
+    return KeptFiles(redis, tell)
 
 
 class Supervisor:
@@ -40,6 +47,8 @@ class Supervisor:
     ) -> None:
         self.services, self.redis, self._tell = services, redis, tell
         self._patience_s, self._log_bytes = patience_s, log_bytes
+        self._redis_log = Log(redis.log) if redis else None
+        self._redis_files = _watch_files(redis, tell) if redis else None
         self._due: dict[str, float] = {}
 
     def start(self) -> None:
@@ -63,12 +72,14 @@ class Supervisor:
 
     def tend(self) -> None:
         """Start again what has died and whose pause is over; keep the logs short."""
-        if self.redis:
-            begin_anew(self.redis.log, self._log_bytes)
+        if self.redis and self._redis_log:
+            self._redis_log.tend(self.redis.pid, self._log_bytes)
+            if self._redis_files:
+                self._redis_files.tend()
             if not self.redis.alive:
                 self._revive(self.redis)
         for service in self.services:
-            service.shorten_log(self._log_bytes)
+            service.tend_log(self._log_bytes)
             self._tend(service)
 
     def stop(self) -> None:
