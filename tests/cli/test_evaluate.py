@@ -153,7 +153,22 @@ def test_a_set_of_which_nothing_matched_is_no_success(
     done = boxyard(*words(coloured, "--limit", "2", "--json"), environment=stack.environment)
     assert done.returncode == 1
     assert json.loads(done.stdout)["bbox"]["AP"] == 0
-    assert "No box that the model found matches an annotation" in done.stderr
+    assert "None of the boxes that the model found matches an annotation" in done.stderr
+
+
+def test_a_set_of_which_no_mask_matched_is_no_success(
+    stack: RunningStack, boxyard: Boxyard, coloured: Path
+) -> None:
+    truth = json.loads((coloured / "truth.json").read_text())
+    for each in truth["annotations"]:
+        each["segmentation"] = [[60, 50, 72, 50, 72, 62]]
+    (coloured / "truth.json").write_text(json.dumps(truth))
+    done = boxyard(*words(coloured, "--limit", "2", "--json"), environment=stack.environment)
+    assert done.returncode == 1
+    said = json.loads(done.stdout)
+    assert (said["bbox"]["AP"], said["segm"]["AP"]) == (pytest.approx(1), 0)
+    assert "None of the masks that the model found matches an annotation" in done.stderr
+    assert "None of the boxes" not in done.stderr
 
 
 def test_a_set_of_which_nothing_can_match_is_refused(

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 _PATIENT = Retries(patience_s=3600, attempts=300)
 """A queue that is full or a server that restarts is waited for; a set may take hours."""
 
+_FORMS = {
+    "boxes": "x, y, width, height in pixels",
+    "masks": "polygons x, y, … in pixels or run lengths of the image's size",
+}
+"""How COCO writes each kind that is judged."""
+
 
 def evaluate(
     *,
@@ -70,13 +76,14 @@ def evaluate(
     else:
         say(f"{evaluation.model} on {evaluation.images} pictures\n")
         out.print(_tabulate(evaluation))
-    matched = bool(evaluation.bbox["AR100"])
-    if not matched:
+    unmatched = [kind for kind, figures in _judged(evaluation).items() if not figures["AR100"]]
+    for kind in unmatched:
         warn(
-            "No box that the model found matches an annotation. Unless the model is that bad, the "
-            "annotations are of other images, or of another form than x, y, width, height."
+            f"None of the {kind} that the model found matches an annotation. Unless the model is "
+            f"that bad, the annotations are of other images, or their {kind} of another form than "
+            f"{_FORMS[kind]}."
         )
-    if findings.failures or not matched:
+    if findings.failures or unmatched:
         raise typer.Exit(1)
 
 
@@ -142,9 +149,14 @@ def _judge(model: str, findings: Findings) -> Evaluation:
     )
 
 
-def _tabulate(evaluation: Evaluation) -> Table:
+def _judged(evaluation: Evaluation) -> dict[str, Figures]:
+    """The figures of each kind that was judged."""
     kinds = {"boxes": evaluation.bbox, "masks": evaluation.segm}
-    made = {kind: figures for kind, figures in kinds.items() if figures is not None}
+    return {kind: figures for kind, figures in kinds.items() if figures is not None}
+
+
+def _tabulate(evaluation: Evaluation) -> Table:
+    made = _judged(evaluation)
     table = Table("Figure", *made, box=None, pad_edge=False)
     for name in evaluation.bbox:
         table.add_row(name, *(_shown(figures, name) for figures in made.values()))
