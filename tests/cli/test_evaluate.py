@@ -126,6 +126,20 @@ def test_a_file_that_cannot_be_saved_is_known_before_anything_is_sent(
     assert "away/found.json: No such file or directory" in done.stderr
 
 
+@pytest.mark.parametrize("target", ["truth.json", "./3.png", "link.json", "hard.json"])
+def test_a_file_that_is_read_is_never_saved_over(
+    boxyard: Boxyard, coloured: Path, target: str
+) -> None:
+    (coloured / "link.json").symlink_to("truth.json")
+    (coloured / "hard.json").hardlink_to(coloured / "truth.json")
+    before = {path: path.read_bytes() for path in coloured.iterdir()}
+    nowhere = {"BOXYARD_URL": "http://127.0.0.1:9", "BOXYARD_API_KEY": "none"}
+    done = boxyard(*words(coloured, "--save", target), environment=nowhere)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"--save {Path(target)} would overwrite {coloured}" in done.stderr
+    assert {path: path.read_bytes() for path in coloured.iterdir()} == before
+
+
 def test_what_is_repaired_is_said_and_judged_alike(
     stack: RunningStack, boxyard: Boxyard, coloured: Path
 ) -> None:

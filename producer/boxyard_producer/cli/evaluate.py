@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from boxyard_schemas import Job, JobResult
-from boxyard_schemas.errors import SetupError
+from boxyard_schemas.errors import InvalidRequest, SetupError
 from boxyard_schemas.installation import install_command
 
 from ..client import Retries
@@ -64,6 +64,7 @@ def evaluate(
         warn(f"{annotations}: {repair}")
     findings = Findings(truth)
     if save:
+        _refuse_overwriting(save, [annotations, *(picture.path for picture in truth.pictures)])
         save.open("a").close()  # what cannot be written is better known before hours of work
     name = asyncio.run(_send(model, findings, in_flight))
     if save:
@@ -85,6 +86,14 @@ def evaluate(
         )
     if findings.failures or unmatched:
         raise typer.Exit(1)
+
+
+def _refuse_overwriting(save: Path, inputs: Iterable[Path]) -> None:
+    for path in inputs if save.exists() else ():
+        if path.exists() and save.samefile(path):
+            raise InvalidRequest(
+                f"--save {save} would overwrite {path}, which is read. Name another file."
+            )
 
 
 async def _send(model: str, findings: Findings, in_flight: int) -> str:
