@@ -58,6 +58,12 @@ def no_areas(truth: Set, chance: random.Random) -> None:
             del each["area"]
 
 
+def scaled_areas(truth: Set, chance: random.Random) -> None:
+    scale = chance.choice([1 / PIXELS, 100 / PIXELS, 1e-2, 1e-4, 1e2, 1e4])
+    for each in truth["annotations"]:
+        each["area"] *= scale
+
+
 def no_boxes(truth: Set, chance: random.Random) -> None:
     for each in chance.sample(truth["annotations"], 5):
         del each["bbox"]
@@ -118,13 +124,14 @@ def without_the_rest(truth: Set, chance: random.Random) -> None:
 REPAIRABLE: tuple[Damage, ...] = (
     text_of_numbers, text_in_masks, text_of_image_numbers, ids_with_fractions, no_crowd_flags,
     no_areas, no_boxes, no_annotation_ids, flat_polygons, no_sizes, root_category, without_the_rest,
-    text_ids, spaces_around_names, backslashes,
+    text_ids, spaces_around_names, backslashes, scaled_areas,
 )  # fmt: skip
 SILENT = {ids_with_fractions, without_the_rest}
 CLASHES: dict[Damage, set[Damage]] = {
     text_of_numbers: {
         no_areas, no_crowd_flags, no_boxes, no_annotation_ids, ids_with_fractions,
     },
+    scaled_areas: {no_areas, text_of_numbers},
     text_ids: {no_annotation_ids, text_of_numbers},
     spaces_around_names: {root_category},
     text_in_masks: {flat_polygons},
@@ -201,6 +208,51 @@ def centres(truth: Set, chance: random.Random) -> list[str]:
     return ["the centre with width and height", "annotation"]
 
 
+def centres_without_masks(truth: Set, chance: random.Random) -> list[str]:
+    for each in truth["annotations"]:
+        each["segmentation"] = []
+        each["bbox"] = [WIDTH - 22, HEIGHT - 25, chance.randint(35, 40), chance.randint(40, 45)]
+    return ["the centre with width and height", "annotation"]
+
+
+def converted_polygons(convert: Callable[[float, float], tuple[float, float]], said: str) -> Damage:
+    def damage(truth: Set, chance: random.Random) -> list[str]:
+        for each in truth["annotations"]:
+            if isinstance(each["segmentation"], list):
+                each["segmentation"] = [
+                    [
+                        side
+                        for x, y in zip(part[::2], part[1::2], strict=True)
+                        for side in convert(x, y)
+                    ]
+                    for part in each["segmentation"]
+                ]
+        return [said, "annotation"]
+
+    return damage
+
+
+def boxes_in_percent(truth: Set, chance: random.Random) -> list[str]:
+    for each in truth["annotations"]:
+        x, y, width, height = (100 * side for side in each["bbox"])
+        each["bbox"] = [x / WIDTH, y / HEIGHT, width / WIDTH, height / HEIGHT]
+    return ["percent"]
+
+
+def no_pixels(truth: Set, chance: random.Random) -> list[str]:
+    for each in truth["annotations"]:
+        each["segmentation"] = chance.choice(
+            [[[1] * 6], [[5, 7] * 3], {"size": [HEIGHT, WIDTH], "counts": [PIXELS]}]
+        )
+    return ["No mask has a pixel", "remove `segmentation`", "annotation"]
+
+
+def every_one_again(truth: Set, chance: random.Random) -> list[str]:
+    known = truth["annotations"]
+    truth["annotations"] = known + [each | {"id": 1000 + each["id"]} for each in known]
+    return ["more than once", "annotation 1 ", "annotation 1001 "]
+
+
 def shares(truth: Set, chance: random.Random) -> list[str]:
     for each in truth["annotations"]:
         x, y, width, height = each["bbox"]
@@ -256,6 +308,14 @@ REFUSED: dict[str, Damage] = {
     "corners": corners,
     "shares": shares,
     "centres": centres,
+    "centres-without-masks": centres_without_masks,
+    "boxes-in-percent": boxes_in_percent,
+    "polygons-in-shares": converted_polygons(lambda x, y: (x / WIDTH, y / HEIGHT), "in shares"),
+    "polygons-in-percent": converted_polygons(
+        lambda x, y: (100 * x / WIDTH, 100 * y / HEIGHT), "in percent"
+    ),
+    "no-pixels": no_pixels,
+    "every-one-again": every_one_again,
     "odd": annotation(segmentation=[SQUARE[:-1]]),
     "two-points": annotation(segmentation=[SQUARE, SQUARE[:4]]),
     "nan-polygon": annotation(segmentation=[[*SQUARE[:-1], NAN]]),

@@ -234,6 +234,63 @@ def test_a_mask_without_a_pixel_is_named(tmp_path: Path) -> None:
     assert said.startswith("Masks without a pixel")
 
 
+def test_polygons_in_percent_are_named_in_a_set_of_two(tmp_path: Path) -> None:
+    clean, _ = draw(seed=4)
+    del clean["annotations"][2:]
+    for each in clean["annotations"]:
+        each |= {"bbox": [60, 50, 40, 30], "segmentation": [[50, 56, 83, 56, 83, 89]]}
+    with pytest.raises(InvalidRequest, match=r"Polygons seem to be in percent.*: annotation 1 "):
+        Truth.read(lay_out(tmp_path, clean), tmp_path)
+
+
+def test_polygons_in_shares_are_named_without_boxes_too(tmp_path: Path) -> None:
+    clean, _ = draw(seed=4)
+    for each in clean["annotations"]:
+        each |= {"bbox": None, "segmentation": [[0.2, 0.2, 0.7, 0.2, 0.7, 1]]}
+    with pytest.raises(InvalidRequest, match="Polygons seem to be in shares"):
+        Truth.read(lay_out(tmp_path, clean), tmp_path)
+
+
+def test_annotations_that_occur_again_are_judged_and_named(tmp_path: Path) -> None:
+    clean, results = draw(seed=4)
+    clean["annotations"] += [each | {"id": 500 + each["id"]} for each in clean["annotations"][:4]]
+    truth = Truth.read(lay_out(tmp_path, clean), tmp_path)
+    same(truth, clean, results)
+    (said,) = truth.repairs
+    assert said.startswith("Annotations with the same image, category and box")
+    assert "annotation 1 (image 2) and annotation 501 (image 2)" in said
+    assert said.endswith("and 1 more.")
+
+
+@pytest.mark.parametrize("masks", [True, False])
+@pytest.mark.parametrize("scale", [1 / PIXELS, 100 / PIXELS, 100])
+def test_areas_in_another_unit_are_computed_anew_and_named(
+    tmp_path: Path, scale: float, masks: bool
+) -> None:
+    clean, results = draw(seed=4)
+    for each in clean["annotations"]:
+        if not masks:
+            del each["segmentation"]
+            each["area"] = each["bbox"][2] * each["bbox"][3]
+    damaged = copy.deepcopy(clean)
+    for each in damaged["annotations"]:
+        each["area"] *= scale
+    truth = Truth.read(lay_out(tmp_path, damaged), tmp_path)
+    (said,) = truth.repairs
+    assert said.startswith("`area` was not in pixels")
+    assert "annotation 1 (image 2)" in said
+    assert judged(truth, results, "bbox") == pytest.approx(expected(clean, results, "bbox"))
+
+
+def test_an_area_within_its_box_is_judged_as_it_is(tmp_path: Path) -> None:
+    clean, results = draw(seed=4)
+    for each in clean["annotations"]:
+        each["area"] = (each["bbox"][2] + 1) * (each["bbox"][3] + 1)  # last pixels included
+    truth = Truth.read(lay_out(tmp_path, clean), tmp_path)
+    assert truth.repairs == ()
+    same(truth, clean, results)
+
+
 def test_beyond_the_limit_nothing_needs_to_be_right(tmp_path: Path) -> None:
     clean, _ = draw(seed=5)
     clean["images"][3]["width"] = -1

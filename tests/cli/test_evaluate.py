@@ -126,6 +126,20 @@ def test_a_file_that_cannot_be_saved_is_known_before_anything_is_sent(
     assert "away/found.json: No such file or directory" in done.stderr
 
 
+@pytest.mark.parametrize("target", ["truth.json", "./3.png", "link.json", "hard.json"])
+def test_a_file_that_is_read_is_never_saved_over(
+    boxyard: Boxyard, coloured: Path, target: str
+) -> None:
+    (coloured / "link.json").symlink_to("truth.json")
+    (coloured / "hard.json").hardlink_to(coloured / "truth.json")
+    before = {path: path.read_bytes() for path in coloured.iterdir()}
+    nowhere = {"BOXYARD_URL": "http://127.0.0.1:9", "BOXYARD_API_KEY": "none"}
+    done = boxyard(*words(coloured, "--save", target), environment=nowhere)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"--save {Path(target)} would overwrite {coloured}" in done.stderr
+    assert {path: path.read_bytes() for path in coloured.iterdir()} == before
+
+
 def test_what_is_repaired_is_said_and_judged_alike(
     stack: RunningStack, boxyard: Boxyard, coloured: Path
 ) -> None:
@@ -153,7 +167,22 @@ def test_a_set_of_which_nothing_matched_is_no_success(
     done = boxyard(*words(coloured, "--limit", "2", "--json"), environment=stack.environment)
     assert done.returncode == 1
     assert json.loads(done.stdout)["bbox"]["AP"] == 0
-    assert "No box that the model found matches an annotation" in done.stderr
+    assert "None of the boxes that the model found matches an annotation" in done.stderr
+
+
+def test_a_set_of_which_no_mask_matched_is_no_success(
+    stack: RunningStack, boxyard: Boxyard, coloured: Path
+) -> None:
+    truth = json.loads((coloured / "truth.json").read_text())
+    for each in truth["annotations"]:
+        each["segmentation"] = [[60, 50, 72, 50, 72, 62]]
+    (coloured / "truth.json").write_text(json.dumps(truth))
+    done = boxyard(*words(coloured, "--limit", "2", "--json"), environment=stack.environment)
+    assert done.returncode == 1
+    said = json.loads(done.stdout)
+    assert (said["bbox"]["AP"], said["segm"]["AP"]) == (pytest.approx(1), 0)
+    assert "None of the masks that the model found matches an annotation" in done.stderr
+    assert "None of the boxes" not in done.stderr
 
 
 def test_a_set_of_which_nothing_can_match_is_refused(

@@ -62,6 +62,17 @@ def test_weights_that_have_no_place_to_go_blame_the_place(tmp_path: Path) -> Non
     assert "mmdet publishes" in advise(tmp_path, 1)
 
 
+def test_a_checkpoint_is_not_overwritten_by_its_own_conversion(tmp_path: Path) -> None:
+    source, link = tmp_path / "model.pth", tmp_path / "link.safetensors"
+    save_checkpoint(source)
+    link.hardlink_to(source)
+    before = source.read_bytes()
+    for target in (source, link):
+        with pytest.raises(DetectorLoadError, match=r"is the checkpoint itself.*another file"):
+            convert_checkpoint(source, target)
+    assert source.read_bytes() == link.read_bytes() == before
+
+
 def test_what_was_converted_is_not_converted_again(tmp_path: Path) -> None:
     with pytest.raises(DetectorLoadError, match=r"safetensors already.*--weights"):
         convert_checkpoint(tmp_path / "model.safetensors")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from boxyard_schemas import Job, JobResult
-from boxyard_schemas.errors import SetupError
+from boxyard_schemas.errors import InvalidRequest, SetupError
 from boxyard_schemas.installation import install_command
 
 from ..client import Retries
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 _PATIENT = Retries(patience_s=3600, attempts=300)
 """A queue that is full or a server that restarts is waited for; a set may take hours."""
+
+_FORMS = {
+    "boxes": "x, y, width, height in pixels",
+    "masks": "polygons x, y, … in pixels or run lengths of the image's size",
+}
+"""How COCO writes each kind that is judged."""
 
 
 def evaluate(
@@ -58,6 +64,7 @@ def evaluate(
         warn(f"{annotations}: {repair}")
     findings = Findings(truth)
     if save:
+        _refuse_overwriting(save, [annotations, *(picture.path for picture in truth.pictures)])
         save.open("a").close()  # what cannot be written is better known before hours of work
     name = asyncio.run(_send(model, findings, in_flight))
     if save:
@@ -70,14 +77,23 @@ def evaluate(
     else:
         say(f"{evaluation.model} on {evaluation.images} pictures\n")
         out.print(_tabulate(evaluation))
-    matched = bool(evaluation.bbox["AR100"])
-    if not matched:
+    unmatched = [kind for kind, figures in _judged(evaluation).items() if not figures["AR100"]]
+    for kind in unmatched:
         warn(
-            "No box that the model found matches an annotation. Unless the model is that bad, the "
-            "annotations are of other images, or of another form than x, y, width, height."
+            f"None of the {kind} that the model found matches an annotation. Unless the model is "
+            f"that bad, the annotations are of other images, or their {kind} of another form than "
+            f"{_FORMS[kind]}."
         )
-    if findings.failures or not matched:
+    if findings.failures or unmatched:
         raise typer.Exit(1)
+
+
+def _refuse_overwriting(save: Path, inputs: Iterable[Path]) -> None:
+    for path in inputs if save.exists() else ():
+        if path.exists() and save.samefile(path):
+            raise InvalidRequest(
+                f"--save {save} would overwrite {path}, which is read. Name another file."
+            )
 
 
 async def _send(model: str, findings: Findings, in_flight: int) -> str:
@@ -142,9 +158,14 @@ def _judge(model: str, findings: Findings) -> Evaluation:
     )
 
 
-def _tabulate(evaluation: Evaluation) -> Table:
+def _judged(evaluation: Evaluation) -> dict[str, Figures]:
+    """The figures of each kind that was judged."""
     kinds = {"boxes": evaluation.bbox, "masks": evaluation.segm}
-    made = {kind: figures for kind, figures in kinds.items() if figures is not None}
+    return {kind: figures for kind, figures in kinds.items() if figures is not None}
+
+
+def _tabulate(evaluation: Evaluation) -> Table:
+    made = _judged(evaluation)
     table = Table("Figure", *made, box=None, pad_edge=False)
     for name in evaluation.bbox:
         table.add_row(name, *(_shown(figures, name) for figures in made.values()))

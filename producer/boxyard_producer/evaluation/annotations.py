@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import string
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from .consistency import Annotation, check_consistency
 from .images import Picture
 from .masks import Mask, read_mask
 from .records import Record, is_number
@@ -15,13 +15,9 @@ from .remarks import Malformed, Remarks, repeated
 
 _LARGEST_AREA = 1e10
 """Pixels; what is larger, COCO's evaluation leaves out."""
-_ALIKE = 0.5
-"""Intersection over union of a box and the one around its mask; less is another box."""
-_ENOUGH = 5
-"""Boxes that can show a form together: one or two fit as corners by chance."""
+_LEAST_SHARE = 0.1
+"""An `area` with less of the mask's pixels than this is none of it."""
 _AROUND_NAMES = f"{string.whitespace}\ufeff\u00a0"
-_TOLERANCE = 1.0
-"""Pixels that a box may be outside of its image by rounding."""
 
 
 class Reference(NamedTuple):
@@ -30,29 +26,6 @@ class Reference(NamedTuple):
     record: Record
     image: int
     category: int
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """One instance, as it is judged.
-
-    Attributes:
-        label: how users are shown which one it is.
-        image: id of its image.
-        category: id of its category.
-        box: x, y, width, height in pixels.
-        area: pixels.
-        crowd: whether it stands for several instances.
-        mask: if it has one.
-    """
-
-    label: str
-    image: int
-    category: int
-    box: tuple[float, ...]
-    area: float
-    crowd: bool
-    mask: Mask | None
 
 
 def read_references(records: Sequence[Record], remarks: Remarks) -> list[Reference]:
@@ -166,7 +139,7 @@ def read_annotations(
         if picture := by_id.get(each.image):
             with remarks.faults_of(each.record.label):
                 annotations.append(_read(each, picture))
-    _compare(annotations, by_id, remarks)
+    check_consistency(annotations, by_id, remarks)
     return tuple(annotations)
 
 
@@ -174,10 +147,6 @@ def _read(reference: Reference, picture: Picture) -> Annotation:
     record = reference.record
     mask = read_mask(record, picture.width, picture.height)
     box = _box(record, mask, picture)
-    if mask and not mask.area:
-        record.repair("Masks without a pixel are judged as they are, and nothing matches them")
-    elif mask and _overlap(box, mask.box) < _ALIKE:
-        record.repair("`bbox` is not the box around the mask; both are judged as they are")
     return Annotation(
         label=record.label,
         image=reference.image,
@@ -205,24 +174,29 @@ def _box(record: Record, mask: Mask | None, picture: Picture) -> tuple[float, ..
     return box
 
 
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """Intersection over union of two boxes."""
-    sides = [
-        min(one[axis] + one[axis + 2], other[axis] + other[axis + 2]) - max(one[axis], other[axis])
-        for axis in (0, 1)
-    ]
-    shared = max(sides[0], 0) * max(sides[1], 0)
-    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
-
-
 def _area(record: Record, mask: Mask | None, box: tuple[float, ...]) -> float:
+    """The area, by which instances are small, medium or large; of the mask where it is of no use.
+
+    One in another unit, such as shares of the image, would put them all into one of these.
+    """
     area = record.number(record.values["area"], "area") if record.has("area") else 0.0
     if not 0 <= area <= _LARGEST_AREA:
         raise Malformed("`area` is negative or larger than any image")
-    if area:
+    width, height = box[2:]
+    computed = mask.area if mask else width * height
+    # Half the pixels that it takes to reach from one side of the box to the other.
+    least = _LEAST_SHARE * mask.area if mask else max(width, height) / 2
+    most = max((width + 1) * (height + 1), computed)
+    if not area:
+        record.repair("`area` was missing or 0, and is that of the mask, or else of the box")
+    elif not least <= area <= most:
+        record.repair(
+            "`area` was not in pixels, being too small for the mask or larger than the box, and is "
+            "that of the mask, or else of the box"
+        )
+    else:
         return area
-    record.repair("`area` was missing or 0, and is that of the mask, or else of the box")
-    return mask.area if mask else box[2] * box[3]
+    return computed
 
 
 def _crowd(record: Record) -> bool:
@@ -236,51 +210,3 @@ def _crowd(record: Record) -> bool:
     if crowd not in (0, 1):
         raise Malformed("`iscrowd` is neither 0 nor 1")
     return bool(crowd)
-
-
-def _compare(
-    annotations: Sequence[Annotation], pictures: Mapping[int, Picture], remarks: Remarks
-) -> None:
-    """Notes boxes that seem to be of another form than COCO's, which only all of them show."""
-    masked = [each for each in annotations if each.mask and each.mask.area]
-    if len(masked) >= _ENOUGH and all(
-        _overlap(each.box, each.mask.box) < _ALIKE for each in masked if each.mask
-    ):
-        for each in masked:
-            remarks.fault(
-                "`bbox` is the box around the mask in no annotation, so it is of another form than "
-                "x, y, width, height (such as the centre with width and height)",
-                each.label,
-            )
-    beyond = [each for each in annotations if not _fits(each.box, pictures[each.image])]
-    if annotations and all(max(each.box) <= 1 for each in annotations):
-        for each in annotations:
-            remarks.fault("`bbox` seems to be in shares of the image, not in pixels", each.label)
-    elif (
-        beyond
-        and len(annotations) >= _ENOUGH
-        and all(_fits_as_corners(each.box, pictures[each.image]) for each in annotations)
-    ):
-        for each in beyond:
-            remarks.fault(
-                "`bbox` seems to be x1, y1, x2, y2 and not x, y, width, height: as the latter it "
-                "leads out of its image, and as the former all of the file fit",
-                each.label,
-            )
-    else:
-        for each in beyond:
-            remarks.repair("Boxes that lead out of their images are judged as they are", each.label)
-
-
-def _fits(box: tuple[float, ...], picture: Picture) -> bool:
-    x, y, width, height = box
-    return (
-        min(x, y) >= -_TOLERANCE
-        and x + width <= picture.width + _TOLERANCE
-        and y + height <= picture.height + _TOLERANCE
-    )
-
-
-def _fits_as_corners(box: tuple[float, ...], picture: Picture) -> bool:
-    x1, y1, x2, y2 = box
-    return x1 < x2 and y1 < y2 and _fits((x1, y1, x2 - x1, y2 - y1), picture)

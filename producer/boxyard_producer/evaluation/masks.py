@@ -32,10 +32,12 @@ class Mask(NamedTuple):
     Attributes:
         rle: its run lengths.
         box: around it, as COCO's own are made: x, y, width, height.
+        outlined: whether it was given as polygons.
     """
 
     rle: Rle
     box: tuple[float, ...]
+    outlined: bool
 
     @property
     def area(self) -> float:
@@ -54,7 +56,7 @@ def read_mask(record: Record, width: int, height: int) -> Mask | None:
         return None
     if isinstance(mask, dict):
         rle = _read_runs(record, mask, width, height)
-        return Mask(rle, tuple(map(float, coco_masks.toBbox(rle))))
+        return Mask(rle, tuple(map(float, coco_masks.toBbox(rle))), outlined=False)
     if not isinstance(mask, list):
         raise Malformed("`segmentation` is neither polygons nor run lengths")
     if not any(isinstance(each, list | dict) for each in mask):
@@ -64,7 +66,7 @@ def read_mask(record: Record, width: int, height: int) -> Mask | None:
     rle = coco_masks.merge(coco_masks.frPyObjects(polygons, height, width))
     x, y = (np.concatenate([polygon[axis::2] for polygon in polygons]) for axis in (0, 1))
     box = (float(each) for each in (x.min(), y.min(), np.ptp(x), np.ptp(y)))
-    return Mask(rle, tuple(box))
+    return Mask(rle, tuple(box), outlined=True)
 
 
 def encode(runs: NDArray[np.int64], width: int, height: int) -> Rle:

@@ -17,12 +17,12 @@ from pycocotools.coco import COCO
 from boxyard_schemas.errors import InvalidRequest
 
 from .annotations import (
-    Annotation,
     check_references,
     read_annotations,
     read_categories,
     read_references,
 )
+from .consistency import Annotation
 from .images import Picture, read_images
 from .records import open_records, read_parts
 from .remarks import Remarks, some_of

@@ -41,6 +41,10 @@ def convert_checkpoint(source: Path, target: Path | None = None) -> Path:
         raise DetectorLoadError(f"{source} is safetensors already.", "Serve it by --weights FILE.")
     _refuse_foreign(source)
     target = target or source.with_suffix(".safetensors")
+    if target.exists() and target.samefile(source):
+        raise DetectorLoadError(
+            f"{target} is the checkpoint itself, and would be overwritten.", "Name another file."
+        )
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     digest = _check_digest(source)
     try:
