@@ -7,27 +7,24 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import Context
 
-_PAUSE_S = 0.001
-"""Between two such requests; one takes half of it or less."""
-
 
 class Turnstile:
-    """Lets requests begin one at a time, a pause after each, and serves holders in rotation.
+    """Lets one request begin in each pass of the event loop, and serves holders in rotation.
 
-    All requests share the event loop: each that has begun delays every step of the others. One
-    that waits here costs nothing. A semaphore would not do in place of the pause: a client that
-    does not read its answer would keep its turn.
+    All requests share the loop: each that has begun delays every step of the others, while one
+    that waits here costs nothing. A semaphore would not do: a client that does not read its answer
+    would keep its turn.
     """
 
     def __init__(self) -> None:
         self._waiting = OrderedDict[str, dict[Callable[[], None], None]]()
         """By holder, the next one first; of each holder, who came first is first."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._next_pass: asyncio.Handle | None = None
 
     def enter(self, holder: str, begin: Callable[[], None]) -> bool:
         """Whether a request may begin at once; otherwise `begin` is called when it may."""
-        if self._timer is None:
-            self._pause()
+        if self._next_pass is None:
+            self._await_pass()
             return True
         self._waiting.setdefault(holder, {})[begin] = None
         return False
@@ -39,19 +36,19 @@ class Turnstile:
             if not waiting:
                 del self._waiting[holder]
 
-    def _pause(self) -> None:
+    def _await_pass(self) -> None:
         # What the request in hand has bound to its context must not reach others.
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(_PAUSE_S, self._let_in, context=Context())
+        self._next_pass = loop.call_soon(self._let_in, context=Context())
 
     def _let_in(self) -> None:
         if not self._waiting:
-            self._timer = None
+            self._next_pass = None
             return
         holder, waiting = self._waiting.popitem(last=False)
         begin = next(iter(waiting))
         del waiting[begin]
         if waiting:
             self._waiting[holder] = waiting
-        self._pause()
+        self._await_pass()
         begin()
