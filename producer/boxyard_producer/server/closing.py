@@ -29,7 +29,7 @@ class GracefulTransport(asyncio.Transport):
     def __init__(self, transport: asyncio.Transport, is_sending: Callable[[], bool]) -> None:
         super().__init__()
         self._transport, self._is_sending = transport, is_sending
-        self._closing = False
+        self._closing = self._is_paused = self._is_held = False
         self._ticks = self._discarded = self._lately = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -41,8 +41,12 @@ class GracefulTransport(asyncio.Transport):
         if not self._is_sending():
             self._transport.close()
         else:
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
+            try:
+                if self._transport.can_write_eof():
+                    self._transport.write_eof()
+            except OSError:  # the client has gone
+                self.abort()
+                return
             self._transport.resume_reading()
         self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
@@ -87,12 +91,26 @@ class GracefulTransport(asyncio.Transport):
 
     def pause_reading(self) -> None:
         """Reads no more for now; what comes after `close` is always read."""
-        if not self._closing:
-            self._transport.pause_reading()
+        self._is_paused = True
+        self._apply_pauses()
 
     def resume_reading(self) -> None:
-        """Reads on."""
-        self._transport.resume_reading()
+        """Reads on, unless it is held."""
+        self._is_paused = False
+        self._apply_pauses()
+
+    def hold(self, is_held: bool) -> None:
+        """Reads no more while it is held: what was read before is yet to be parsed."""
+        self._is_held = is_held
+        self._apply_pauses()
+
+    def _apply_pauses(self) -> None:
+        if self.is_closing():
+            return
+        if self._is_paused or self._is_held:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def get_write_buffer_size(self) -> int:
         """Bytes that are not written yet."""

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from http import HTTPStatus
 from typing import Any
 
 import h11
 from starlette.datastructures import State
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from boxyard_schemas.errors import Unavailable
+from boxyard_schemas.errors import BoxyardError, RequestError, Unavailable
 
 from .closing import GracefulTransport
+from .parsing import RequestParser
 from .pool import ConnectionPool
 from .problems import PROBLEM_JSON
+from .request_limit import HEALTH_PATHS
 from .settings import ServerSettings
+from .shares import Shares
+from .turnstile import Turnstile
 
 _RETRY_AFTER_S = 2
 _STALLED_S = 30.0
 """A client that takes 64 kB of an answer more slowly than this has gone, or never reads."""
+_KEY = re.compile(
+    rb"\n(?:authorization:[ \t]*bearer[ \t]+|x-api-key:[ \t]*)([^\r\n]*)", re.IGNORECASE
+)
 
 
 class BoundedProtocol(H11Protocol):
@@ -27,7 +36,9 @@ class BoundedProtocol(H11Protocol):
 
     It belongs to the pool, which closes idle connections when there are too many. A request's head
     that does not arrive in time ends its connection, and so does an answer that is not read. An
-    answer that comes before the end of a body is not lost: see `GracefulTransport`.
+    answer that comes before the end of a body is not lost: see `GracefulTransport`. Requests are
+    parsed a little at a time, and those without a valid API key begin one after another: see
+    `RequestParser` and `Turnstile`.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -35,6 +46,13 @@ class BoundedProtocol(H11Protocol):
         state: State = self.config.app.state  # type: ignore[union-attr]  # it is our app
         self._settings: ServerSettings = state.settings
         self._pool: ConnectionPool = state.pool
+        self._shares: Shares = state.shares
+        self._turnstile: Turnstile = state.turnstile
+        self._parser = self.conn = RequestParser(self._may_begin)
+        self._next_turn: asyncio.Handle | None = None
+        self._waits_as = ""
+        """The holder as whom its next request waits at the turnstile."""
+        self._has_turn = self._pipelines = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self.address, self.known, self.has_asked = "", False, False
@@ -45,28 +63,48 @@ class BoundedProtocol(H11Protocol):
     # uvicorn narrows the transport of asyncio's protocol, and so must we.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes the connection when there is room, at least to refuse its requests."""
-        self._wire = GracefulTransport(transport, self._is_reading_body)
+        self._wire = GracefulTransport(transport, self._is_reading)
         super().connection_made(self._wire)
         self.address = self.client[0] if self.client else ""
         if self._pool.add(self):
             self._await_head()
         else:
-            transport.write(_too_many())
-            self._wire.close()
+            self._refuse(Unavailable("The server has as many connections as it may."))
 
     def data_received(self, data: bytes) -> None:
         """Reads on; what comes after the head is the body limit's to watch."""
-        if self._wire.is_closing():
+        if self._wire.is_closing() or self._parser.refusal:
             self._wire.discard(len(data))
+        else:
+            super().data_received(data)
+
+    def handle_events(self) -> None:
+        """Handles some of what has come, and the rest after other connections had their turn."""
+        if self._wire.is_closing():
             return
-        super().data_received(data)
+        self._parser.begin_turn()
+        super().handle_events()
         if self._is_answering():
             self.has_asked = True
             self._stop_head_timer()
+            if self._parser.refusal:
+                self.cycle.message_event.set()
+        if self._parser.has_more and self._next_turn is None:
+            self._next_turn = self.loop.call_soon(self._take_next_turn)
+        self._wire.hold(self._parser.has_more or bool(self._waits_as))
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is not HTTP, or is over a limit of its parser, and closes."""
+        if self._is_answering() and self.cycle.response_started:
+            self._wire.abort()  # it would be read as part of the answer that has begun
+        else:
+            self._refuse(self._parser.refusal or RequestError("This is not a request of HTTP/1.1."))
 
     def on_response_complete(self) -> None:
         """The next request's head may come, or was there already."""
+        self._pipelines = True
         super().on_response_complete()
+        self._pipelines = False
         if not self._is_answering():
             self._await_head()
 
@@ -83,6 +121,7 @@ class BoundedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the connection."""
         self._pool.remove(self)
+        self._turnstile.leave(self._waits_as, self._begin)
         self._stop_head_timer()
         self._stop_stall_timer()
         self._wire.forget()
@@ -109,6 +148,11 @@ class BoundedProtocol(H11Protocol):
             is_idle = not self._is_answering()
         return self._since if is_idle else None
 
+    @property
+    def refusal(self) -> BoxyardError | None:
+        """Why no more of the request is parsed; `BodyLimit` answers it."""
+        return self._parser.refusal
+
     def drop(self) -> None:
         """Closes it at once."""
         self._wire.abort()
@@ -116,14 +160,51 @@ class BoundedProtocol(H11Protocol):
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _is_reading_body(self) -> bool:
+    def _is_reading(self) -> bool:
         """Whether the client may still be sending, so that closing would reset the connection."""
-        return self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
+        sending = self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
+        return sending or self._parser.refusal is not None
+
+    def _may_begin(self, head: bytes) -> bool:
+        """Whether the request with this head may be parsed, or has to wait."""
+        if self._waits_as:
+            return False
+        if self.known or self._has_turn:
+            self._has_turn = False
+            return True
+        shown = _KEY.search(head)
+        key = shown[1].strip().decode("latin-1") if shown else ""
+        if key and self._shares.knows(key):
+            return True
+        target = head.split(b" ", 2)[1:2] or [b""]
+        is_probe = target[0].partition(b"?")[0].decode("latin-1") in HEALTH_PATHS
+        # Each kind waits for itself: a probe does not wait for all that others send unasked.
+        holder = f"{self.address} {is_probe} {bool(key)} {self._pipelines}"
+        if self._turnstile.enter(holder, self._begin):
+            return True
+        self._waits_as = holder
+        self._stop_head_timer()
+        self._unset_keepalive_if_required()
+        return False
+
+    def _begin(self) -> None:
+        self._waits_as, self._has_turn = "", True
+        self.handle_events()
+
+    def _take_next_turn(self) -> None:
+        self._next_turn = None
+        self.handle_events()
+
+    def _refuse(self, error: BoxyardError) -> None:
+        self._wire.write(_answer(error))
+        self._wire.close()
 
     def _await_head(self) -> None:
-        self._stop_head_timer()
         self._since = time.monotonic()
-        self._head_timer = self.loop.call_later(self._settings.head_timeout_s, self._wire.close)
+        self._stop_head_timer()
+        if not self._waits_as:
+            after_s = self._settings.head_timeout_s
+            self._head_timer = self.loop.call_later(after_s, self._wire.close)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -136,14 +217,13 @@ class BoundedProtocol(H11Protocol):
             self._stall_timer = None
 
 
-def _too_many() -> bytes:
-    problem = Unavailable("The server has as many connections as it may.").problem()
-    body = problem.model_dump_json(exclude_none=True)
+def _answer(error: BoxyardError) -> bytes:
+    body = error.problem().model_dump_json(exclude_none=True)
     head = (
-        "HTTP/1.1 503 Service Unavailable",
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
         f"Content-Type: {PROBLEM_JSON}",
         f"Content-Length: {len(body)}",
-        f"Retry-After: {_RETRY_AFTER_S}",
+        *([f"Retry-After: {_RETRY_AFTER_S}"] if isinstance(error, Unavailable) else []),
         "Connection: close",
     )
     return "\r\n".join([*head, "", body]).encode()

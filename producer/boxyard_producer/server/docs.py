@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import AsyncIterator
+from http import HTTPStatus
 from importlib.resources import files
+from mimetypes import guess_type
 
-from fastapi import FastAPI, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
+_ASSETS = ("favicon.png", "swagger-ui.css", "swagger-ui-bundle.js")
+_PIECE = 64 * 2**10
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; "
@@ -57,5 +62,29 @@ def install_docs(app: FastAPI) -> None:
     async def read_start() -> Response:
         return Response(_START, media_type="text/javascript")
 
-    assets = StaticFiles(directory=str(files("fastapi_offline") / "static"))
-    app.mount("/docs/assets", assets, name="docs")
+    for name in _ASSETS:
+        app.add_route(f"/docs/assets/{name}", _Asset(name).read, include_in_schema=False)
+
+
+class _Asset:
+    """A file of Swagger UI, in memory: reading it for each caller would take a thread."""
+
+    def __init__(self, name: str) -> None:
+        self._content = (files("fastapi_offline") / "static" / name).read_bytes()
+        self._type, _ = guess_type(name)
+        self._headers = {
+            "Content-Length": str(len(self._content)),
+            "ETag": f'"{hashlib.sha256(self._content).hexdigest()}"',
+        }
+
+    async def read(self, request: Request) -> Response:
+        etag = self._headers["ETag"]
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+        return StreamingResponse(self._pieces(), headers=self._headers, media_type=self._type)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        # The next piece is asked for when the client has read on: a whole file for each client that
+        # does not would fill the memory.
+        for start in range(0, len(self._content), _PIECE):
+            yield self._content[start : start + _PIECE]

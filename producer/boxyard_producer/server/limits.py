@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +29,14 @@ _LEAST_BYTES_A_S = 4096
 """A body that comes more slowly, after a start, would hold one of the connections for too long."""
 
 _RETRY_AFTER_S = 2
+
+
+class Connection(Protocol):
+    """What the body limit needs to know of a request's connection."""
+
+    @property
+    def refusal(self) -> BoxyardError | None:
+        """Why no more of the body is parsed."""
 
 
 class Room:
@@ -142,6 +151,9 @@ class _Body:
             # those that begin then also get to their end.
             self._hold(self.declared)
         message = await self._next()
+        connection: Connection = self._scope["state"]["connection"]
+        if connection.refusal:
+            raise BodyRefused(connection.refusal)
         self._seen += len(message.get("body", b""))
         if self._seen > self._max_bytes:
             raise BodyRefused(self.too_large())

@@ -71,6 +71,10 @@ class Shares:
             async with self._strangers.of(address), self._all_strangers.of(""):
                 yield
 
+    def knows(self, key: str) -> bool:
+        """Whether a key was valid lately."""
+        return _digest(key) in self._tenants
+
     def remember(self, key: str, tenant: str) -> None:
         """Knows the tenant of a key that was valid just now."""
         digest = _digest(key)
