@@ -154,7 +154,9 @@ class MMDetector:
             ) from error
         self._description = dataclasses.replace(self._description, masks=found.masks is not None)
         if not len(found.scores):
-            try_steps(self._description.model, self._model, lambda: self.detect([image]))
+            # One mask of a small image: of an untrained model, each pixel of it takes long.
+            small = dataclasses.replace(self._gray(240, 320), max_detections=1)
+            try_steps(self._description.model, self._model, lambda: self.detect([small]))
 
     def _check_input(self, image: ModelImage) -> None:
         """Refuses a data preprocessor that makes no numbers of an image, as a `std` of 0 does."""
