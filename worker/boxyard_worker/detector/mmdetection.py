@@ -237,7 +237,8 @@ def _build(name: str, config: Any, held: Weights | None, device: torch.device) -
     try:
         model = revert_sync_batchnorm(MODELS.build(config))
     except Exception as error:
-        told = str(error).strip("\"'").partition("\n")[0]
+        quoted = isinstance(error, KeyError) and error.args
+        told = str(error.args[0] if quoted else error).partition("\n")[0]
         if unknown := re.search(r"(\S+) is not in the \S+ registry", told):
             raise DetectorLoadError(
                 f"The model {name} cannot be built: nothing imported is called {unknown[1]}.",
