@@ -227,7 +227,7 @@ def test_a_model_that_cannot_be_built_says_what_its_code_raised(
     write: Callable[..., Path],
 ) -> None:
     own = write(DEMO.replace("num_classes=4", "num_classes='4'"))
-    with pytest.raises(DetectorLoadError, match="TypeError: '<=' not supported .* 'int'"):
+    with pytest.raises(DetectorLoadError, match=r"TypeError: '<=' not supported .* 'int'"):
         load_detector("own", random_weights=True, config=own)
 
 
