@@ -223,6 +223,14 @@ def test_a_part_that_nothing_registers_is_named_without_a_librarys_wording(
         load_detector("own", random_weights=True, config=own)
 
 
+def test_a_model_that_cannot_be_built_says_what_its_code_raised(
+    write: Callable[..., Path],
+) -> None:
+    own = write(DEMO.replace("num_classes=4", "num_classes='4'"))
+    with pytest.raises(DetectorLoadError, match=r"TypeError: '<=' not supported .* 'int'"):
+        load_detector("own", random_weights=True, config=own)
+
+
 def test_a_preprocessor_that_makes_no_numbers_of_an_image_is_refused(
     write: Callable[..., Path],
 ) -> None:

@@ -93,6 +93,6 @@ def test_thresholds_and_counts_are_as_before_after_the_trial() -> None:
 
     with pytest.raises(DetectorLoadError, match="ValueError: a step"):
         try_steps("own", Head(options.model.test_cfg), detect)
-    assert seen == [(0.0, 100, 100)]
+    assert seen == [(0.0, 20, 20)]
     assert hash_config(options) == before
     assert rcnn.score_thr == 0.05

@@ -154,7 +154,9 @@ class MMDetector:
             ) from error
         self._description = dataclasses.replace(self._description, masks=found.masks is not None)
         if not len(found.scores):
-            try_steps(self._description.model, self._model, lambda: self.detect([image]))
+            # One mask of a small image: of an untrained model, each pixel of it takes long.
+            small = dataclasses.replace(self._gray(240, 320), max_detections=1)
+            try_steps(self._description.model, self._model, lambda: self.detect([small]))
 
     def _check_input(self, image: ModelImage) -> None:
         """Refuses a data preprocessor that makes no numbers of an image, as a `std` of 0 does."""
@@ -235,7 +237,8 @@ def _build(name: str, config: Any, held: Weights | None, device: torch.device) -
     try:
         model = revert_sync_batchnorm(MODELS.build(config))
     except Exception as error:
-        told = str(error).strip("\"'").partition("\n")[0]
+        quoted = isinstance(error, KeyError) and error.args
+        told = str(error.args[0] if quoted else error).partition("\n")[0]
         if unknown := re.search(r"(\S+) is not in the \S+ registry", told):
             raise DetectorLoadError(
                 f"The model {name} cannot be built: nothing imported is called {unknown[1]}.",

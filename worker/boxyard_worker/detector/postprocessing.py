@@ -15,7 +15,7 @@ from boxyard_worker.detector.errors import DetectorLoadError
 
 _MOST_PIXELS: Final = 16384
 """A longer side than images have."""
-_CANDIDATES: Final = 100
+_CANDIDATES: Final = 20
 """Of a trial with all thresholds at 0: enough for each step to run, few enough for any model."""
 
 
