@@ -16,6 +16,8 @@ def read_identity(connection: Connection) -> str | None:
 
 def establish_identity(connection: Connection) -> str:
     """Gives the ledger an id, unless it has one; returns the one that it has."""
+    if known := read_identity(connection):  # read first: a key of a wrong type goes out of the way
+        return known
     connection.command("SET", keys.LEDGER, f"ledger_{secrets.token_hex(16)}", "NX")
     found: str = connection.command("GET", keys.LEDGER)
     return found

@@ -52,3 +52,12 @@ def changed(model: ModelT, /, **members: Any) -> ModelT:
 def utc_now() -> datetime:
     """This moment, in UTC."""
     return datetime.now(UTC)
+
+
+def printable(text: str) -> str:
+    r"""What a terminal and JSON show of a text out of Redis, whose bytes may be anything.
+
+    All but ASCII is escaped as Python does, a backslash too, so that no two texts look the same:
+    the byte FF, which is no UTF-8, is `\udcff`.
+    """
+    return text.encode("unicode_escape").decode()

@@ -120,5 +120,9 @@ def test_records_that_cannot_be_read_are_counted_and_listed_and_can_be_deleted(s
     assert place.endswith(":boxyard:leases")
     shown = CliRunner().invoke(app, ["quarantine"])
     assert "wrong-type" in shown.stdout
-    assert CliRunner().invoke(app, ["quarantine", "delete", place]).exit_code == 0
+    with redis.Redis.from_url(stores) as client:
+        client.hset("boxyard:quarantine", b"a \xff", b'{"reason":"\xfe","at":1}')
+    assert r"1 \udcfe, 1 wrong-type" in look()["records"].detail
+    assert r"a \udcff; boxyard:quarantine:" in look()["records"].detail
+    assert CliRunner().invoke(app, ["quarantine", "delete", place, r"a \udcff"]).exit_code == 0
     assert "records" not in look()

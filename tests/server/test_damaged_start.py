@@ -11,7 +11,7 @@ import redis
 from boxyard_ledger import Ledger
 from boxyard_producer.server import ServerSettings
 from boxyard_producer.server.bootstrap import Bootstrap
-from boxyard_schemas import EndpointRequest
+from boxyard_schemas import EndpointRequest, Scope
 from boxyard_schemas.errors import SetupError, Unreadable
 
 KEY, SECRET = "key-of-the-operator", "whsec_YQ=="
@@ -122,6 +122,16 @@ def test_a_key_that_was_revoked_stays_revoked(restart: Callable[..., list[str]],
     assert ledger.api_keys.authenticate(KEY) is None
 
 
+def test_a_lost_shelf_of_keys_is_taken_for_revoked_ones(
+    restart: Callable[..., list[str]], ledger: Ledger, raw: redis.Redis
+):
+    raw.delete(KEYS)
+    raw.set(KEYS, "x")
+    (warning,) = restart()
+    assert "revoked" in warning
+    assert ledger.api_keys.create("default", name="next", scopes=[Scope.READ])
+
+
 @pytest.mark.parametrize("rotated", [False, True])
 def test_a_damaged_copy_of_the_operators_secret_is_written_again(
     restart: Callable[..., list[str]], ledger: Ledger, raw: redis.Redis, rotated: bool
@@ -170,3 +180,37 @@ def test_one_secret_that_no_key_opens_keeps_no_other_from_being_resealed(
     assert ids[0] in refused.value.detail
     assert "default/webhook_secrets" in refused.value.detail
     assert ids[1] not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "SET boxyard:default:tenant x",
+        "SET boxyard:other:tenant x",
+        "SET boxyard:other:endpoints x",
+        "SET boxyard:default:endpoints x",
+        "RPUSH boxyard:default:bootstrap x",
+        "SET boxyard:default:bootstrap junk",
+        "SET boxyard:api-keys x",
+        "RPUSH boxyard:ledger x",
+        "SET boxyard:ledger \udcff",
+        "SET boxyard:tenants x",
+        "SADD boxyard:tenants \udcff",
+        "HSET boxyard:other:tenant webhook_secret x webhook_secrets junk",
+        "HSET boxyard:other:endpoints end_1 junk",
+    ],
+)
+def test_no_damaged_key_keeps_the_server_from_starting(
+    restart: Callable[..., list[str]], ledger: Ledger, raw: redis.Redis, damage: str
+):
+    raw.sadd("boxyard:tenants", "other")
+    words = damage.split()
+    if words[0] in {"SET", "RPUSH"}:
+        raw.delete(words[1])
+    raw.execute_command(*(word.encode(errors="surrogateescape") for word in words))
+    restart()
+    assert restart() == []
+    assert ledger.read_identity()
+    assert ledger.api_keys.authenticate(KEY)
+    assert "default" in ledger.tenants.names()
+    assert ledger.tenants.webhook_secrets("default") == [SECRET]

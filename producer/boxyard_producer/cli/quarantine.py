@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boxyard_schemas.errors import NotFound
+from boxyard_schemas.words import printable
 
 from .ledger import open_ledger
 from .tables import tabulate_quarantined
-from .terminal import out, printable, say
+from .terminal import out, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,9 +18,7 @@ from boxyard_schemas import (
     JobState,
     Model,
 )
-from boxyard_schemas.words import utc_now
-
-from .terminal import printable
+from boxyard_schemas.words import printable, utc_now
 
 if TYPE_CHECKING:
     from boxyard_ledger import Quarantined

@@ -15,15 +15,6 @@ out = Console(width=None if _folds else 1000)
 err = Console(stderr=True)
 
 
-def printable(text: str) -> str:
-    r"""What a terminal and JSON show of a text out of Redis, whose bytes may be anything.
-
-    All but ASCII is escaped as Python does, a backslash too, so that no two texts look the same:
-    the byte FF, which is no UTF-8, is `\udcff`.
-    """
-    return text.encode("unicode_escape").decode()
-
-
 def complain(message: str) -> None:
     """One red line that says what was wrong and what to do."""
     err.print(f"[bold red]Error:[/] [red]{escape(message)}[/]", highlight=False, soft_wrap=True)

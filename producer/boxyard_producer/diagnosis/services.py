@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from boxyard_schemas.errors import BoxyardError
+from boxyard_schemas.words import printable
 
 from ..client import Client, Retries
 from ..stack.credentials import DEFAULT_DATA
@@ -86,11 +87,9 @@ def _examine_records(ledger: Ledger) -> Iterator[Finding]:
     except BoxyardError:
         return
     if found:
-        reasons = Counter(each.reason for each in found)
+        reasons = Counter(printable(each.reason) for each in found)
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-        places = "; ".join(
-            each.place.encode(errors="backslashreplace").decode() for each in found[-_SHOWN:]
-        )
+        places = "; ".join(printable(each.place) for each in found[-_SHOWN:])
         more = f" and {unlisted} more that the full list has not" if unlisted else ""
         yield Finding(
             name="records",
