@@ -170,3 +170,16 @@ def test_a_tenant_with_too_many_paused_images_is_busy_until_some_are_done(
         await_true(lambda: len(begun) == 14 and not hands._waiting, "all first attempts")
         await_true(lambda: hands.busy() == {"a"}, "three for each of two that are left")
     assert rooms == [1]
+
+
+def test_work_that_is_submitted_for_later_counts_by_the_images_it_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("boxyard_worker.detect.hands._MAX_PAUSED", 16)
+    done = threading.Event()
+    with Hands[str](2) as hands:
+        hands.submit_later("a", lambda fetched: done.set(), Later(600), images=12)
+        hands.submit_later("b", lambda fetched: None, Later(600), images=1)
+        assert hands.busy() == {"a"}
+        assert not done.is_set()
+    assert done.is_set()

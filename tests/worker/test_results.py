@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from boxyard_schemas import (
 )
 from boxyard_schemas.errors import Unavailable
 from boxyard_schemas.words import utc_now
+from boxyard_worker.detect.hands import Later
 from boxyard_worker.detect.lease import HeldJob
 from boxyard_worker.detect.results import Results
 
@@ -116,6 +118,19 @@ def test_a_recorded_result_is_kept_though_a_twin_of_its_claim_is_refused(
     recorded = ledger.jobs.get("default", job.record.id).result
     assert recorded is not None
     assert ledger.blobs.get(recorded.key)
+
+
+def test_an_outage_of_the_store_is_waited_out_and_the_result_recorded_then(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    job, patient = hold(ledger), Results(ledger, patience_s=600, stopping=threading.Event())
+    ledger.blobs.check()
+    (tmp_path / "blobs/default").symlink_to(tmp_path / "away")
+    for _ in range(3):
+        with pytest.raises(Later):
+            patient.record(job, result_of(job))
+    (tmp_path / "away").mkdir()
+    assert patient.record(job, result_of(job))
 
 
 def test_a_worker_that_shuts_down_does_not_wait_for_a_store_that_is_away(

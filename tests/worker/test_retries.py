@@ -17,7 +17,7 @@ from boxyard_schemas.words import utc_now
 from boxyard_worker.detect.fetch import Fetcher
 from boxyard_worker.detect.hands import Later
 from boxyard_worker.detect.lease import HeldJob
-from boxyard_worker.detect.retries import FetchRetries
+from boxyard_worker.detect.retries import Retries
 from boxyard_worker.egress import Egress
 from boxyard_worker.settings import DetectSettings
 from ports import hold_port
@@ -31,7 +31,7 @@ class Clock:
     now: float = 0.0
     pauses: list[float] = field(default_factory=list)
 
-    def fetch(self, retries: FetchRetries, get: Callable[[], str]) -> str:
+    def fetch(self, retries: Retries, get: Callable[[], str]) -> str:
         """Makes attempts until one works or the last one fails."""
         while True:
             retries.begin()
@@ -52,8 +52,8 @@ def failing_until(clock: Clock, end: float, error: Exception) -> Callable[[], st
     return get
 
 
-def make(clock: Clock) -> FetchRetries:
-    return FetchRetries(deadline_s=30, patience_s=120, clock=lambda: clock.now)
+def make(clock: Clock) -> Retries:
+    return Retries(deadline_s=30, patience_s=120, clock=lambda: clock.now)
 
 
 @given(away_s=st.floats(0, 25))

@@ -4,11 +4,10 @@ A chunk is the images that one claim takes. The claiming thread only starts its 
 for nothing but a free thread, so slow images of one chunk never delay the claim of the next.
 
 Every picture has a thread of its own from fetch to encode; almost all of its time it waits, for
-the network or for the device, so the stages of many pictures overlap. Between two attempts to
-fetch it, it has none. The last picture's thread
-stores and records the job's result, so a blob store that is away holds threads, and through them
-the next claim. What goes wrong with a picture becomes its outcome; what goes wrong with the worker
-gives the job back.
+the network or for the device, so the stages of many pictures overlap. The last picture's thread
+stores and records the job's result. Between two attempts to fetch a picture or to store a result
+no thread is held. What goes wrong with a picture becomes its outcome; what goes wrong with the
+worker gives the job back.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ class Chunks:
             self.hands.submit(job.record.tenant, partial(self._outcome, job, index))
             for index in range(len(job.record.images))
         ]
-        _when_all(outcomes, lambda: self._settle(job, outcomes))
+        _when_all(outcomes, lambda: self._settle_first(job, outcomes))
 
     def _outcome(self, job: HeldJob, index: int, fetched: Fetched) -> ImageOutcome:
         if self.stopping.is_set() and (not job.started or index in job.fetches):
@@ -142,14 +141,27 @@ class Chunks:
         finally:
             self.progress.move()
 
+    def _settle_first(self, job: HeldJob, outcomes: Sequence[Future[ImageOutcome]]) -> None:
+        """Ends a job on the thread of its last image, or later if its result cannot be stored."""
+
+        def settle_again(fetched: Fetched) -> None:
+            fetched()  # it takes no share of the threads that fetch
+            self._settle(job, outcomes)
+
+        try:
+            self._settle(job, outcomes)
+        except Later as later:
+            self.hands.submit_later(job.record.tenant, settle_again, later, images=len(outcomes))
+
     def _settle(self, job: HeldJob, outcomes: Sequence[Future[ImageOutcome]]) -> None:
         try:
             job.log.info("job.ended", how=self._end(job, outcomes))
+        except Later:
+            raise
         except Exception:  # its lease ends, and the sweeper makes it ready again
             job.log.exception("job.not-ended")
-        finally:
-            self.leases.release(job)
-            self.progress.end()
+        self.leases.release(job)
+        self.progress.end()
 
     def _end(self, job: HeldJob, outcomes: Sequence[Future[ImageOutcome]]) -> str:
         try:
@@ -177,10 +189,11 @@ class Chunks:
             provenance=self.provenance,
             metadata=job.record.metadata,
         )
+        recorded = self.results.record(job, result)
         for image in result.images:
             code = image.code if isinstance(image, ImageFailure) else ""
             self.meters.pictures.labels(image.status, reason_class(code)).inc()
-        return "finished" if self.results.record(job, result) else "dropped"
+        return "finished" if recorded else "dropped"
 
     def _hand_back(self, job: HeldJob, reason: str, *, count_attempt: bool = False) -> str:
         """Makes a job ready again; what is away, or stops, is no attempt of the job's."""

@@ -10,7 +10,7 @@ from boxyard_schemas.errors import Permanent, Retryable, TooLarge, Unavailable
 from boxyard_worker.compression import decompressed
 from boxyard_worker.detect.lease import HeldJob
 from boxyard_worker.detect.patience import log_outage
-from boxyard_worker.detect.retries import FetchRetries
+from boxyard_worker.detect.retries import Retries
 from boxyard_worker.egress import Egress
 from boxyard_worker.settings import DetectSettings
 
@@ -38,7 +38,8 @@ class Fetcher:
         """
         settings = self._settings
         retries = job.fetches.setdefault(
-            index, FetchRetries(settings.fetch_deadline_s, settings.store_patience_s)
+            index,
+            Retries(deadline_s=settings.fetch_deadline_s, patience_s=settings.store_patience_s),
         )
         try:
             return self._get(job, index, retries.begin())

@@ -5,8 +5,8 @@ picture is begun only while its pictures that are being fetched are fewer than t
 thread that is free: alone it gets three quarters of the threads, two get three sevenths each, and
 however many hang, some are left for the next one.
 
-An image that is to be tried again later holds no thread in between. The number of such images is
-bounded in the same way.
+What is to be tried again later holds no thread in between. The number of images that it holds in
+memory is bounded in the same way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from math import inf
-from typing import Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from boxyard_worker.detect.ticker import Ticker
 
@@ -28,7 +28,7 @@ Fetched = Callable[[], None]
 
 _PER_FREE = 3
 _MAX_PAUSED = 1024
-"""Images between two attempts, of all tenants together; their jobs are held and renewed."""
+"""Images between two attempts, or whose job is, of all tenants together."""
 _TICK_S = 0.1
 
 
@@ -40,15 +40,16 @@ class Later(Exception):
         self.pause_s = pause_s
 
 
-class _Task(NamedTuple, Generic[T]):
-    work: Callable[[Fetched], T]
-    future: Future[T]
+class _Task(NamedTuple):
+    work: Callable[[Fetched], object]
+    images: int
+    future: Future[Any]
 
 
-class _Paused(NamedTuple, Generic[T]):
+class _Paused(NamedTuple):
     due: float
     tenant: str
-    task: _Task[T]
+    task: _Task
 
 
 class Hands(Generic[T]):
@@ -64,10 +65,10 @@ class Hands(Generic[T]):
         self._on_room = on_room
         self._pool = ThreadPoolExecutor(count, "hands")
         self._changed = threading.Condition()
-        self._waiting: dict[str, deque[_Task[T]]] = {}
+        self._waiting: dict[str, deque[_Task]] = {}
         self._fetching: Counter[str] = Counter()
         self._named: set[str] = set()
-        self._paused: list[_Paused[T]] = []
+        self._paused: list[_Paused] = []
         self._closing = False
         self._ticker = Ticker("hands-resume", _TICK_S, self._resume)
 
@@ -90,10 +91,17 @@ class Hands(Generic[T]):
 
         It runs again, from its start, when it raises `Later`.
         """
-        task = _Task(work, Future[T]())
+        task = _Task(work, 1, Future())
         with self._changing():
             self._waiting.setdefault(tenant, deque()).append(task)
         return task.future
+
+    def submit_later(
+        self, tenant: str, work: Callable[[Fetched], object], later: Later, *, images: int
+    ) -> None:
+        """Runs `work`, which holds so many images in memory, after a pause."""
+        with self._changing():
+            self._pause(tenant, _Task(work, images, Future()), later)
 
     def wait_for_room(self) -> None:
         """Waits until a thread is free; it may be taken again by then."""
@@ -107,8 +115,10 @@ class Hands(Generic[T]):
             return set(self._named)
 
     def _find_busy(self) -> set[str]:
-        allowed = _PER_FREE * (_MAX_PAUSED - len(self._paused))
-        pausing = Counter(paused.tenant for paused in self._paused)
+        pausing = Counter[str]()
+        for paused in self._paused:
+            pausing[paused.tenant] += paused.task.images
+        allowed = _PER_FREE * (_MAX_PAUSED - pausing.total())
         return set(self._waiting) | {each for each in pausing if pausing[each] >= allowed}
 
     def _start_due(self) -> None:
@@ -125,7 +135,7 @@ class Hands(Generic[T]):
         allowed = _PER_FREE * self._free
         return next((each for each in self._waiting if self._fetching[each] < allowed), None)
 
-    def _run(self, tenant: str, task: _Task[T]) -> None:
+    def _run(self, tenant: str, task: _Task) -> None:
         fetching = [tenant]
 
         def fetched() -> None:
@@ -133,17 +143,21 @@ class Hands(Generic[T]):
                 with self._changing():
                     self._fetching -= Counter([fetching.pop()])  # forgets those that come to 0
 
-        paused = list[_Paused[T]]()
+        later: Later | None = None
         try:
             task.future.set_result(task.work(fetched))
-        except Later as later:
-            paused.append(_Paused(time.monotonic() + later.pause_s, tenant, task))
+        except Later as raised:
+            later = raised
         except BaseException as error:  # whoever waits for the future is told
             task.future.set_exception(error)
         with self._changing():
             self._fetching -= Counter(fetching)
             self._free += 1
-            self._paused += paused
+            if later:
+                self._pause(tenant, task, later)
+
+    def _pause(self, tenant: str, task: _Task, later: Later) -> None:
+        self._paused.append(_Paused(time.monotonic() + later.pause_s, tenant, task))
 
     def _resume(self) -> None:
         with self._changing():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from boxyard_ledger import Claim, JobRecord, Ledger
-from boxyard_worker.detect.retries import FetchRetries
+from boxyard_worker.detect.retries import Retries
 from boxyard_worker.meters import DetectMeters
 
 log = structlog.get_logger(__name__)
@@ -22,6 +22,7 @@ class HeldJob:
         strikes: per picture, this claim's included.
         started: whether work on any of its pictures has begun.
         fetches: the attempts to fetch each image that was begun, by its index.
+        recording: the attempts to record its result, once there was one.
         lost: set when the ledger no longer honours the claim: cancelled or fenced out.
     """
 
@@ -29,7 +30,8 @@ class HeldJob:
         self.claim = claim
         self.strikes = list(claim.strikes) or [0] * len(claim.job.images)
         self.started = False
-        self.fetches: dict[int, FetchRetries] = {}
+        self.fetches: dict[int, Retries] = {}
+        self.recording: Retries | None = None
         self.lost = threading.Event()
         self.log = log.bind(
             job=claim.job.id, tenant=claim.job.tenant, model=claim.job.model, token=claim.token

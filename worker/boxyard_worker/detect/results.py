@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
-from typing import TypeVar
 
 from boxyard_ledger import Ledger, ResultReference, result_key
 from boxyard_schemas import JobResult
 from boxyard_schemas.errors import Conflict, Unavailable, UnknownJob, Unreadable
 from boxyard_worker.detect.lease import HeldJob
-from boxyard_worker.detect.patience import with_patience
+from boxyard_worker.detect.patience import log_outage
+from boxyard_worker.detect.retries import Retries
 from boxyard_worker.meters import DetectMeters
-
-T = TypeVar("T")
 
 
 class Results:
@@ -41,28 +38,38 @@ class Results:
         self._stages = (meters or DetectMeters()).stages
 
     def record(self, job: HeldJob, result: JobResult) -> bool:
-        """Stores the result and ends the job with it.
+        """Makes one attempt to store the result and to end the job with it.
 
         Returns:
             Whether the claim still held; if not, another worker's result stands or will, or
             nobody wants one any more, and what was stored is removed.
 
         Raises:
-            Unavailable: the blob store or Redis stayed away.
+            Later: the blob store or Redis is away; it is to be tried again after a pause.
+            Unavailable: it stayed away, or the worker shuts down.
         """
+        try:
+            return self._record(job, result)
+        except Unavailable as error:
+            if job.lost.is_set() or self._stopping.is_set():
+                raise
+            patience_s = self._patience_s
+            job.recording = job.recording or Retries(deadline_s=patience_s, patience_s=patience_s)
+            later = job.recording.after(error)
+            log_outage(error, later.pause_s)
+            raise later from error
+
+    def _record(self, job: HeldJob, result: JobResult) -> bool:
         key = result_key(job.record.tenant, job.record.id, job.claim.token)
         data = result.model_dump_json(exclude_none=True).encode()
         job.log.debug("job.store", bytes=len(data))
         with self._stages.labels("store").time():
-            reference = self._wait(job, lambda: self._put(key, data))
+            reference = self._put(key, data)
         succeeded = sum(image.status == "succeeded" for image in result.images)
         failed = len(result.images) - succeeded
         job.log.debug("job.finish")
-        finished = self._wait(
-            job,
-            lambda: self._ledger.jobs.finish(
-                job.claim, reference, succeeded=succeeded, failed=failed
-            ),
+        finished = self._ledger.jobs.finish(
+            job.claim, reference, succeeded=succeeded, failed=failed
         )
         if not finished:
             self._discard(job, key)
@@ -93,10 +100,3 @@ class Results:
             stored = self._ledger.blobs.get(key)
             digest = hashlib.sha256(stored).hexdigest()
             return ResultReference(key=key, sha256=digest, size=len(stored))
-
-    def _wait(self, job: HeldJob, step: Callable[[], T]) -> T:
-        return with_patience(
-            step,
-            self._patience_s,
-            give_up=lambda: job.lost.is_set() or self._stopping.is_set(),
-        )

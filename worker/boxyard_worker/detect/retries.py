@@ -1,4 +1,4 @@
-"""When the fetch of an image is tried again, and when its time is over."""
+"""When something is tried again, and when its time is over."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from boxyard_worker.detect.hands import Later
 
 _PAUSES_S = 0.25, 5.0
 """Between attempts: the first one, doubled each time, and the longest."""
+_OUTAGE_PAUSE_S = 2.0
+"""The longest while the blob store is away."""
 _LEAST_S = 1.0
 """An attempt has so long at least, when it had to wait for a thread past the deadline."""
 
 
-class FetchRetries:
-    """The attempts to fetch one image of one claim.
+class Retries:
+    """The attempts to fetch one image of one claim, or to record the result of one.
 
-    Failures of the image's source have one deadline together, from the first attempt on. An outage
+    Failures of an image's source have one deadline together, from the first attempt on. An outage
     of the blob store has its own, longer one, and does not count towards the other.
 
     Args:
@@ -27,7 +29,7 @@ class FetchRetries:
     """
 
     def __init__(
-        self, deadline_s: float, patience_s: float, clock: Callable[[], float] = awake_s
+        self, *, deadline_s: float, patience_s: float, clock: Callable[[], float] = awake_s
     ) -> None:
         self._deadline_s = deadline_s
         self._patience_s = patience_s
@@ -54,6 +56,7 @@ class FetchRetries:
         if isinstance(error, Unavailable):
             self._outage_end = end = self._outage_end or now + self._patience_s
             self._end = None
+            pause_s = min(pause_s, _OUTAGE_PAUSE_S)
         else:
             end = self._end or now
             pause_s = max(pause_s, error.data.get("retry_after_s") or 0)
