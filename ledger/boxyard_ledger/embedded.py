@@ -6,11 +6,9 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -31,10 +29,11 @@ from .append_only import (
     check_files,
     increments,
     load_order,
+    set_aside,
 )
 from .cgroups import find_memory
 from .redis_log import damaged_file, describe_loading, first_warning, truncations
-from .redis_program import BECOME_SERVER, cpu_ticks, find_server, in_use
+from .redis_program import BECOME_SERVER, cpu_ticks, find_server, hold_port, in_use
 
 _START_S = _STOP_S = 30.0
 """For a start: so long without any progress is a failure. A large file is loaded in minutes."""
@@ -103,7 +102,7 @@ class EmbeddedRedis:
         restart = bool(self._port)
         if not self._expects_data:  # else the folder is there, or it was moved away
             self._data_dir.mkdir(parents=True, exist_ok=True)
-        self._port = self._port or _hold_port(self)
+        self._port = self._port or hold_port(self)
         if not in_use(self._lock):  # else its files change meanwhile
             restored = check_files(self._data_dir, expected=self._expects_data)
             if restored:
@@ -274,7 +273,7 @@ def _keep_password(path: Path, password: str) -> None:
     with open(descriptor, "w") as file:
         file.write(f"requirepass {password}\n")
     with suppress(FileNotFoundError):
-        path.replace(path.with_name(f"{path.name}.damaged"))
+        set_aside(path, "damaged")
     fresh.replace(path)
 
 
@@ -284,17 +283,3 @@ def _find_password(path: Path) -> str:
     except (FileNotFoundError, UnicodeDecodeError):
         return ""
     return found[1] if found else ""
-
-
-def _hold_port(owner: object) -> int:
-    """A free port that nobody else is given by chance while `owner` is there.
-
-    A socket is bound to it that never listens. It is in no server's way that sets SO_REUSEADDR, as
-    Redis does, and while the server is down its clients send their password to no stranger.
-    """
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("127.0.0.1", 0))
-        port: int = holder.getsockname()[1]
-        weakref.finalize(owner, os.close, holder.detach())
-    return port

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import os
 import shutil
 import signal
+import socket
+import weakref
 from pathlib import Path
 
 from boxyard_schemas.errors import SetupError
@@ -69,3 +72,17 @@ def cpu_ticks(pid: int | None) -> int:
     except OSError:
         return 0
     return int(fields[11]) + int(fields[12])
+
+
+def hold_port(owner: object) -> int:
+    """A free port that nobody else is given by chance while `owner` is there.
+
+    A socket is bound to it that never listens. It is in no server's way that sets SO_REUSEADDR, as
+    Redis does, and while the server is down its clients send their password to no stranger.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        weakref.finalize(owner, os.close, holder.detach())
+    return port

@@ -101,6 +101,9 @@ def test_a_damaged_increment_is_cut_only_when_that_is_asked_for(data: Path, miss
     ):
         assert client.exists("a") == (not missing)
     assert increment.name in told[0]
+    told.clear()
+    with opened(StackSettings(data=data, cut_damaged_file=True), told):
+        assert told == ["no file of redis is damaged: nothing was cut"]
 
 
 def remember_the_ledger(data: Path) -> None:

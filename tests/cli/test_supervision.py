@@ -355,6 +355,9 @@ def test_a_data_folder_that_was_moved_away_is_not_made_anew(tmp_path: Path) -> N
         redis.kill()
         supervisor.tend()
         assert "holds no data of Redis" in told[-1]
+        supervisor._due.clear()
+        supervisor.tend()
+        assert told.count(told[-1]) == 1  # though it was tried twice
         assert not data.exists()
         moved.rename(data)
         until(lambda: supervisor.tend() or redis.alive)

@@ -92,6 +92,9 @@ def open_redis(
             raise
         tell(cut_at_damage(data, error.name))
         redis.start()
+    else:
+        if settings.cut_damaged_file:
+            tell("no file of redis is damaged: nothing was cut")
     return redis
 
 

@@ -49,6 +49,8 @@ class Supervisor:
         self._patience_s, self._log_bytes = patience_s, log_bytes
         self._redis_log = Log(redis.log) if redis else None
         self._redis_files = _watch_files(redis, tell) if redis else None
+        self._redis_problem = ""
+        """Why the last start of Redis failed; told once."""
         self._due: dict[str, float] = {}
 
     def start(self) -> None:
@@ -99,13 +101,17 @@ class Supervisor:
         if now < self._due.get("redis", now):
             return
         self._due["redis"] = now + _REDIS_PAUSE_S
-        self._tell("redis ended; starting it again")
+        if not self._redis_problem:
+            self._tell("redis ended; starting it again")
+        before, self._redis_problem = self._redis_problem, ""
         try:
             redis.start()
         except SetupError as error:  # a full disk, say: space may come back
-            self._tell(error.detail)
+            self._redis_problem = error.detail
         except OSError as error:
-            self._tell(f"redis cannot be started: {error}")
+            self._redis_problem = f"redis cannot be started: {error}"
+        if self._redis_problem not in ("", before):
+            self._tell(self._redis_problem)
 
     def _tend(self, service: Service) -> None:
         now = time.monotonic()
