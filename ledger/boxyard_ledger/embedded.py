@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
@@ -24,6 +24,7 @@ from boxyard_schemas.errors import SetupError
 
 from .append_only import base_bytes, increments
 from .cgroups import find_memory
+from .redis_password import keep_password
 from .redis_program import BECOME_SERVER, find_server
 
 _START_S = _STOP_S = 30.0
@@ -66,7 +67,7 @@ class EmbeddedRedis:
     @property
     def url(self) -> str:
         """Where it listens, with the password if it has one; the same after a restart."""
-        guard = f":{self._password}@" if self._password else ""
+        guard = f":{quote(self._password, safe='')}@" if self._password else ""
         return f"redis://{guard}127.0.0.1:{self._port}/0"
 
     @property
@@ -93,7 +94,7 @@ class EmbeddedRedis:
         command = [sys.executable, "-I", "-S", "-c", BECOME_SERVER, str(os.getpid()), lock]
         command.append(find_server())
         if self._guarded:
-            self._password = _keep_password(self.configuration)
+            self._password = keep_password(self.configuration)
             command.append(str(self.configuration))
         command += self._options()
         before = increments(self._data_dir)
@@ -238,26 +239,6 @@ def _cpu_ticks(pid: int | None) -> int:
     except OSError:
         return 0
     return int(fields[11]) + int(fields[12])
-
-
-def _keep_password(path: Path) -> str:
-    """The password in the configuration; a file that has none is written anew."""
-    if not _find_password(path):
-        fresh = path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w") as file:
-            file.write(f"requirepass {secrets.token_hex(24)}\n")
-        fresh.replace(path)
-    return _find_password(path)
-
-
-def _find_password(path: Path) -> str:
-    try:
-        found = re.match(r"requirepass ([0-9a-f]{48})\n", path.read_text())
-    except (FileNotFoundError, UnicodeDecodeError):
-        return ""
-    return found[1] if found else ""
 
 
 def _hold_port(owner: object) -> int:

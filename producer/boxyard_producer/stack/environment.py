@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from .credentials import Credentials
 
@@ -52,10 +53,11 @@ def _is_own(data: Path, url: str) -> bool:
     if url == blobs_of(data):
         return True
     try:
-        _, password = (data / "redis" / "redis.conf").read_text().split()[:2]
+        password = unquote(urlsplit(url).password or "")
+        configured = (data / "redis" / "redis.conf").read_text(errors="replace").split()
     except (OSError, ValueError):
         return False
-    return password in url
+    return bool(password) and password in {word.strip("\"'") for word in configured}
 
 
 def blobs_of(data: Path) -> str:
