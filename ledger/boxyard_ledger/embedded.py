@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import secrets
 import signal
 import subprocess
 import sys
@@ -13,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
@@ -29,10 +28,10 @@ from .append_only import (
     check_files,
     increments,
     load_order,
-    set_aside,
 )
 from .cgroups import find_memory
 from .redis_log import damaged_file, describe_loading, first_warning, truncations
+from .redis_password import keep_password
 from .redis_program import BECOME_SERVER, cpu_ticks, find_server, hold_port, in_use
 
 _START_S = _STOP_S = 30.0
@@ -78,7 +77,7 @@ class EmbeddedRedis:
     @property
     def url(self) -> str:
         """Where it listens, with the password if it has one; the same after a restart."""
-        guard = f":{self._password}@" if self._password else ""
+        guard = f":{quote(self._password, safe='')}@" if self._password else ""
         return f"redis://{guard}127.0.0.1:{self._port}/0"
 
     @property
@@ -109,9 +108,7 @@ class EmbeddedRedis:
                 self._tell(restored)
         if self._guarded:
             # At a restart the clients have the password already: the file may not change it.
-            found = "" if restart else _find_password(self.configuration)
-            self._password = found or self._password or secrets.token_hex(24)
-            _keep_password(self.configuration, self._password)
+            self._password = keep_password(self.configuration, self._password, is_in_use=restart)
         before = increments(self._data_dir)
         try:
             # Redis would cut an increment that others follow, and load those at the next start.
@@ -261,25 +258,3 @@ class EmbeddedRedis:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _keep_password(path: Path, password: str) -> None:
-    """Writes the configuration anew unless it has this password; what was there stays beside it."""
-    if _find_password(path) == password:
-        return
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w") as file:
-        file.write(f"requirepass {password}\n")
-    with suppress(FileNotFoundError):
-        set_aside(path, "damaged")
-    fresh.replace(path)
-
-
-def _find_password(path: Path) -> str:
-    try:
-        found = re.match(r"requirepass ([0-9a-f]{48})\n", path.read_text())
-    except (FileNotFoundError, UnicodeDecodeError):
-        return ""
-    return found[1] if found else ""

@@ -13,6 +13,11 @@ from functools import cache
 from importlib.resources import files
 
 _PREFIX = "BOXYARD"
+_OWN = re.compile(rf"{_PREFIX}[\W_]", re.IGNORECASE)
+_PREFIX_LENGTHS = (7, 6, 8)
+"""Of the prefix as it is, with a letter missing, and with one too many."""
+_ALIKE = 0.85
+"""Similarity of a prefix with one mistake, such as two letters that changed places."""
 _OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$")
 """What Kubernetes sets in each container for a Service that is called `boxyard-…`."""
 _ITS_ADDRESSES = ("tcp://", "udp://", "sctp://")
@@ -33,21 +38,29 @@ def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
 def meant_by(name: str) -> str | None:
     """The variable that a name stands for.
 
+    Names are compared by their letters and digits: a sign that is missing, or `-` or `.` in place
+    of `_`, is a mistake like any other.
+
     Returns:
         The name itself where it is known or has nothing to do with Boxyard, the most similar known
-        one where it may be mistyped, None where no known one is similar.
+        one where it may be mistyped, None where it has Boxyard's prefix and no known one is
+        similar.
     """
-    prefix, separator, rest = name.upper().partition("_")
     known = _known()
-    if not separator:
+    if name.upper() in known.values():
         return name
-    if prefix != _PREFIX:
-        alike = bool(difflib.get_close_matches(prefix, [_PREFIX], cutoff=0.8))
-        return f"{_PREFIX}_{rest}" if alike and rest in known else name
-    if rest in known:
-        return name
-    similar = difflib.get_close_matches(rest, known, n=1)
-    return f"{_PREFIX}_{similar[0]}" if similar else None
+    letters = _letters(name)
+    for length in _PREFIX_LENGTHS:
+        prefix, rest = letters[:length], letters[length:]
+        if difflib.SequenceMatcher(None, prefix, _PREFIX).ratio() >= _ALIKE and (
+            similar := difflib.get_close_matches(rest, known, n=1)
+        ):
+            return known[similar[0]]
+    return None if _OWN.match(name) else name
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).upper()
 
 
 def _of_kubernetes(name: str, value: str) -> bool:
@@ -55,7 +68,7 @@ def _of_kubernetes(name: str, value: str) -> bool:
 
 
 @cache
-def _known() -> tuple[str, ...]:
-    """The names without their prefix."""
-    text = (files("boxyard_schemas") / "variables.txt").read_text("utf-8")
-    return tuple(name.removeprefix(f"{_PREFIX}_") for name in text.split())
+def _known() -> dict[str, str]:
+    """The names by their letters and digits without the prefix."""
+    names = (files("boxyard_schemas") / "variables.txt").read_text("utf-8").split()
+    return {_letters(name.removeprefix(_PREFIX)): name for name in names}

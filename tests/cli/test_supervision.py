@@ -231,6 +231,40 @@ def test_credentials_that_are_damaged_or_gone_are_restored_from_the_environment_
         assert file.with_name("credentials.json.damaged").read_text() == damaged
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text + b"# caf\xe9\n",
+        lambda text: b"# it's mine\n" + text,
+        lambda text: text.replace(b"http://127.0.0.1:1", b""),
+        lambda text: text.replace(b"http", b"\xff"),
+        lambda text: re.sub(rb"(?m)^.*BOXYARD_URL=.*\n", b"", text),
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: text.replace(b"export ", b""),
+        lambda text: text[:-5],
+    ],
+)
+def test_keys_are_restored_from_an_environment_file_that_is_damaged_elsewhere(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    KEPT.write_environment(tmp_path, {"BOXYARD_STACK": "/it's/here"})
+    (tmp_path / "redis").mkdir()
+    environment = tmp_path / "env"
+    environment.write_bytes(damage(environment.read_bytes()))
+    assert Credentials.keep(tmp_path, KEPT.url) == KEPT
+
+
+def test_sealing_keys_are_restored_without_an_api_key_beside_them(tmp_path: Path) -> None:
+    KEPT.write_environment(tmp_path, {})
+    (tmp_path / "redis").mkdir()
+    environment = tmp_path / "env"
+    text = environment.read_bytes()
+    environment.write_bytes(text.replace(KEPT.api_key.encode(), b"boxyard_\xff"))
+    restored = Credentials.keep(tmp_path, KEPT.url)
+    assert restored.api_key != KEPT.api_key
+    assert restored.model_copy(update={"api_key": KEPT.api_key}) == KEPT
+
+
 @pytest.mark.parametrize("environment", [None, "", "export BOXYARD_URL=", "'", "\0"])
 @pytest.mark.parametrize("credentials", [None, "{"])
 def test_lost_keys_are_not_replaced_unasked_while_something_may_be_sealed_with_them(
@@ -325,7 +359,17 @@ def test_the_address_of_an_operators_redis_names_no_password_of_an_embedded_one(
     assert kept_password(tmp_path) is None
 
 
-@pytest.mark.parametrize("configuration", [None, "", "garbled", "requirepass another\n"])
+def test_a_shell_names_its_stacks_redis_whatever_else_the_configuration_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "redis").mkdir()
+    (tmp_path / "redis" / "redis.conf").write_bytes(b'# \xe9\nrequirepass "0123abcd"\nhz 20')
+    monkeypatch.setenv("BOXYARD_STACK", str(tmp_path))
+    monkeypatch.setenv("BOXYARD_REDIS_URL", "redis://:0123abcd@127.0.0.1:5/0")
+    assert operators_environment()[1] == tmp_path
+
+
+@pytest.mark.parametrize("configuration", [None, "", "garbled", "user ''", "requirepass another\n"])
 def test_what_the_operator_set_stays_in_a_shell_that_has_read_a_stacks_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str | None
 ) -> None:

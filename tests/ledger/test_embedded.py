@@ -15,6 +15,7 @@ import redis
 from boxyard_ledger import EmbeddedRedis, embedded
 from boxyard_ledger.append_only import increments
 from boxyard_ledger.cut import cut_at_damage
+from boxyard_ledger.redis_password import keep_password
 from boxyard_ledger.redis_program import BECOME_SERVER, find_server
 from boxyard_schemas.errors import SetupError
 from process import await_true
@@ -137,6 +138,82 @@ def test_a_first_start_without_a_configuration_takes_the_password_that_it_was_gi
         assert urlsplit(server.url).password == "ab" * 24
     with EmbeddedRedis(tmp_path, guarded=True, password="cd" * 24) as server:
         assert urlsplit(server.url).password == "ab" * 24  # the configuration's
+
+
+PASSWORD = "a" * 48
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"maxmemory-samples 5\nrequirepass %b\n",
+        b"# \xe9\n\n  RequirePass   %b  \nmaxmemory-samples 5",
+        b"requirepass %b",
+        b"requirepass %b\r\nmaxmemory-samples 5\r\n",
+        b'requirepass "%b"\nmaxmemory-samples 5\n',
+        b"requirepass 'other'\nrequirepass '%b'\n",
+    ],
+)
+def test_a_configuration_with_lines_of_an_operator_is_left_as_it_is(
+    tmp_path: Path, written: bytes
+) -> None:
+    configuration = tmp_path / "redis.conf"
+    configuration.write_bytes(content := written % PASSWORD.encode())
+    assert keep_password(configuration) == PASSWORD
+    assert configuration.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("damaged", "kept"),
+    [
+        (b"\xef\xbb\xbfrequirepass %b\n", b"requirepass %b\n"),
+        (b"requirepass %b\n\0\0\0\nhz 20", b"requirepass %b\nhz 20\n"),
+        (b"requirepass %b\nrequirepass\n# end\n", b"requirepass %b\n# end\n"),
+    ],
+)
+def test_a_damaged_configuration_keeps_its_password(
+    tmp_path: Path, damaged: bytes, kept: bytes
+) -> None:
+    configuration = tmp_path / "redis.conf"
+    configuration.write_bytes(damaged % PASSWORD.encode())
+    assert keep_password(configuration) == PASSWORD
+    assert configuration.read_bytes() == kept % PASSWORD.encode()
+
+
+def test_a_configuration_without_a_password_keeps_its_other_lines(tmp_path: Path) -> None:
+    configuration = tmp_path / "redis.conf"
+    configuration.write_text("hz 20\nrequirepass ''\nmaxmemory-samples 7")
+    password = keep_password(configuration)
+    assert configuration.read_text() == f"hz 20\nmaxmemory-samples 7\nrequirepass {password}\n"
+    assert configuration.stat().st_mode & 0o077 == 0
+
+
+def test_a_configuration_that_redis_wrote_anew_keeps_its_password(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path, guarded=True) as server:
+        url = server.url
+        with redis.Redis.from_url(url) as client:
+            client.config_set("hz", 20)
+            client.config_rewrite()
+        server.kill()
+        server.start()
+        assert server.url == url
+        with redis.Redis.from_url(url) as client:
+            assert client.config_get("hz")["hz"] == "20"
+
+
+def test_a_password_of_an_operator_may_have_any_signs(tmp_path: Path) -> None:
+    (tmp_path / "redis.conf").write_text("requirepass p@ss/w:rd%20#1\n")
+    with (
+        EmbeddedRedis(tmp_path, guarded=True) as server,
+        redis.Redis.from_url(server.url) as client,
+    ):
+        assert client.ping()
+
+
+def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "redis.conf").mkdir()
+    with pytest.raises(SetupError, match=r"redis\.conf cannot be read: Is a directory"):
+        EmbeddedRedis(tmp_path, guarded=True).start()
 
 
 def test_closing_it_twice_is_no_error(tmp_path: Path):

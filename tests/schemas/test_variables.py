@@ -14,7 +14,7 @@ from boxyard_producer import Client
 from boxyard_schemas.errors import SetupError
 from boxyard_schemas.variables import _known, unknown_variables
 
-KNOWN = sorted(f"BOXYARD_{name}" for name in _known())
+KNOWN = sorted(_known().values())
 WORKER = (sys.executable, "-m", "boxyard_worker.cli")
 COMMAND_LINE = (sys.executable, "-m", "boxyard_producer.cli")
 
@@ -26,6 +26,13 @@ def named(**environment: str) -> list[str]:
 def test_every_known_variable_is_passed_over_in_any_case() -> None:
     assert named(**dict.fromkeys(KNOWN, "1")) == []
     assert named(boxyard_max_batch="4") == []
+
+
+@pytest.mark.parametrize("prefix", ["BOYXARD_", "BOX_YARD_", "BOXYARD", "BOXYRD_", "boxyard-"])
+def test_a_mistake_in_the_prefix_is_found(prefix: str) -> None:
+    for name in KNOWN[::4]:
+        mistyped = prefix + name.removeprefix("BOXYARD_")
+        assert named(**{mistyped: "1"}) == [f"{mistyped} is not a setting: did you mean {name}?"]
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -50,17 +57,45 @@ def test_two_letters_that_changed_places_are_found(name: str) -> None:
         ("BOXYARD_URI", "BOXYARD_URL"),
         ("boxyard_max_bathc", "BOXYARD_MAX_BATCH"),
         ("BOXYRAD_MAX_BATCH", "BOXYARD_MAX_BATCH"),
+        ("BOX_YARD_MAX_BATCH", "BOXYARD_MAX_BATCH"),
+        ("BOXYARDMAX_BATCH", "BOXYARD_MAX_BATCH"),
+        ("BOXYARD_MAXBATCH", "BOXYARD_MAX_BATCH"),
+        ("BOXYARD__MAX_BATCH", "BOXYARD_MAX_BATCH"),
+        ("BOXYRAD_MAX_BATHC", "BOXYARD_MAX_BATCH"),
+        ("BOYXARD_MAX_BATCH_SIZE", "BOXYARD_MAX_BATCH"),
+        ("BOXYARD-MAX-BATCH", "BOXYARD_MAX_BATCH"),
+        ("boxyard.max.batch", "BOXYARD_MAX_BATCH"),
+        ("BOXYARDS_MAX_BATCH", "BOXYARD_MAX_BATCH"),
+        ("BOXYRD_API_KEY", "BOXYARD_API_KEY"),
+        ("BOXYRAD_URI", "BOXYARD_URL"),
+        ("BOXYARD_MAX_BATCH ", "BOXYARD_MAX_BATCH"),
     ],
 )
 def test_a_similar_name_is_suggested(name: str, meant: str) -> None:
     assert named(**{name: "1"}) == [f"{name} is not a setting: did you mean {meant}?"]
 
 
+OTHERS = (
+    "PATH HOME LANG LC_ALL PWD SHLVL _ TERM HOSTNAME USER SHELL EDITOR TZ http_proxy NO_PROXY "
+    "PYTHONPATH VIRTUAL_ENV LD_LIBRARY_PATH OMP_NUM_THREADS CUDA_VISIBLE_DEVICES "
+    "NVIDIA_VISIBLE_DEVICES NVIDIA_DRIVER_CAPABILITIES AWS_ACCESS_KEY_ID AWS_DEFAULT_REGION "
+    "REDIS_URL REDIS_PASSWORD CELERY_BROKER_URL DATABASE_URL API_KEY MAX_BATCH "
+    "MAX_BATHC LOG_LEVEL PORT KUBERNETES_SERVICE_HOST KUBERNETES_PORT_443_TCP COMPOSE_PROJECT_NAME "
+    "COMPOSE_FILE DOCKER_HOST BOX_CLIENT_ID BOX_API_KEY BOX_URL BOXES_DATA_DIR VBOX_INSTALL_PATH "
+    "BACKYARD_URL BOATYARD_URL BOATYARD_API_KEY SHIPYARD_TOKEN VITE_BOXYARD_URL MY_BOXYARD_API_KEY "
+    "SKYBOX_URL JBOSS_HOME XDG_RUNTIME_DIR SSH_AUTH_SOCK CI GITHUB_TOKEN BOXYARD BOXYARDING_NOTES"
+)
+
+
+def test_variables_of_other_programs_are_passed_over() -> None:
+    assert named(**dict.fromkeys(OTHERS.split(), "1")) == []
+
+
 def test_a_name_like_no_other_is_named_alone() -> None:
     assert named(BOXYARD_QQQ="1") == ["BOXYARD_QQQ is not a setting: nothing reads it."]
 
 
-def test_what_kubernetes_sets_and_what_is_others_is_passed_over() -> None:
+def test_what_kubernetes_sets_is_passed_over() -> None:
     service = {
         "BOXYARD_REDIS_SERVICE_HOST": "10.0.0.1",
         "BOXYARD_REDIS_SERVICE_PORT": "6379",
@@ -69,8 +104,10 @@ def test_what_kubernetes_sets_and_what_is_others_is_passed_over() -> None:
         "BOXYARD_REDIS_PORT_6379_TCP": "tcp://10.0.0.1:6379",
         "BOXYARD_REDIS_PORT_6379_TCP_PROTO": "tcp",
         "BOXYARD_REDIS_PORT_6379_TCP_ADDR": "10.0.0.1",
+        "BOXYARD_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "BOX_YARD_PORT": "tcp://10.0.0.1:80",
     }
-    assert named(**service, PATH="/bin", MAX_BATHC="1", BOXYARD="1", SKYBOX_URL="1") == []
+    assert named(**service) == []
 
 
 @pytest.mark.parametrize(

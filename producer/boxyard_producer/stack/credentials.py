@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
 import secrets
@@ -18,6 +19,7 @@ from boxyard_schemas.words import changed
 
 DEFAULT_DATA = Path(".boxyard")
 _NAME, _ENVIRONMENT = "credentials.json", "env"
+_ASSIGNMENT = re.compile(r"(\w+)=(.*)", re.DOTALL)
 _FERNET_KEY = r"[A-Za-z0-9_-]{43}="
 _VARIABLES = {
     "url": "BOXYARD_URL",
@@ -76,7 +78,7 @@ class Credentials(BaseModel):
         """The same keys as at the last start, or those of a first one; kept with the address.
 
         A file that is damaged or gone is restored from the copy in `env`; what was there stays
-        beside it, as `credentials.json.damaged`.
+        beside it, as `credentials.json.damaged`. An API key that is in neither is made anew.
 
         Raises:
             SetupError: there is no copy, though something may have been sealed with the keys.
@@ -87,7 +89,7 @@ class Credentials(BaseModel):
         except SetupError:
             known, problem = None, f"{path} is damaged"
         if known is None:
-            known = cls._copied(data)
+            known = cls._copied(data, url)
             if known is None and any(
                 each.exists() for each in (path, data / "redis", data / "blobs")
             ):
@@ -126,23 +128,25 @@ class Credentials(BaseModel):
         write_private(data / _ENVIRONMENT, "".join(exports))
 
     @classmethod
-    def _copied(cls, data: Path) -> Credentials | None:
-        """Those of the last start, from `env`."""
+    def _copied(cls, data: Path, url: str) -> Credentials | None:
+        """Those of the last start, from the lines of `env` that can be read."""
+        found = read_environment(data)
+        members = {member: found[name] for member, name in _VARIABLES.items() if name in found}
         try:
-            found = read_environment(data)
-            members = {member: found.get(variable) for member, variable in _VARIABLES.items()}
-            return cls.model_validate(members)
+            return cls.model_validate({**members, "url": url})
         except ValidationError:
             return None
 
 
 def read_environment(data: Path) -> dict[str, str]:
-    """The variables in the `env` of a data directory; none where it is gone or damaged."""
-    try:
-        words = shlex.split((data / _ENVIRONMENT).read_text())
-    except (OSError, ValueError):
-        return {}
-    return dict(re.findall(r"^(\w+)=(.*)$", "\n".join(words), re.MULTILINE))
+    """The variables in the lines of a data directory's `env` that can be read."""
+    found = dict[str, str]()
+    with contextlib.suppress(OSError):
+        for line in (data / _ENVIRONMENT).read_bytes().splitlines():
+            with contextlib.suppress(ValueError):
+                assignments = map(_ASSIGNMENT.match, shlex.split(line.decode()))
+                found |= {each[1]: each[2] for each in assignments if each}
+    return found
 
 
 def _lost(problem: str, data: Path) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from .credentials import Credentials, read_environment
 
@@ -54,10 +55,18 @@ def _is_own(data: Path, url: str) -> bool:
     if url == blobs_of(data):
         return True
     try:
-        _, password = (data / "redis" / "redis.conf").read_text().split()[:2]
-    except (OSError, ValueError):
-        password = kept_password(data) or ""
-    return bool(password) and password in url
+        password = unquote(urlsplit(url).password or "")
+    except ValueError:
+        return False
+    if not password:
+        return False
+    try:
+        configured = (data / "redis" / "redis.conf").read_text(errors="replace")
+    except OSError:
+        configured = ""
+    return password in {word.strip("\"'") for word in configured.split()} or (
+        password == kept_password(data)
+    )
 
 
 def kept_password(data: Path) -> str | None:
