@@ -155,6 +155,15 @@ def test_requests_that_came_at_once_are_answered_in_order(server: ServerProcess)
     assert statuses == ["200", "401", "404"] * 20 + ["200"]
 
 
+def test_a_request_is_not_logged_with_the_tenant_of_the_one_before(server: ServerProcess) -> None:
+    keyed, keyless = "X-API-Key: key-a\r\n", "Connection: close\r\n"
+    with connect(server) as raw:
+        asked = ASKING.format("/v1/jobs", keyed) + ASKING.format("/v1/models/none", keyless)
+        raw.sendall(asked.encode())
+        read_all(raw)
+    assert "tenant" not in server.await_event("request.answered", path="/v1/models/none")
+
+
 def test_clients_that_reset_their_connection_cause_no_error(server: ServerProcess) -> None:
     for _ in range(20):
         with connect(server) as raw:

@@ -169,7 +169,7 @@ class BoundedProtocol(H11Protocol):
         """Whether the request with this head may be parsed, or has to wait."""
         if self._waits_as:
             return False
-        if self.known or self._has_turn:
+        if self._has_turn:
             self._has_turn = False
             return True
         shown = _KEY.search(head)
