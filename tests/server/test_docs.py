@@ -21,6 +21,14 @@ def test_the_page_and_all_that_it_loads_come_from_the_server(api: httpx.Client) 
         assert loaded.content
 
 
+def test_a_browser_that_has_a_file_already_does_not_load_it_again(api: httpx.Client) -> None:
+    path = "/docs/assets/swagger-ui.css"
+    loaded = api.get(path)
+    again = api.get(path, headers={"If-None-Match": loaded.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert api.head(path).headers["content-length"] == str(len(loaded.content))
+
+
 def test_the_page_may_load_nothing_from_elsewhere(api: httpx.Client) -> None:
     page = api.get("/docs")
     policy = page.headers["content-security-policy"]

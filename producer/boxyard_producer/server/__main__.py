@@ -135,6 +135,8 @@ def _serve(app: FastAPI, ledger: Ledger, arguments: argparse.Namespace) -> None:
         host=arguments.host,
         port=arguments.port,
         log_config=None,
+        # Else a request that came with the one before would be logged with that one's tenant.
+        reset_contextvars=True,
         access_log=False,  # each request has a line of ours, with its tenant
         server_header=False,
         backlog=_ACCEPTED_AT_ONCE,

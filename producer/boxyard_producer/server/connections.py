@@ -169,17 +169,18 @@ class BoundedProtocol(H11Protocol):
         """Whether the request with this head may be parsed, or has to wait."""
         if self._waits_as:
             return False
-        if self.known or self._has_turn:
+        if self._has_turn:
             self._has_turn = False
             return True
         shown = _KEY.search(head)
         key = shown[1].strip().decode("latin-1") if shown else ""
         if key and self._shares.knows(key):
             return True
-        target = head.split(b" ", 2)[1:2] or [b""]
-        is_probe = target[0].partition(b"?")[0].decode("latin-1") in HEALTH_PATHS
-        # Each kind waits for itself: a probe does not wait for all that others send unasked.
-        holder = f"{self.address} {is_probe} {bool(key)} {self._pipelines}"
+        # Each kind of request waits for its own alone: a probe on a new connection does not wait
+        # for what others send without end.
+        target = (head.split(b" ", 2)[1:2] or [b""])[0].partition(b"?")[0].decode("latin-1")
+        kind = target if target in HEALTH_PATHS else bool(key)
+        holder = f"{self.address} {kind} {self.has_asked} {self._pipelines}"
         if self._turnstile.enter(holder, self._begin):
             return True
         self._waits_as = holder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from contextvars import Context
 
 
 class Turnstile:
@@ -37,9 +36,7 @@ class Turnstile:
                 del self._waiting[holder]
 
     def _await_pass(self) -> None:
-        # What the request in hand has bound to its context must not reach others.
-        loop = asyncio.get_running_loop()
-        self._next_pass = loop.call_soon(self._let_in, context=Context())
+        self._next_pass = asyncio.get_running_loop().call_soon(self._let_in)
 
     def _let_in(self) -> None:
         if not self._waiting:
