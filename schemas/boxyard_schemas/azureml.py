@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from .predictions import Box
-from .words import WHOLE, Request, Response
+from .words import WHOLE, Items, Request, Response
 
 
 def _or_say(sentence: str) -> WrapValidator:
@@ -59,10 +59,10 @@ class InputData(Request):
         _or_say('must be ["image"], the one column; whatever else you would say goes to params'),
     ] = ("image",)
     index: Annotated[
-        tuple[Annotated[StrictInt, WHOLE], ...],
+        Items[Annotated[StrictInt, WHOLE]],
         _or_say("must be a list of whole numbers, one a row, or left out"),
     ] = Field(default=(), description="Row labels; they do not change the order.")
-    data: Annotated[tuple[_Row, ...], BeforeValidator(_some_rows)] = Field(
+    data: Annotated[Items[_Row], BeforeValidator(_some_rows)] = Field(
         min_length=1, description="Each a base64 picture or a URL, bare or in a list of one."
     )
 

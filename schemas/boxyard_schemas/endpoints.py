@@ -7,14 +7,14 @@ from pydantic import Field, StrictBool
 from .ids import EndpointId
 from .images import HttpUrl
 from .jobs import EventType
-from .words import Request, Response, Timestamp
+from .words import Items, Request, Response, Timestamp
 
 
 class EndpointRequest(Request):
     """Body of `POST /v1/endpoints`."""
 
     url: HttpUrl
-    events: tuple[EventType, ...] = Field(
+    events: Items[EventType] = Field(
         default=tuple(EventType), min_length=1, description="Only these; all by default."
     )
 
@@ -23,7 +23,7 @@ class EndpointChange(Request):
     """Body of `PATCH /v1/endpoints/{id}`: what is left out stays as it is."""
 
     url: HttpUrl | None = None
-    events: tuple[EventType, ...] | None = Field(default=None, min_length=1)
+    events: Items[EventType] | None = Field(default=None, min_length=1)
     disabled: StrictBool | None = Field(
         default=None,
         description="What a disabled endpoint misses is given up, and can be replayed.",

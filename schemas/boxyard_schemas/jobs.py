@@ -9,7 +9,7 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StringConstraint
 
 from .ids import EndpointId, JobId
 from .images import HttpUrl, ImageSource, S3Uri
-from .words import WHOLE, Request, Response, Timestamp
+from .words import WHOLE, Items, Request, Response, Timestamp
 
 TextPrompt = Annotated[
     str,
@@ -93,7 +93,7 @@ class Callback(Request):
     """A signed POST to the caller's URL when the job ends."""
 
     url: HttpUrl
-    events: tuple[EventType, ...] = Field(
+    events: Items[EventType] = Field(
         default=tuple(EventType), min_length=1, description="Only these; all by default."
     )
 
@@ -117,7 +117,7 @@ class JobRequest(Request):
     model: ModelName = Field(
         description="mmdet-3 name, or one of its aliases.", examples=["rtmdet-ins_demo"]
     )
-    images: tuple[ImageSource, ...] = Field(
+    images: Items[ImageSource] = Field(
         min_length=1,
         description="The job's pictures.",
         examples=[[{"url": "https://example.com/yard.jpg", "reference": "yard"}]],

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, StrictFloat, StrictInt, StringConstraints
 
 from .ids import KeyId, Tenant
-from .words import WHOLE, Request, Response, Timestamp
+from .words import WHOLE, Items, Request, Response, Timestamp
 
 _YEAR_S = 366 * 86400
 MAX_OVERLAP_S = 30 * 86400
@@ -50,7 +50,7 @@ class ApiKeyRequest(Request):
     """Body of `POST /v1/keys`."""
 
     name: KeyName = Field(description="What its owner calls it.")
-    scopes: tuple[Scope, ...] = Field(min_length=1, max_length=3)
+    scopes: Items[Scope] = Field(min_length=1, max_length=3)
     expires_in_s: Annotated[StrictInt, Field(ge=1, le=10 * _YEAR_S), WHOLE] | None = Field(
         default=None, description="None: never."
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -13,7 +14,14 @@ from pydantic import (
     ConfigDict,
 )
 
+ItemT = TypeVar("ItemT")
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+if TYPE_CHECKING:
+    Items = Sequence[ItemT]
+else:
+    Items = tuple[ItemT, ...]
+"""Several items of a request: a tuple, which may be made of a list, as type checkers are told."""
 
 
 class Request(BaseModel):

@@ -11,10 +11,14 @@ from boxyard_producer.client import Image, JobOptions, Result
 from boxyard_schemas import (
     Callback,
     Delivery,
+    EventType,
+    InputData,
+    JobRequest,
     JobState,
     Parameters,
     Priority,
     S3Image,
+    ScoreRequest,
     UploadImage,
     UrlImage,
 )
@@ -70,6 +74,18 @@ def options(boxyard: Client) -> Result:
     boxyard.page(JobState.DEAD)
     boxyard.models(task="object-detection", min_box_ap=40.0, served=True)
     return boxyard.result(job.id)
+
+
+def bodies() -> list[object]:
+    """Bodies of requests take lists for what they keep as tuples."""
+    return [
+        JobRequest(model="m", images=[UrlImage(url="https://example.com/a.jpg")]),
+        JobRequest(
+            model="m", images=(UploadImage(upload="upl_…"), S3Image(s3="s3://bucket/a.jpg"))
+        ),
+        Callback(url="https://example.com/events", events=[EventType.SUCCEEDED]),
+        ScoreRequest(input_data=InputData(data=["https://example.com/a.jpg"], index=[0])),
+    ]
 
 
 async def awaited() -> list[str]:
