@@ -29,10 +29,12 @@ def take_inventory(ledger: Ledger, redis: Any, tenants: Sequence[str], history: 
 
 def all_jobs(ledger: Ledger, tenant: str) -> Iterator[JobStatus]:
     page, cursor = ledger.jobs.list(tenant, limit=500)
-    yield from page
-    while cursor:
+    while True:
+        for overview in page:
+            yield ledger.jobs.get(tenant, overview.job.id)
+        if not cursor:
+            return
         page, cursor = ledger.jobs.list(tenant, limit=500, cursor=cursor)
-        yield from page
 
 
 def _stands(ledger: Ledger, status: JobStatus) -> Stands:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Self
 
-from boxyard_ledger import JobStatus, keys
+from boxyard_ledger import JobOverview, keys
 from boxyard_schemas import JobState, Scope
 from boxyard_schemas.errors import Unavailable
 from chaos.callers import Caller
@@ -75,7 +75,7 @@ class Trial:
         with load.running(threads):
             yield load
 
-    def running(self) -> list[JobStatus]:
+    def running(self) -> list[JobOverview]:
         """The jobs that workers hold."""
         return [
             job
