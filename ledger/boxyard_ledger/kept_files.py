@@ -37,7 +37,11 @@ class KeptFiles:
         if time.monotonic() < self._due or not self._server.alive:
             return
         self._due = time.monotonic() + _LOOK_S
-        if not self._are_whole():
+        try:
+            whole = self._are_whole()
+        except OSError:  # something else is in a file's place, or the disk fails
+            whole = False
+        if not whole:
             self._due = time.monotonic() + _RETRY_S
             done = self._rewrite()
             if self._whole:

@@ -284,6 +284,11 @@ def lose_manifest(files: Path) -> None:
     (files / MANIFEST).unlink()
 
 
+def obstruct_manifest(files: Path) -> None:
+    (files / MANIFEST).unlink()
+    (files / MANIFEST).mkdir()
+
+
 def empty_manifest(files: Path) -> None:
     (files / MANIFEST).write_bytes(b"")
 
@@ -340,6 +345,22 @@ def test_rewrites_of_the_server_itself_are_no_damage(
             )
             files.tend()
     assert not told
+
+
+def test_a_folder_in_the_place_of_the_manifest_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_files, "_RETRY_S", 0.0)
+    told = list[str]()
+    with EmbeddedRedis(tmp_path) as server, redis.Redis.from_url(server.url) as client:
+        client.set("a", "1")
+        files = KeptFiles(server, told.append)
+        obstruct_manifest(tmp_path / FOLDER)
+        files.tend()
+        assert "were removed or cut" in told[0]
+        (tmp_path / FOLDER / MANIFEST).rmdir()
+        await_true(lambda: files.tend() or len(told) == 2, "the rewrite")
+    assert count(tmp_path) == 1
 
 
 def test_a_removed_folder_of_a_running_server_is_reported_once(
