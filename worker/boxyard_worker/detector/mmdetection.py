@@ -180,7 +180,7 @@ class MMDetector:
             width,
             height,
             score_threshold=0.0,
-            max_detections=100,
+            max_detections=8,
             masks=True,
             text="object" if self._prompts else None,
         )
