@@ -104,3 +104,10 @@ def test_a_part_that_lacks_a_right_says_so_and_where_rights_stand(open_as: OpenA
     for step in beyond.values():
         with pytest.raises(SetupError, match=r"forbids the user.*users\.acl"):
             step()
+
+
+def test_a_detect_worker_may_read_which_uploads_are_recorded(open_as: OpenAs) -> None:
+    upload = open_as("server").uploads.store("acme", b"image").id
+    detect = open_as("detect")
+    assert detect.uploads.recorded("acme", upload)
+    assert not detect.uploads.recorded("acme", "upl_none")
