@@ -56,6 +56,29 @@ class Transport(httpx.AsyncHTTPTransport):
         return answer
 
 
+class Together(Transport):
+    """Gives the results of three jobs together, and erases the others after the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked, self._erased = asyncio.Barrier(3), asyncio.Event()
+        self._is_first = True
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/result"):
+            await self._asked.wait()
+        if request.method == "DELETE" and not self._is_first:
+            await self._erased.wait()
+            for _ in range(100):  # the passage ends with the first meanwhile
+                await asyncio.sleep(0)
+        if request.method == "DELETE" and self._is_first:
+            self._is_first = False
+            answer = await super().handle_async_request(request)
+            self._erased.set()
+            return answer
+        return await super().handle_async_request(request)
+
+
 class Hasty(Retries):
     """Comes back sooner than it is told to: half a minute, of a queue that never drained."""
 
@@ -141,6 +164,17 @@ def test_an_error_ends_it_and_takes_the_jobs_back(ledger: Ledger, pictures: list
     with serving(ServerSettings(), ledger) as url, working(ledger):
         with pytest.raises(ServiceError, match="that will not do"):
             send(url, pictures, watch)
+        assert ledger.jobs.list("a") == ([], None)
+
+
+def test_jobs_that_fail_together_are_all_taken_back(
+    ledger: Ledger, pictures: list[Picture]
+) -> None:
+    ledger.tenants.register("a", api_key="key-a", webhook_secret="whsec_YQ==")
+    watch = Watch(raises=ServiceError("that will not do"))
+    with serving(ServerSettings(), ledger) as url, working(ledger):
+        with pytest.raises(ServiceError, match="that will not do"):
+            send(url, pictures, watch, transport=Together())
         assert ledger.jobs.list("a") == ([], None)
 
 

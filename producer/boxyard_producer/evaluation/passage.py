@@ -110,7 +110,20 @@ class Passage:
         return await self.client.result(job.id)
 
     async def _withdraw(self, job: Job) -> None:
-        """Erases a job that is given up, if the server answers in time."""
+        """Erases a job that is given up; being cancelled meanwhile does not stop that.
+
+        When several jobs fail together, the first to be erased ends the passage, and the task group
+        then cancels the others while they are being erased.
+        """
+        erasure = asyncio.ensure_future(self._try_to_erase(job))
+        try:
+            await asyncio.shield(erasure)
+        except asyncio.CancelledError:
+            await asyncio.wait({erasure})
+            raise
+
+    async def _try_to_erase(self, job: Job) -> None:
+        """Erases a job if the server answers in time."""
         with contextlib.suppress(TimeoutError, BoxyardError):  # the first error is the one to say
             async with asyncio.timeout(_WITHDRAWAL_S):
                 await self._erase(job)
