@@ -79,8 +79,9 @@ def _branch(status: int) -> type[BoxyardError]:
 
 
 def _kinds() -> dict[str, type[BoxyardError]]:
-    """Error classes by their stable code."""
-    return {kind.code: kind for root in (RequestError, ServiceError) for kind in _family(root)}
+    """Error classes by their stable code; a process may have kinds of its own, without one."""
+    families = (kind for root in (RequestError, ServiceError) for kind in _family(root))
+    return {kind.code: kind for kind in families if "code" in vars(kind)}
 
 
 def _family(kind: type[BoxyardError]) -> Iterator[type[BoxyardError]]:
