@@ -87,8 +87,13 @@ def try_steps(name: str, model: Any, detect: Callable[[], object]) -> None:
     if any(isinstance(part, SOLOHead) for part in model.modules()):
         return
     try:
-        with _accepting_all(model):
-            detect()
+        try:
+            with _accepting_all(model, most=_CANDIDATES):
+                detect()
+        except Exception:
+            # Counts may depend on each other: CornerNet takes 1,000 pairs of 100 corners.
+            with _accepting_all(model, most=math.inf):
+                detect()
     except (MemoryError, torch.OutOfMemoryError):
         return  # an image may have fewer candidates
     except Exception as error:
@@ -100,8 +105,8 @@ def try_steps(name: str, model: Any, detect: Callable[[], object]) -> None:
 
 
 @contextmanager
-def _accepting_all(model: Any) -> Iterator[None]:
-    """Lowers thresholds, and the counts too, which bounds the time and memory of what they let in.
+def _accepting_all(model: Any, most: float) -> Iterator[None]:
+    """Lowers score thresholds to 0, and counts to `most`: what they let in takes time and memory.
 
     All are as they were at the end.
     """
@@ -109,7 +114,7 @@ def _accepting_all(model: Any) -> Iterator[None]:
     changed = []
     for options in _walk(parts):
         for name, value in list(options.items()):
-            lowest = 0.0 if name in _SCORES else _CANDIDATES if name in _COUNTS else math.inf
+            lowest = 0.0 if name in _SCORES else most if name in _COUNTS else math.inf
             if _is_number(value) and value > lowest:
                 changed.append((options, name, value))
                 options[name] = lowest
