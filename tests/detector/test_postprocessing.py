@@ -71,11 +71,6 @@ def test_a_model_that_fails_as_soon_as_it_finds_something_is_refused(
     assert "test_cfg" in it.value.hint
 
 
-def test_counts_that_depend_on_each_other_are_no_fault_of_a_model() -> None:
-    """1,000 pairs of 100 corners: of 20 there are not so many."""
-    load_detector("cornernet_hourglass104_10xb5-crop511-210e-mstest_coco", random_weights=True)
-
-
 class Head:
     """Stands for a model, of which it is the only part with options."""
 
