@@ -31,7 +31,7 @@ _OVERDUE_S = 10
 """A consumer whose line gives no sign of life for twice as long connects again."""
 
 
-class NoAck(AMQP):  # type: ignore[misc]  # Celery has no types
+class NoAck(AMQP):
     """Consumers that acknowledge nothing.
 
     The ledger is the truth and a bell may be lost, so Redis' unacknowledged set, in which
@@ -43,7 +43,7 @@ class NoAck(AMQP):  # type: ignore[misc]  # Celery has no types
         return super().TaskConsumer(*args, **{**options, "no_ack": True})
 
 
-class BellApp(Celery):  # type: ignore[misc]  # Celery has no types
+class BellApp(Celery):
     """A Celery application whose messages are bells."""
 
     amqp_cls = NoAck

@@ -1,8 +1,8 @@
 """kombu's Redis transport, reduced to one list for each queue: no other key is read or written.
 
 Celery sends to a queue by its name, and acknowledges nothing here. So the bindings of exchanges and
-the unacknowledged messages, which kombu keeps in keys of its own, have no use; what somebody else
-puts into such a key would end every worker and fail every message.
+the unacknowledged messages, which kombu keeps in keys of its own, have no use. A value of another
+type in such a key would end every worker and fail every message.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def queue_transport(scheme: str) -> type[Any]:
     """
     base: Any = get_transport_cls(scheme)
 
-    class QoS(base.Channel.QoS):  # type: ignore[misc] # kombu has no types
+    class QoS(base.Channel.QoS):
         def restore_visible(self, *_: object, **__: object) -> None:
             """Does nothing: no message is ever unacknowledged."""
 
-    class Channel(base.Channel):  # type: ignore[misc] # kombu has no types
+    class Channel(base.Channel):
         def _queue_bind(self, *_: object) -> None:
             """Does nothing: the default exchange needs no binding."""
 
@@ -61,7 +61,7 @@ def queue_transport(scheme: str) -> type[Any]:
             """As Celery logs the broker: `redis://…`, and not the class."""
             return scheme
 
-    class Transport(base, metaclass=Named):  # type: ignore[misc] # kombu has no types
+    class Transport(base, metaclass=Named):
         """Named after the scheme."""
 
     Transport.Channel = Channel

@@ -75,10 +75,10 @@ def cpu_ticks(pid: int | None) -> int:
 
 
 def hold_port(owner: object) -> int:
-    """A free port that nobody else is given by chance while `owner` is there.
+    """A free port that the system gives to no other process while `owner` exists.
 
     A socket is bound to it that never listens. It is in no server's way that sets SO_REUSEADDR, as
-    Redis does, and while the server is down its clients send their password to no stranger.
+    Redis does, and while the server is down no other server receives its clients' password.
     """
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Items = Sequence[ItemT]
 else:
     Items = tuple[ItemT, ...]
-"""Several items of a request: a tuple, which may be made of a list, as type checkers are told."""
+"""Several items of a request: a tuple, for type checkers any sequence, such as a list."""
 
 
 class Request(BaseModel):

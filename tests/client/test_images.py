@@ -271,7 +271,8 @@ class _Stream:
 
 
 def test_an_open_file_without_a_name_has_no_reference() -> None:
-    found = place(gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(JPEG))))  # type: ignore[arg-type]
+    file: Any = gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(JPEG)))
+    found = place(file)
     assert isinstance(found, LocalImage)
     assert (found.reference, found.name) == (None, "the open GzipFile")
 

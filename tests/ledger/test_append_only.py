@@ -297,6 +297,13 @@ def lose_base(files: Path) -> None:
     next(files.glob("*.base.*")).unlink()
 
 
+@pytest.fixture
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look is one, and each rewrite is tried again at once."""
+    monkeypatch.setattr(kept_files, "_LOOK_S", 0.0)
+    monkeypatch.setattr(kept_files, "_RETRY_S", 0.0)
+
+
 def lose_increment(files: Path) -> None:
     next(files.glob("*.incr.*")).unlink()
 
@@ -309,11 +316,10 @@ def empty_increment(files: Path) -> None:
     "damage",
     [lose_folder, lose_manifest, empty_manifest, lose_base, lose_increment, empty_increment],
 )
+@pytest.mark.usefixtures("without_pauses")
 def test_files_that_are_removed_or_emptied_while_the_server_runs_are_written_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
+    tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
-    monkeypatch.setattr(kept_files, "_LOOK_S", 0.0)
-    monkeypatch.setattr(kept_files, "_RETRY_S", 0.0)
     told = list[str]()
     with EmbeddedRedis(tmp_path) as server, redis.Redis.from_url(server.url) as client:
         client.set("a", "1")
@@ -330,10 +336,8 @@ def test_files_that_are_removed_or_emptied_while_the_server_runs_are_written_aga
     assert count(tmp_path) == 3
 
 
-def test_rewrites_of_the_server_itself_are_no_damage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kept_files, "_LOOK_S", 0.0)
+@pytest.mark.usefixtures("without_pauses")
+def test_rewrites_of_the_server_itself_are_no_damage(tmp_path: Path) -> None:
     told = list[str]()
     with EmbeddedRedis(tmp_path) as server, redis.Redis.from_url(server.url) as client:
         files = KeptFiles(server, told.append)
@@ -347,10 +351,8 @@ def test_rewrites_of_the_server_itself_are_no_damage(
     assert not told
 
 
-def test_a_folder_in_the_place_of_the_manifest_ends_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kept_files, "_RETRY_S", 0.0)
+@pytest.mark.usefixtures("without_pauses")
+def test_a_folder_in_the_place_of_the_manifest_ends_nothing(tmp_path: Path) -> None:
     told = list[str]()
     with EmbeddedRedis(tmp_path) as server, redis.Redis.from_url(server.url) as client:
         client.set("a", "1")
@@ -363,10 +365,8 @@ def test_a_folder_in_the_place_of_the_manifest_ends_nothing(
     assert count(tmp_path) == 1
 
 
-def test_a_removed_folder_of_a_running_server_is_reported_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kept_files, "_RETRY_S", 0.0)
+@pytest.mark.usefixtures("without_pauses")
+def test_a_removed_folder_of_a_running_server_is_reported_once(tmp_path: Path) -> None:
     told = list[str]()
     with EmbeddedRedis(tmp_path / "data") as server:
         (tmp_path / "data").rename(tmp_path / "moved")

@@ -122,7 +122,7 @@ def test_a_key_that_was_revoked_stays_revoked(restart: Callable[..., list[str]],
     assert ledger.api_keys.authenticate(KEY) is None
 
 
-def test_a_lost_shelf_of_keys_is_taken_for_revoked_ones(
+def test_a_lost_hash_of_keys_is_taken_for_revoked_ones(
     restart: Callable[..., list[str]], ledger: Ledger, raw: redis.Redis
 ):
     raw.delete(KEYS)

@@ -64,7 +64,7 @@ def evaluate(
         warn(f"{annotations}: {repair}")
     findings = Findings(truth)
     if save:
-        _refuse_overwriting(save, [annotations, *(picture.path for picture in truth.pictures)])
+        _refuse_overwriting(save, [annotations, *(image.path for image in truth.pictures)])
         save.open("a").close()  # what cannot be written is better known before hours of work
     name = asyncio.run(_send(model, findings, in_flight))
     if save:

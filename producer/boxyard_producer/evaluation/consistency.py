@@ -48,22 +48,22 @@ class Annotation:
 
 
 def check_consistency(
-    annotations: Sequence[Annotation], pictures: Mapping[int, Picture], remarks: Remarks
+    annotations: Sequence[Annotation], images: Mapping[int, Picture], remarks: Remarks
 ) -> None:
     """Notes what cannot be right in a set as a whole, and what is doubtful in single annotations.
 
     Args:
         annotations: of the images that are evaluated.
-        pictures: by id.
+        images: by id.
         remarks: where faults and doubts are noted.
     """
-    _compare_with_masks(annotations, pictures, remarks)
-    _compare_with_images(annotations, pictures, remarks)
+    _compare_with_masks(annotations, images, remarks)
+    _compare_with_images(annotations, images, remarks)
     _find_duplicates(annotations, remarks)
 
 
 def _compare_with_masks(
-    annotations: Sequence[Annotation], pictures: Mapping[int, Picture], remarks: Remarks
+    annotations: Sequence[Annotation], images: Mapping[int, Picture], remarks: Remarks
 ) -> None:
     """Notes masks that nothing can match, and boxes that are not those around their masks."""
     masked = [(each, each.mask) for each in annotations if each.mask]
@@ -73,7 +73,7 @@ def _compare_with_masks(
     polygons = [(each, mask) for each, mask in extended if mask.outlined]
     apart = [each for each, mask in extended if _overlap(each.box, mask.box) < _ALIKE]
     for group in (extended, polygons):
-        if form := _find_form(group, pictures):
+        if form := _find_form(group, images):
             for each, _ in group:
                 remarks.fault(form, each.label)
             return
@@ -104,17 +104,17 @@ _FORMS: dict[str, Callable[[Box, Box, Picture], tuple[Box, Box]]] = {
     "the mask": lambda box, mask, _: (_read_corners(box), mask),
     "`bbox` seems to be the centre with width and height and not x, y, width, height: only so is "
     "it the box around the mask": lambda box, mask, _: (_read_centre(box), mask),
-    "`bbox` seems to be in percent of the image, not in pixels": lambda box, mask, picture: (
-        _scale(box, picture.width / 100, picture.height / 100),
+    "`bbox` seems to be in percent of the image, not in pixels": lambda box, mask, image: (
+        _scale(box, image.width / 100, image.height / 100),
         mask,
     ),
-    _POLYGONS_IN_SHARES: lambda box, mask, picture: (
+    _POLYGONS_IN_SHARES: lambda box, mask, image: (
         box,
-        _scale(mask, picture.width, picture.height),
+        _scale(mask, image.width, image.height),
     ),
-    "Polygons seem to be in percent of the image, not in pixels": lambda box, mask, picture: (
+    "Polygons seem to be in percent of the image, not in pixels": lambda box, mask, image: (
         box,
-        _scale(mask, picture.width / 100, picture.height / 100),
+        _scale(mask, image.width / 100, image.height / 100),
     ),
     "Masks seem to have y before x": lambda box, mask, _: (
         box,
@@ -126,7 +126,7 @@ read in this form."""
 
 
 def _find_form(
-    masked: Sequence[tuple[Annotation, Mask]], pictures: Mapping[int, Picture]
+    masked: Sequence[tuple[Annotation, Mask]], images: Mapping[int, Picture]
 ) -> str | None:
     """The form in which all boxes are those around their masks, where as they stand none is."""
     as_it_is = [_overlap(each.box, mask.box) for each, mask in masked]
@@ -134,7 +134,7 @@ def _find_form(
     if not masked or max(as_it_is) >= bounds[-1]:
         return None
     for form, convert in _FORMS.items():
-        pairs = (convert(each.box, mask.box, pictures[each.image]) for each, mask in masked)
+        pairs = (convert(each.box, mask.box, images[each.image]) for each, mask in masked)
         converted = min(_overlap(box, around) for box, around in pairs)
         if any(max(as_it_is) < bound <= converted for bound in bounds):
             return form
@@ -147,10 +147,10 @@ def _find_form(
 
 
 def _compare_with_images(
-    annotations: Sequence[Annotation], pictures: Mapping[int, Picture], remarks: Remarks
+    annotations: Sequence[Annotation], images: Mapping[int, Picture], remarks: Remarks
 ) -> None:
     """Notes boxes that lead out of their images, as those of another form than COCO's do."""
-    beyond = [each for each in annotations if not _fits(each.box, pictures[each.image])]
+    beyond = [each for each in annotations if not _fits(each.box, images[each.image])]
     if annotations and all(max(each.box) <= 1 for each in annotations):
         for each in annotations:
             remarks.fault("`bbox` seems to be in shares of the image, not in pixels", each.label)
@@ -163,7 +163,7 @@ def _compare_with_images(
         if (
             len(annotations) >= _ENOUGH
             and len(beyond) >= enough
-            and all(_fits(convert(each.box), pictures[each.image]) for each in annotations)
+            and all(_fits(convert(each.box), images[each.image]) for each in annotations)
         ):
             for each in beyond:
                 remarks.fault(
@@ -210,14 +210,14 @@ def _overlap(one: Box, other: Box) -> float:
     return shared and shared / (one[2] * one[3] + other[2] * other[3] - shared)
 
 
-def _fits(box: Box, picture: Picture) -> bool:
+def _fits(box: Box, image: Picture) -> bool:
     x, y, width, height = box
     right, bottom = _ends(box)
     return (
         min(width, height) > 0
         and min(x, y) >= -_TOLERANCE
-        and right <= picture.width + _TOLERANCE
-        and bottom <= picture.height + _TOLERANCE
+        and right <= image.width + _TOLERANCE
+        and bottom <= image.height + _TOLERANCE
     )
 
 

@@ -22,10 +22,10 @@ from .pool import ConnectionPool
 from .problems import install_problems
 from .readiness import Readiness
 from .request_limit import RequestLimit
+from .request_queue import RequestQueue
 from .requests import MeteredRequests, RequestMeters
 from .settings import ServerSettings
 from .shares import Shares
-from .turnstile import Turnstile
 
 VERSION = "1"
 """Of the HTTP contract: it is in every path."""
@@ -54,7 +54,7 @@ def create_app(settings: ServerSettings, ledger: Ledger) -> FastAPI:
     app.state.checks, app.state.acceptance = checks, Acceptance(ledger, checks)
     shares = Shares(settings.max_connections)
     app.state.shares, app.state.endings = shares, Endings(ledger, shares)
-    app.state.turnstile = Turnstile()
+    app.state.request_queue = RequestQueue()
     app.state.pool = ConnectionPool(settings.max_connections, shares.end_a_wait)
     app.state.lane, app.state.readiness = BlobLane(), Readiness(ledger, app.state.bootstrap)
     app.state.downloads = Room(

@@ -59,10 +59,10 @@ class Bootstrap:
         try:
             if not self._ledger.api_keys.authenticate(key):
                 warnings.append(
-                    "BOXYARD_API_KEY was revoked or rotated: it lets nobody in. Set another one."
+                    "BOXYARD_API_KEY was revoked or rotated, and is refused. Set another one."
                 )
         except Unreadable as error:
-            warnings.append(f"BOXYARD_API_KEY lets nobody in: {error.detail}")
+            warnings.append(f"requests with BOXYARD_API_KEY are refused: {error.detail}")
         return warnings
 
     def check(self) -> None:

@@ -19,9 +19,9 @@ from .parsing import RequestParser
 from .pool import ConnectionPool
 from .problems import PROBLEM_JSON
 from .request_limit import HEALTH_PATHS
+from .request_queue import RequestQueue
 from .settings import ServerSettings
 from .shares import Shares
-from .turnstile import Turnstile
 
 _RETRY_AFTER_S = 2
 _STALLED_S = 30.0
@@ -38,7 +38,7 @@ class BoundedProtocol(H11Protocol):
     that does not arrive in time ends its connection, and so does an answer that is not read. An
     answer that comes before the end of a body is not lost: see `GracefulTransport`. Requests are
     parsed a little at a time, and those without a valid API key begin one after another: see
-    `RequestParser` and `Turnstile`.
+    `RequestParser` and `RequestQueue`.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -47,11 +47,11 @@ class BoundedProtocol(H11Protocol):
         self._settings: ServerSettings = state.settings
         self._pool: ConnectionPool = state.pool
         self._shares: Shares = state.shares
-        self._turnstile: Turnstile = state.turnstile
+        self._request_queue: RequestQueue = state.request_queue
         self._parser = self.conn = RequestParser(self._may_begin)
         self._next_turn: asyncio.Handle | None = None
         self._waits_as = ""
-        """The holder as whom its next request waits at the turnstile."""
+        """The holder as whom its next request waits in the queue of requests without a key."""
         self._has_turn = self._pipelines = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -121,7 +121,7 @@ class BoundedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the connection."""
         self._pool.remove(self)
-        self._turnstile.leave(self._waits_as, self._begin)
+        self._request_queue.leave(self._waits_as, self._begin)
         self._stop_head_timer()
         self._stop_stall_timer()
         self._wire.forget()
@@ -181,7 +181,7 @@ class BoundedProtocol(H11Protocol):
         target = (head.split(b" ", 2)[1:2] or [b""])[0].partition(b"?")[0].decode("latin-1")
         kind = target if target in HEALTH_PATHS else bool(key)
         holder = f"{self.address} {kind} {self.has_asked} {self._pipelines}"
-        if self._turnstile.enter(holder, self._begin):
+        if self._request_queue.enter(holder, self._begin):
             return True
         self._waits_as = holder
         self._stop_head_timer()

@@ -1,46 +1,21 @@
-"""The Redis under a stack: the operator's, or one of its own."""
+"""The Redis under a stack: the operator's, or one of its own.
+
+It needs the extras of the ledger: `extras.check_installed` comes before its import.
+"""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from boxyard_ledger import Ledger, LedgerSettings
+from boxyard_ledger.append_only import BACKUP, BEGIN_ANEW, FOLDER, DamagedIncrement, set_aside
+from boxyard_ledger.cut import cut_at_damage
+from boxyard_ledger.embedded import EmbeddedRedis
+from boxyard_ledger.kept_files import KeptFiles
 from boxyard_schemas.errors import SetupError
-from boxyard_schemas.installation import install_command
 
 from .environment import kept_password
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from boxyard_ledger.embedded import EmbeddedRedis
-
-    from .settings import StackSettings
-
-_PARTS = (
-    "redis",
-    "celery",
-    "boto3",
-    "cryptography",
-    "fastapi",
-    "uvicorn",
-    "cv2",
-    "standardwebhooks",
-)
-
-
-def check_parts() -> None:
-    """See that what a stack runs is installed.
-
-    Raises:
-        SetupError: with the command that installs it.
-    """
-    missing = [name for name in _PARTS if find_spec(name) is None]
-    if missing:
-        raise SetupError(
-            f"`boxyard up` needs more than the client (no {', '.join(missing)}): "
-            f"{install_command('all')}"
-        )
+from .settings import StackSettings
 
 
 def open_redis(
@@ -64,14 +39,6 @@ def open_redis(
     """
     if settings.redis_url:
         return None
-    from boxyard_ledger.append_only import (  # noqa: PLC0415 - needs the extras
-        FOLDER,
-        DamagedIncrement,
-        set_aside,
-    )
-    from boxyard_ledger.cut import cut_at_damage  # noqa: PLC0415
-    from boxyard_ledger.embedded import EmbeddedRedis  # noqa: PLC0415
-
     data = settings.data.resolve() / "redis"
     password = kept_password(settings.data)
     if settings.new_ledger and (data / FOLDER).exists():
@@ -98,6 +65,11 @@ def open_redis(
     return redis
 
 
+def watch_files(redis: EmbeddedRedis, tell: Callable[[str], object]) -> KeptFiles:
+    """What restores the files of a running Redis when they are removed or cut."""
+    return KeptFiles(redis, tell)
+
+
 def confirm_ledger(
     redis: EmbeddedRedis, known: str | None, tell: Callable[[str], object], *, expected: bool
 ) -> str:
@@ -115,9 +87,6 @@ def confirm_ledger(
     Raises:
         SetupError: there is none, though one is expected.
     """
-    from boxyard_ledger import Ledger, LedgerSettings  # noqa: PLC0415 - needs the extras
-    from boxyard_ledger.append_only import BACKUP, BEGIN_ANEW  # noqa: PLC0415
-
     folder = redis.configuration.parent
     with Ledger.open(LedgerSettings(redis_url=redis.url)) as ledger:
         found = ledger.read_identity()
@@ -139,7 +108,5 @@ def forget_webhook_secret(redis_url: str) -> None:
     Raises:
         SetupError: Redis is away, or unfit.
     """
-    from boxyard_ledger import Ledger, LedgerSettings  # noqa: PLC0415 - needs the extras
-
     with Ledger.open(LedgerSettings(redis_url=redis_url)) as ledger:
         ledger.tenants.forget_webhook_secret("default")

@@ -15,7 +15,7 @@ class Log:
     """What a process writes to its standard output, kept at a path and within a bound.
 
     The process keeps its file open. When that was removed or renamed, what comes is copied from it
-    to a new file at the path: nobody could find it otherwise, and it would grow without a bound.
+    to a new file at the path: the deleted one could not be found, and would grow without a bound.
     """
 
     def __init__(self, path: Path) -> None:

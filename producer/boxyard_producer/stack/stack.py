@@ -15,8 +15,8 @@ from boxyard_schemas.words import changed
 
 from .commands import plan_services, share_environment
 from .credentials import Credentials
-from .embedded import check_parts, confirm_ledger, forget_webhook_secret, open_redis
 from .environment import keep_environment, kept_password
+from .extras import check_installed
 from .readiness import Readiness
 from .settings import StackSettings, claim_port
 from .supervisor import Supervisor
@@ -50,23 +50,35 @@ class Stack:
             SetupError: a part is missing, the port or the data directory is taken, or a process
                 ended while it started.
         """
-        check_parts()
+        check_installed()
+        from . import embedded  # noqa: PLC0415 - it needs what was just checked
+
         self._prepare()
         credentials = self._keep_credentials()
         expected = self._had_ledger(credentials)
-        redis = open_redis(self.settings, self._tell, self.stopping.is_set, expects_data=expected)
-        self._supervisor = Supervisor([], redis, self._tell, log_bytes=self.settings.log_bytes)
+        redis = embedded.open_redis(
+            self.settings, self._tell, self.stopping.is_set, expects_data=expected
+        )
+        self._supervisor = Supervisor(
+            [],
+            redis,
+            self._tell,
+            log_bytes=self.settings.log_bytes,
+            redis_files=embedded.watch_files(redis, self._tell) if redis else None,
+        )
         if self.stopping.is_set():
             return credentials
         url = redis.url if redis else str(self.settings.redis_url)
         where = f"in {redis.configuration.parent}" if redis else "as BOXYARD_REDIS_URL says"
         self._tell(f"redis {where}")
         if redis:
-            ledger = confirm_ledger(redis, credentials.ledger, self._tell, expected=expected)
+            ledger = embedded.confirm_ledger(
+                redis, credentials.ledger, self._tell, expected=expected
+            )
             credentials = changed(credentials, ledger=ledger)
             credentials.write(self.settings.data)
         if self.settings.new_credentials:
-            forget_webhook_secret(url)
+            embedded.forget_webhook_secret(url)
         keep_environment(self.settings.data, share_environment(self.settings, url), credentials)
         self._supervisor.services = plan_services(self.settings, url, credentials)
         self._supervisor.start()

@@ -20,12 +20,6 @@ _REDIS_PAUSE_S = 1.0
 """Between its starts; the rest waits for it, so that the pause does not grow."""
 
 
-def _watch_files(redis: EmbeddedRedis, tell: Callable[[str], None]) -> KeptFiles:
-    from boxyard_ledger.kept_files import KeptFiles  # noqa: PLC0415 - needs the extras
-
-    return KeptFiles(redis, tell)
-
-
 class Supervisor:
     """Starts services, starts again what dies, and stops them together.
 
@@ -34,6 +28,7 @@ class Supervisor:
         redis: the embedded server under them, running; none where it is the operator's.
         tell: takes one line for people about what happens.
         patience_s: how long a service may take to stop.
+        redis_files: restores the files of `redis`; none where it is the operator's.
         log_bytes: a log that grew beyond it is begun anew, and kept as `NAME.1` until the next.
     """
 
@@ -44,13 +39,15 @@ class Supervisor:
         tell: Callable[[str], None],
         patience_s: float = 20.0,
         log_bytes: int = StackSettings.log_bytes,
+        *,
+        redis_files: KeptFiles | None = None,
     ) -> None:
         self.services, self.redis, self._tell = services, redis, tell
         self._patience_s, self._log_bytes = patience_s, log_bytes
         self._redis_log = Log(redis.log) if redis else None
-        self._redis_files = _watch_files(redis, tell) if redis else None
+        self._redis_files = redis_files
         self._redis_problem = ""
-        """Why the last start of Redis failed; told once."""
+        """Why the last start of Redis failed; reported once."""
         self._due: dict[str, float] = {}
 
     def start(self) -> None:

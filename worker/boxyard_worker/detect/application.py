@@ -61,7 +61,7 @@ class Consumer:
             return 0
 
 
-class _Pool(TaskPool):  # type: ignore[misc] # Celery has no types
+class _Pool(TaskPool):
     """Celery's pool of threads, which wakes the event loop when a task has ended.
 
     With `worker_disable_prefetch` Celery reads no message while the pool is full, and looks

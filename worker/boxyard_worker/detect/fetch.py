@@ -34,7 +34,7 @@ class Fetcher:
             Permanent: `too-large`, `missing-upload`, `address-denied`, `bucket-denied`, …
             Later: it failed, and is to be tried again after a pause.
             Retryable: it failed, and its deadline leaves no time for another attempt.
-            Unavailable: the blob store is away, and the patience with it is over.
+            Unavailable: the blob store is away, and the time for its outages is over.
         """
         settings = self._settings
         retries = job.fetches.setdefault(

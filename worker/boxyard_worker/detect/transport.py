@@ -40,7 +40,7 @@ def bell_transport(scheme: str, model: str) -> type[Any]:
         reason = f"{type(error).__name__}: {error}"[:_SHOWN]
         log.warning("bell.refused", reason=reason, count=next(refused))
 
-    class Channel(base.Channel):  # type: ignore[misc] # kombu has no types
+    class Channel(base.Channel):
         def _brpop_read(self, **options: Any) -> Any:
             try:
                 return super()._brpop_read(**options)
@@ -48,7 +48,7 @@ def bell_transport(scheme: str, model: str) -> type[Any]:
                 refuse(error)
                 return True
 
-    class Transport(base):  # type: ignore[misc] # kombu has no types
+    class Transport(base):
         def _deliver(self, message: Any, queue: str) -> None:
             try:
                 check_bell(message, model)

@@ -31,7 +31,7 @@ _INITIAL: Final = (
 
 
 @MODELS.register_module()
-class ConvNeXt(BaseModule):  # type: ignore[misc]  # mmengine has no types
+class ConvNeXt(BaseModule):
     """From pictures `(n, 3, height, width)` to the feature maps of some stages.
 
     Args:

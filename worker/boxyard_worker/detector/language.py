@@ -38,7 +38,7 @@ class _Body(nn.Module):
 
 
 @MODELS.register_module(name="BertModel", force=True)
-class LanguageModel(BaseModel):  # type: ignore[misc]  # mmengine has no types
+class LanguageModel(BaseModel):
     """From captions to what BERT makes of each of their tokens.
 
     Args:

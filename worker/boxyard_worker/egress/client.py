@@ -80,7 +80,7 @@ class Egress:
             Permanent: `address-denied`, `status-404` and other refusals, `too-large`,
                 `too-many-redirects`, `fetch-encoding`.
             Retryable: `fetch-failed` on the network's failures, `status-503` and its like, with
-                the server's wish as `retry_after_s` in its data.
+                what the server asked for as `retry_after_s` in its data.
         """
         with _translated("fetch-failed"), deadline(deadline_s):
             target = read_target(url, self._ports)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from boxyard_producer.server.turnstile import Turnstile
+from boxyard_producer.server.request_queue import RequestQueue
 
 
 def begun(requests: list[str], leaving: str = "") -> list[list[str]]:
@@ -16,13 +16,13 @@ def begun(requests: list[str], leaving: str = "") -> list[list[str]]:
         passes[-1].append(request)
 
     async def run() -> None:
-        turnstile = Turnstile()
+        request_queue = RequestQueue()
         begins = {each: partial(note, each) for each in requests}
         for each, begin in begins.items():
-            if turnstile.enter(each[0], begin):
+            if request_queue.enter(each[0], begin):
                 begin()
         if leaving:
-            turnstile.leave(leaving[0], begins[leaving])
+            request_queue.leave(leaving[0], begins[leaving])
         for _ in requests:
             passes.append([])
             await asyncio.sleep(0)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 
-class Turnstile:
+class RequestQueue:
     """Lets one request begin in each pass of the event loop, and serves holders in rotation.
 
     All requests share the loop: each that has begun delays every step of the others, while one
