@@ -15,24 +15,16 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-def with_patience(get: Callable[[], T], patience_s: float, *, give_up: Callable[[], bool]) -> T:
-    """Calls `get` until it no longer raises `Unavailable`.
-
-    Args:
-        get: what may be unavailable.
-        patience_s: for how long, seconds; then the last error is raised.
-        give_up: asked between attempts whether waiting has become pointless.
-    """
-    end, pause = time.monotonic() + patience_s, 0.1
+def when_available(get: Callable[[], T]) -> T:
+    """What `get` returns, once it no longer raises `Unavailable`."""
+    pause_s = 0.1
     while True:
         try:
             return get()
         except Unavailable as error:
-            if time.monotonic() + pause > end or give_up():
-                raise
-            log_outage(error, pause)
-        time.sleep(pause)
-        pause = min(pause * 2, 2.0)
+            log_outage(error, pause_s)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 2, 2.0)
 
 
 def log_outage(error: Unavailable, pause_s: float) -> None:

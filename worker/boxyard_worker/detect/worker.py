@@ -26,7 +26,7 @@ from boxyard_worker.detect.fetch import Fetcher
 from boxyard_worker.detect.hands import Hands
 from boxyard_worker.detect.lease import Leases
 from boxyard_worker.detect.model import Model
-from boxyard_worker.detect.patience import with_patience
+from boxyard_worker.detect.patience import when_available
 from boxyard_worker.detect.picture import Pictures
 from boxyard_worker.detect.progress import Progress
 from boxyard_worker.detect.results import Results
@@ -154,8 +154,7 @@ class Worker:
         log.info("worker.stopped", worker=self._record.id)
 
     def _check_server(self) -> None:
-        warnings = with_patience(self._ledger.check_server, float("inf"), give_up=lambda: False)
-        for warning in warnings:
+        for warning in when_available(self._ledger.check_server):
             log.warning("redis.unsafe", detail=warning)
 
     def _check_store(self) -> None:

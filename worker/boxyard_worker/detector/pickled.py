@@ -38,7 +38,7 @@ class _NumpyType(Forgotten):
 class _Plain:
     """Replaces dictionaries of other types; they may hold the class names."""
 
-    def __new__(cls, *arguments: object) -> OrderedDict[str, Any]:  # type: ignore[misc]
+    def __new__(cls, *arguments: object) -> Any:
         # torch fills only dictionaries of its own choice, of which this is one.
         return OrderedDict(*(each for each in arguments if isinstance(each, dict)))
 
